@@ -1,0 +1,48 @@
+"""Stage `hypernet`: photo and reconstruction to offset codes, everything of the hypernetwork that has no large output."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...runtime.layers import Layer
+from ..networks.hypernetwork import HyperNetwork, SharedRefinement
+
+
+class MergedFirstConvs(nn.Module):
+    """The first convolutions of several refinement blocks as one: they all read the trunk's features."""
+
+    def __init__(self, convs: list[nn.Conv2d]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]))
+        self.bias = nn.Parameter(torch.cat([conv.bias for conv in convs]))
+        self.stride, self.count = convs[0].stride, len(convs)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        y = F.conv2d(features, self.weight, self.bias, self.stride, padding=1)
+        return F.leaky_relu(y, 0.01).chunk(self.count, 1)
+
+
+class HypernetStage(nn.Module):
+    """Offset codes of one refinement step, [B, n_tuned, 512], from two images [B, 3, H, W] in [-1, 1], float32."""
+
+    def __init__(self, hypernet: HyperNetwork, layers: tuple[Layer, ...]) -> None:
+        super().__init__()
+        self.trunk = hypernet
+        self.tuned = [layer for layer in layers if layer.tuned]
+        blocks = [hypernet.refinement_blocks[str(layer.index)] for layer in self.tuned]
+        self.heads, self.merged, self.members = nn.ModuleList(), nn.ModuleList(), []
+        for shared in (True, False):
+            members = [row for row, block in enumerate(blocks) if isinstance(block, SharedRefinement) is shared]
+            if members:
+                self.members.append(members)
+                self.merged.append(MergedFirstConvs([blocks[row].convs[0] for row in members]))
+        self.rest = nn.ModuleList(block.convs[2:] for block in blocks)
+        self.linears = nn.ModuleList(getattr(block, "linear", nn.Identity()) for block in blocks)
+
+    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        features = self.trunk.features(torch.cat([image, reconstruction], 1))
+        codes: dict[int, Tensor] = {}
+        for members, merged in zip(self.members, self.merged, strict=True):
+            for row, first in zip(members, merged(features), strict=True):
+                codes[row] = self.linears[row](self.rest[row](first).mean((2, 3)))
+        return torch.stack([codes[row] for row in range(len(self.tuned))], 1)
