@@ -7,12 +7,21 @@ activations and offsets stay in a trained network's range. The pictures are text
 import math
 import re
 import zlib
-from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..runtime.files import atomic_file
+from ..runtime.layers import Layer, layer_table, style_count
+from .networks.hypernetwork import HyperNetwork
+from .networks.irse import WEncoder
+from .networks.stylegan2 import Generator
+
+#: The authors' default: every convolution but toRGB; indices past a smaller generator's last layer mean nothing.
+DEFAULT_TUNED = "0,2,3,5,6,8,9,11,12,14,15,17,18,20,21,23,24"
 
 FIR_KERNEL = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 16
 
@@ -66,3 +75,64 @@ def _spread(leaf: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def _fan_in_std(gain: float, shape: tuple[int, ...]) -> float:
     return round(math.sqrt(gain / math.prod(shape[1:])), 8)
+
+
+def write_checkpoints(
+    folder: Path,
+    size: int = 256,
+    dataset_type: str = "ffhq_hypernet",
+    separable: bool = False,
+    layers_to_tune: str = DEFAULT_TUNED,
+) -> tuple[Path, Path]:
+    """Write a seeded HyperStyle checkpoint and its W-encoder, file for file as the authors' training does.
+
+    Args:
+        folder: an existing folder; `hyperstyle.pt` and `w_encoder.pt` appear in it.
+        size: 256, 512 or 1024.
+        dataset_type: the authors' name of the data; one with "cars" in it crops the result.
+        separable: the separable hypernetwork in place of the shared one.
+        layers_to_tune: comma list of generator layers, "" for all.
+
+    Returns:
+        The paths of the two files.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    tuned = [int(index) for index in layers_to_tune.split(",")] if layers_to_tune else range(100)
+    layers: tuple[Layer, ...] = layer_table(size, tuned, separable)
+    with torch.device("meta"):
+        hypernet, generator, encoder = HyperNetwork(layers), Generator(size), WEncoder()
+    latent_avg = torch.from_numpy(draw("latent_avg", (style_count(size), 512)))
+    opts = {
+        "output_size": size,
+        "dataset_type": dataset_type,
+        "encoder_type": "SharedWeightsHyperNetResNet" + ("Separable" if separable else ""),
+        "input_nc": 6,
+        "layers_to_tune": layers_to_tune,
+        "n_iters_per_batch": 5,
+        "w_encoder_type": "WEncoder",
+        "device": "cuda:0",
+    }
+    files = {
+        "hyperstyle.pt": {**_state("hypernet", hypernet), **_state("decoder", generator)},
+        "w_encoder.pt": _state("encoder", encoder),
+    }
+    for name, state in files.items():
+        content = {"state_dict": state, "latent_avg": latent_avg, "opts": opts, "global_step": 0, "best_val_loss": None}
+        with atomic_file(folder / name) as partial:
+            torch.save(content, partial)
+    return folder / "hyperstyle.pt", folder / "w_encoder.pt"
+
+
+def _state(prefix: str, network: nn.Module) -> dict[str, Tensor]:
+    """Draw a network's tensors; those that are one tensor in the network are one in the file."""
+    drawn: dict[int, Tensor] = {}
+    state = {}
+    declared = network.state_dict(keep_vars=True)
+    # The shared hypernetwork comes first in the module tree, so its tensors are drawn under its own name.
+    for name, tensor in declared.items():
+        if id(tensor) not in drawn:
+            drawn[id(tensor)] = torch.from_numpy(draw(f"{prefix}.{name}", tuple(tensor.shape)))
+        state[f"{prefix}.{name}"] = drawn[id(tensor)]
+    return state

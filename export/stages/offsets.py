@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ...runtime.layers import Layer
 from ..networks.hypernetwork import ChannelRefinement, HyperNetwork, SeparableRefinement, SharedHypernet
@@ -37,7 +38,7 @@ class ChannelOffsets(nn.Module):
         self.shape = block.shape[:2]
 
     def forward(self, code: Tensor, steps: Tensor) -> Tensor:
-        return (torch.nn.functional.linear(code, self.matrix) + steps * self.bias).view(self.shape)
+        return F.linear(code[None], self.matrix, steps * self.bias).view(self.shape)
 
 
 class SeparableOffsets(nn.Module):
@@ -114,8 +115,9 @@ class OffsetsStage(nn.Module):
 class WeightsStage(nn.Module):
     """Offset codes to tuned weights ``W' = scale * W * (1 + offset)`` and energies ``sum_k W'^2``.
 
-    The energy of a demodulated layer is [out, in]; a channel-wise offset leaves the kernel's shape alone, so there it
-    is the stored energy times ``(1 + offset)^2``. toRGB layers have none.
+    Weights come in the layout of the convolution that takes them: [out, in, k, k], for an up-convolution
+    [in, out, k, k]; an energy has the first two axes of its weight. A channel-wise offset leaves the kernel's shape
+    alone, so there the energy is the stored one times ``(1 + offset)^2``. toRGB layers have no energy.
     """
 
     def __init__(self, offsets: OffsetsStage, generator: Generator) -> None:
@@ -132,12 +134,12 @@ class WeightsStage(nn.Module):
     def forward(self, offset_codes: Tensor, steps: Tensor) -> list[Tensor]:
         weights, energies = [], []
         for layer, offset in zip(self.offsets.tuned, self.offsets(offset_codes, steps), strict=True):
-            gain = 1 + offset
+            gain = 1 + (offset.transpose(0, 1) if layer.up else offset)
             base = self.base[str(layer.index)]
             if layer.offset == "channel":
                 weights.append(base * gain[:, :, None, None])
                 if layer.demodulated:
-                    energies.append(self.base_energy[str(layer.index)] * gain.square())
+                    energies.append(self.base_energy[str(layer.index)] * gain * gain)
             else:
                 weights.append(base * gain)
                 energies.append(energy(weights[-1]))
@@ -145,11 +147,12 @@ class WeightsStage(nn.Module):
 
 
 def base_weight(generator: Generator, layer: Layer) -> Tensor:
-    """The layer's untuned weights with the equalized learning rate folded in: ``scale * W``, [out, in, k, k]."""
+    """The layer's untuned weights ``scale * W`` in the layout of the convolution that takes them."""
     conv = generator.get_submodule(layer.name).get_submodule("conv")
-    return conv.scale * conv.weight[0]
+    weight = conv.scale * conv.weight[0]
+    return weight.transpose(0, 1).contiguous() if layer.up else weight
 
 
 def energy(weight: Tensor) -> Tensor:
-    """``sum_k W[o, i, k]^2``, [out, in]: what demodulation needs of the weights once the style is on the activations."""
-    return weight.square().sum((2, 3))
+    """``sum_k W[., ., k]^2``: what demodulation needs of the weights once the style is on the activations."""
+    return (weight * weight).sum((2, 3))

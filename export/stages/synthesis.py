@@ -22,25 +22,31 @@ class SynthesisConv(nn.Module):
     """``leaky_relu(conv(x * s, W') * d + noise + bias)``, the style on the activations.
 
     ``d = sqrt(2) * rsqrt(energy @ s^2 + eps)``: leaky_relu commutes with the positive gain sqrt(2), so it moves into
-    d, the noise (its strength folded in) and the bias.
+    d, the noise (its strength folded in) and the bias. In an up-convolution d commutes with the blur, which then
+    takes the bias along.
     """
 
     def __init__(self, conv: StyledConv, noise: Tensor) -> None:
         super().__init__()
         self.modulation = folded_modulation(conv.conv.modulation)
         self.noise = nn.Parameter(conv.noise.weight * noise * SQRT2)
-        self.bias = nn.Parameter(conv.activate.bias.view(1, -1, 1, 1) * SQRT2)
-        self.blur = conv.conv.blur if conv.conv.up else None
+        self.bias = nn.Parameter(conv.activate.bias * SQRT2)
+        self.fir = None
+        if conv.conv.up:
+            self.fir = nn.Parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1))
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor) -> Tensor:
         style = self.modulation(code)
-        demodulation = SQRT2 * torch.rsqrt(style.square() @ weight_energy.t() + DEMODULATION_EPS)
+        weight_energy = weight_energy.t() if self.fir is None else weight_energy
+        demodulation = SQRT2 * torch.rsqrt((style * style) @ weight_energy + DEMODULATION_EPS)
+        demodulation = demodulation[:, :, None, None]
         x = x * style[:, :, None, None]
-        if self.blur is None:
-            y = F.conv2d(x, weight, padding=1)
+        if self.fir is None:
+            y = F.conv2d(x, weight, padding=1) * demodulation + self.bias.view(1, -1, 1, 1)
         else:
-            y = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
-        return F.leaky_relu(y * demodulation[:, :, None, None] + self.noise + self.bias, LEAKY_SLOPE)
+            y = F.conv_transpose2d(x, weight, stride=2) * demodulation
+            y = F.conv2d(y, self.fir, self.bias, padding=1, groups=len(self.bias))
+        return F.leaky_relu(y + self.noise, LEAKY_SLOPE)
 
 
 class SynthesisToRGB(nn.Module):

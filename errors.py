@@ -1,0 +1,54 @@
+"""The errors a user can cause: each says what failed, what was got and expected, and what to do next."""
+
+
+class HyperStyleDeployError(Exception):
+    """Base of every error that the package raises on purpose; the command line prints it without a traceback.
+
+    Args:
+        what: what failed, as a sentence without its full stop.
+        got: what was found, if that helps.
+        expected: what was wanted instead.
+        hint: what to do next.
+    """
+
+    def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
+        parts = [f"{what}."]
+        if got is not None:
+            parts.append(f"Got: {got}.")
+        if expected is not None:
+            parts.append(f"Expected: {expected}.")
+        if hint:
+            parts.append(hint)
+        super().__init__(" ".join(parts))
+
+
+class CheckpointError(HyperStyleDeployError):
+    """A checkpoint file that cannot be read, or that does not hold what its method needs."""
+
+
+class ExportError(HyperStyleDeployError):
+    """A graph that could not be written, or that disagrees with the network it was made from."""
+
+
+class BundleError(HyperStyleDeployError):
+    """A bundle that is incomplete, damaged, unsafe or of another schema version."""
+
+
+class ImageError(HyperStyleDeployError):
+    """A photo that cannot be read, is too large, or is of a kind that is not supported."""
+
+
+class ArrayError(HyperStyleDeployError):
+    """An array of the wrong type, shape or range, or with NaN or Inf in it."""
+
+
+class InversionError(HyperStyleDeployError):
+    """An inversion file that cannot be read, or that belongs to another model."""
+
+
+class BackendError(HyperStyleDeployError):
+    """A backend that is unknown, not installed, or failed to load or run; there is never a fallback to another."""
+
+
+class OutputError(HyperStyleDeployError):
+    """A file or folder that could not be written: it exists, is read-only, or the disk is full."""

@@ -1,0 +1,161 @@
+"""Read a published checkpoint without running anything in it."""
+
+import argparse
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..runtime.files import sha256_of
+
+#: Older releases of PyTorch had ways around ``weights_only=True``.
+OLDEST_TORCH = (2, 10)
+
+# What torch.load has been seen to raise on truncated, flipped or hostile bytes.
+_LOAD_ERRORS = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ImportError,
+    MemoryError,
+    OverflowError,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds: its tensors by name, the training options, the average code if there is one."""
+
+    path: Path
+    sha256: str
+    state: Mapping[str, Tensor]
+    opts: Mapping[str, Any]
+    latent_avg: Tensor | None
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors below ``prefix``, the prefix removed."""
+        return {name.removeprefix(f"{prefix}."): t for name, t in self.state.items() if name.startswith(f"{prefix}.")}
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint in the layout of HyperStyle, pSp, e4e and ReStyle.
+
+    The file is memory-mapped, tensors land on the CPU, and only tensors, plain containers and ``argparse.Namespace``
+    are accepted from the pickle. No path found inside the file is opened.
+
+    Args:
+        path: a zip file as ``torch.save`` has written it since PyTorch 1.6.
+
+    Raises:
+        CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
+    """
+    _require_safe_torch()
+    _check_archive(path)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except _LOAD_ERRORS as error:
+        raise _load_error(path, error) from error
+    return _checkpoint(path, content)
+
+
+def _require_safe_torch() -> None:
+    version = torch.__version__.split("+")[0].split(".")
+    if tuple(int(part) for part in version[:2]) < OLDEST_TORCH:
+        raise CheckpointError(
+            "This PyTorch can be tricked into running code from a checkpoint",
+            got=torch.__version__,
+            expected="2.10 or newer",
+            hint='Install it with: pip install "torch>=2.10"',
+        )
+
+
+def _check_archive(path: Path) -> None:
+    """Look at the file's kind and its zip directory before anything is unpacked."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a checkpoint", got="a folder" if path.exists() else "nothing there")
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if head.lstrip()[:1] == b"<":
+        raise CheckpointError(
+            f"{path} is a web page, not a checkpoint",
+            got=f"{path.stat().st_size} bytes of HTML",
+            hint="Google Drive sends such a page in place of a large file: open the link in a browser and confirm.",
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as error:
+        hint = "Download it again; it is cut short or of another kind."
+        if head[:1] == b"\x80":
+            hint = "It is from before PyTorch 1.6, which cannot be checked before it is unpacked: save it again."
+        raise CheckpointError(f"{path} is not a checkpoint", got=error, expected="a zip file", hint=hint) from error
+    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    claimed = sum(entry.file_size for entry in entries)
+    if packed or claimed > path.stat().st_size:
+        raise CheckpointError(
+            f"{path} unpacks to more than it holds",
+            got=f"{claimed} bytes from {path.stat().st_size}, {len(packed)} compressed entries",
+            expected="stored entries, as torch.save writes them",
+        )
+
+
+def _load_error(path: Path, error: BaseException) -> CheckpointError:
+    text = str(error)
+    if "Unsupported global" in text or "GLOBAL" in text:
+        refused = text.partition("GLOBAL ")[2].split(" ")[0] or "a Python class"
+        return CheckpointError(
+            f"{path} asks for Python code to be run",
+            got=refused,
+            expected="tensors, numbers, strings, lists, dicts and argparse.Namespace",
+            hint="Save it again from the program that made it, with plain values in its options.",
+        )
+    first_line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return CheckpointError(f"Cannot read {path}", got=first_line[:200], hint="It is damaged: download it again.")
+
+
+def _checkpoint(path: Path, content: Any) -> Checkpoint:
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no dictionary", got=type(content).__name__)
+    state = content.get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(
+            f"{path} has no state_dict", got=f"keys {sorted(map(str, content))[:12]}", expected="state_dict, opts, latent_avg"
+        )
+    opts = content.get("opts", {})
+    opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
+    if not isinstance(opts, dict):
+        raise CheckpointError(f"{path} has unusable opts", got=type(opts).__name__, expected="a dict or a Namespace")
+    latent_avg = content.get("latent_avg")
+    if latent_avg is not None and not isinstance(latent_avg, Tensor):
+        raise CheckpointError(f"{path} has an unusable latent_avg", got=type(latent_avg).__name__, expected="a tensor")
+    for name, tensor in {**state, "latent_avg": latent_avg}.items():
+        if tensor is not None:
+            _check_tensor(path, name, tensor)
+    return Checkpoint(path, sha256_of(path), state, opts, latent_avg)
+
+
+def _check_tensor(path: Path, name: str, tensor: Any) -> None:
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise CheckpointError(f"{path}: {name} is not a dense tensor", got=type(tensor).__name__)
+    held = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > held:
+        raise CheckpointError(
+            f"{path}: {name} claims more elements than the file holds",
+            got=f"{list(tensor.shape)}, strides {list(tensor.stride())}, {held} bytes",
+        )

@@ -1,0 +1,93 @@
+"""The bundle's graphs: each stage with its named inputs and outputs, and sample inputs to trace and compare it on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..runtime.layers import Layer, style_count
+from .hyperstyle import HyperStyle
+from .stages.encoder import EncoderStage
+from .stages.hypernet import HypernetStage
+from .stages.offsets import OffsetsStage, WeightsStage
+from .stages.synthesis import SynthesisStage
+
+BATCH = "batch"
+STEPS = "kept_steps"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One stage to export.
+
+    ``args`` are the module's sample arguments, ``free_axes`` has their structure with a dict {axis: name} or None at
+    every tensor. ``inputs`` and ``outputs`` name the flattened tensors in order.
+    """
+
+    name: str
+    module: nn.Module
+    args: tuple[Any, ...]
+    free_axes: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """Tensors between `weights` and `synthesis`: every tuned weight, then every tuned layer's energy."""
+    tuned = [layer for layer in layers if layer.tuned]
+    return (
+        *(f"weight.{layer.name}" for layer in tuned),
+        *(f"energy.{layer.name}" for layer in tuned if layer.demodulated),
+    )
+
+
+def build_graphs(model: HyperStyle) -> Iterator[Graph]:
+    """The five stages of a HyperStyle model, each made when it is asked for."""
+    layers, image = model.config.layers, model.config.image
+    tuned = [layer for layer in layers if layer.tuned]
+    generate = torch.Generator().manual_seed(0)
+    # A traced size of 1 would be taken for a constant, so free axes are traced with 2.
+    photo = torch.rand(2, 3, image.input_height, image.input_width, generator=generate) * 2 - 1
+    reconstruction = torch.rand(photo.shape, generator=generate) * 2 - 1
+    codes = model.latent_avg + torch.randn(2, style_count(image.size), 512, generator=generate) * 0.3
+    kept = 2 if model.config.separable else 1
+    offset_codes = torch.randn(kept, len(tuned), 512, generator=generate) * 0.1
+    steps = torch.tensor(2.0)
+
+    yield Graph(
+        "encoder", EncoderStage(model.encoder, model.latent_avg), (photo,), ({0: BATCH},), ("image",), ("codes",)
+    )
+    yield Graph(
+        "hypernet",
+        HypernetStage(model.hypernet, layers),
+        (photo, reconstruction),
+        ({0: BATCH}, {0: BATCH}),
+        ("image", "reconstruction"),
+        ("offset_codes",),
+    )
+    offsets = OffsetsStage(model.hypernet, layers)
+    codes_axes = {0: STEPS} if model.config.separable else None
+    code_inputs = ("offset_codes", "steps")
+    yield Graph(
+        "offsets",
+        offsets,
+        (offset_codes, steps),
+        (codes_axes, None),
+        code_inputs,
+        tuple(f"offset.{layer.name}" for layer in tuned),
+    )
+    weights = WeightsStage(offsets, model.generator)
+    names = weight_names(layers)
+    yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, names)
+    tensors: list[Tensor] = weights(offset_codes, steps)
+    split = len(tuned)
+    yield Graph(
+        "synthesis",
+        SynthesisStage(model.generator, layers, image.rows, (32, 224) if model.config.cars else (0, 256)),
+        (codes, tensors[:split], tensors[split:]),
+        ({0: BATCH}, [None] * split, [None] * (len(tensors) - split)),
+        ("codes", *names),
+        ("image", "reconstruction"),
+    )

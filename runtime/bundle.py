@@ -1,0 +1,107 @@
+"""A bundle on disk: opened only when its manifest is valid and every file is the one that was exported."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from ..errors import BundleError
+from .files import inside, sha256_of_all
+from .manifest import Manifest
+
+MANIFEST_NAME = "bundle.json"
+MAX_MANIFEST_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A directory with `bundle.json`, ONNX graphs and constants, and nothing that executes."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Bundle":
+        """Read and verify a bundle.
+
+        Args:
+            path: the bundle's directory.
+
+        Raises:
+            BundleError: no bundle, another schema version, a bad manifest, an unsafe path, or a file whose size or
+                SHA-256 differs from the manifest's.
+        """
+        bundle = cls(path, read_manifest(path))
+        bundle.check_files()
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """The path of a file that the manifest lists."""
+        return inside(self.path, name)
+
+    def graph(self, stage: str) -> Path:
+        """The ONNX file of a stage."""
+        return self.file(self.manifest.graphs[stage].file)
+
+    def check_files(self) -> None:
+        """Compare every file's size and SHA-256 with the manifest; all that differ are named.
+
+        Raises:
+            BundleError: a file is missing, unsafe, or differs.
+        """
+        specs = self.manifest.files
+        paths = {name: self.file(name) for name in specs}
+        wrong = [f"{n}: {paths[n].stat().st_size} bytes" for n in specs if paths[n].stat().st_size != specs[n].bytes]
+        if not wrong:
+            digests = sha256_of_all(paths)
+            wrong = [f"{name}: sha256 {digests[name][:12]}" for name in specs if digests[name] != specs[name].sha256]
+        if wrong:
+            raise BundleError(
+                f"Files of {self.path} are not the ones that were exported",
+                got=", ".join(wrong),
+                expected="the sizes and checksums in bundle.json",
+                hint="Copy the bundle again, or export it again.",
+            )
+
+    def constants(self) -> Mapping[str, NDArray[np.float32]]:
+        """The untuned generator's weights and energies under the names of the `synthesis` graph's inputs.
+
+        Returns:
+            ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, float32, on the host.
+        """
+        tensors: dict[str, NDArray[np.float32]] = {}
+        for name in self.manifest.constants:
+            try:
+                tensors |= load_file(self.file(name))
+            except SafetensorError as error:
+                raise BundleError(f"Cannot read {name} of the bundle", got=error) from error
+        return tensors
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate `bundle.json` alone, without touching the bundle's other files.
+
+    Raises:
+        BundleError: there is none, or it is not a valid manifest.
+    """
+    if not path.is_dir():
+        raise BundleError(
+            f"{path} is not a bundle", got="a file" if path.exists() else "nothing there", expected="a folder"
+        )
+    if not (path / MANIFEST_NAME).exists():
+        raise BundleError(
+            f"{path} is not a bundle", got=f"no {MANIFEST_NAME} in it", hint="Make one with: hyperstyle-deploy export"
+        )
+    file = inside(path, MANIFEST_NAME)
+    if file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{file} is too large", got=file.stat().st_size, expected=f"at most {MAX_MANIFEST_BYTES}")
+    try:
+        document = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is not JSON", got=str(error)[:120]) from error
+    return Manifest.from_json(document)

@@ -1,0 +1,138 @@
+"""Files that are whole or not there: atomic writes, content hashes, and paths that stay inside their folder."""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from ..errors import BundleError, OutputError
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_all(paths: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of several files at once, the largest first so that the last thread to finish has little left."""
+    largest_first = sorted(paths, key=lambda name: paths[name].stat().st_size, reverse=True)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(largest_first, pool.map(lambda name: sha256_of(paths[name]), largest_first), strict=True))
+
+
+def inside(root: Path, name: str) -> Path:
+    """The regular file ``name`` below ``root``, proved to be there and nowhere else.
+
+    Raises:
+        BundleError: the name is absolute, climbs out, holds NUL or a backslash; or the file is missing, is reached
+            through a link, has a second hard link, or is not a regular file.
+    """
+    parts = PurePosixPath(name).parts
+    if not name or "\0" in name or "\\" in name or ":" in name or name.startswith("/") or ".." in parts:
+        raise BundleError("A path in the bundle leaves the bundle", got=repr(name), expected="a plain relative path")
+    path = root
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise BundleError("A path in the bundle goes through a symbolic link", got=repr(name))
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BundleError("A file of the bundle is missing", got=name, hint="Export the bundle again.") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise BundleError("A file of the bundle is not a plain file of its own", got=repr(name))
+    return path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling to write to; rename it to ``path`` at the end, or remove it if the block fails.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary sibling folder to fill; rename it to ``path`` at the end, or remove it if the block fails.
+
+    Folders that a killed run left behind are removed first.
+
+    Raises:
+        OutputError: ``path`` exists and ``overwrite`` is off, the folder is read-only or the disk is full.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError("The output exists", got=path, hint="Choose another name, or pass --overwrite.")
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        partial.mkdir()
+        yield partial
+        for file in partial.rglob("*"):
+            _sync(file)
+        _swap(partial, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap(partial: Path, path: Path) -> None:
+    """Put ``partial`` in the place of ``path``; what stood there goes only once the new one is complete."""
+    if not path.exists():
+        partial.rename(path)
+        return
+    old = path.with_name(f".{path.name}.partial-{os.getpid()}-old")
+    path.rename(old)
+    partial.rename(path)
+    shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+
+
+def _remove_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f".{path.name}.partial-*"):
+        owner = leftover.name.removesuffix("-old").rpartition("-")[2]
+        if owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write {path}", got=error.strerror or error, hint="Check free space and the folder's permissions."
+    )

@@ -1,0 +1,121 @@
+"""Photos in, pictures out: safe decoding, the networks' input size and range, 8-bit output and strips."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import ArrayError, ImageError
+from .files import atomic_file
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MAX_PIXELS = 40_000_000
+#: Transparent pixels are laid over this colour (white).
+BACKGROUND = (255, 255, 255)
+
+Photo: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
+
+
+def read_photo(photo: Photo) -> Image.Image:
+    """Read a photo as upright 8-bit RGB.
+
+    Args:
+        photo: a path to a JPEG, PNG or WebP file; a Pillow image; or an array [H, W, 3] uint8.
+
+    Returns:
+        The first frame, EXIF orientation applied, 16-bit values scaled to 8 bits, CMYK converted, transparency laid
+        over white.
+
+    Raises:
+        ImageError: the file is missing, of another format, damaged, or has more than 40 million pixels.
+        ArrayError: an array of another shape or type.
+    """
+    if isinstance(photo, np.ndarray):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+            raise ArrayError("Not a photo", got=f"{photo.dtype} {list(photo.shape)}", expected="uint8 [H, W, 3]")
+        return Image.fromarray(photo)
+    if isinstance(photo, Image.Image):
+        return _upright_rgb(photo, "the given image")
+    path = Path(photo)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return _upright_rgb(image, path)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"Cannot read {path}", got="another kind of file", expected="JPEG, PNG or WebP") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "far too many pixels") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"Cannot read {path}", got=reason, expected="an undamaged JPEG, PNG or WebP file") from error
+
+
+def _upright_rgb(image: Image.Image, name: object) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name, f"{image.width}x{image.height} pixels")
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _too_large(name: object, got: str) -> ImageError:
+    return ImageError(f"{name} is too large", got=got, expected=f"at most {MAX_PIXELS // 10**6} million pixels")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ImageError("Floating-point images have no defined range", got="mode F", expected="8 or 16 bits a channel")
+    if image.mode.startswith("I"):
+        # Pillow keeps 16-bit greyscale in I or I;16; its own conversion to RGB would saturate, not scale.
+        grey = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (*BACKGROUND, 255)), layer)
+    return image.convert("RGB")
+
+
+def network_input(photos: Sequence[Image.Image], height: int, width: int) -> NDArray[np.float32]:
+    """Resize RGB images and bring them to the networks' range: ``(rgb / 255 - 0.5) / 0.5``.
+
+    The filter is the authors' (Pillow's bilinear, antialiased when shrinking).
+
+    Returns:
+        [B, 3, height, width] float32 in [-1, 1].
+    """
+    batch = np.empty((len(photos), 3, height, width), np.float32)
+    for row, photo in zip(batch, photos, strict=True):
+        rgb = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+        row[:] = ((rgb / np.float32(255) - np.float32(0.5)) / np.float32(0.5)).transpose(2, 0, 1)
+    return batch
+
+
+def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Network images [N, 3, H, W] float32 to 8 bits, [N, H, W, 3]: ``clip((y + 1) / 2) * 255``, truncated.
+
+    This is the authors' conversion, so pictures compare bit for bit.
+    """
+    scaled = np.clip((images + np.float32(1)) / np.float32(2), 0, 1) * np.float32(255)
+    return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
+    """Write an RGB picture as PNG, atomically.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    with atomic_file(path) as partial:
+        picture.save(partial, format="PNG", compress_level=4)
+
+
+def strip(pictures: Sequence[Image.Image], height: int, width: int) -> Image.Image:
+    """Pictures side by side, each brought to ``height`` x ``width``: the input, the first reconstruction, every step."""
+    canvas = Image.new("RGB", (width * len(pictures), height))
+    for column, picture in enumerate(pictures):
+        canvas.paste(picture.resize((width, height), Image.Resampling.BILINEAR), (column * width, 0))
+    return canvas
