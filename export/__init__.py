@@ -1,0 +1,1 @@
+"""The exporter: from published checkpoints to bundles. The only room that imports PyTorch."""

@@ -1,0 +1,122 @@
+"""The interface between the refinement loop and what computes: stages, and the little arithmetic between them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+
+#: An array where the backend keeps it: numpy on the CPU, device memory elsewhere. Only its backend looks inside.
+Array: TypeAlias = Any
+#: Tuned weights and energies of one photo, under the names that `synthesis` takes.
+Weights: TypeAlias = Mapping[str, Array]
+HostArray: TypeAlias = NDArray[np.float32]
+
+
+class Backend(ABC):
+    """Runs the stages of one bundle. Safe to share between threads; float32 arrays, batch first.
+
+    ``untuned`` are the generator's own weights, what the loop starts from.
+    """
+
+    name: str
+    untuned: Weights
+
+    @abstractmethod
+    def encode(self, image: Array) -> Array:
+        """Photos [B, 3, H, W] in [-1, 1] to codes [B, n_styles, 512]."""
+
+    @abstractmethod
+    def predict(self, image: Array, reconstruction: Array) -> Array:
+        """Photos and reconstructions [B, 3, H, W] to one step's offset codes [B, n_tuned, 512]."""
+
+    @abstractmethod
+    def tune(self, offset_codes: Array, steps: int) -> Weights:
+        """One photo's kept offset codes [K, n_tuned, 512] over ``steps`` >= 1 steps to its tuned weights.
+
+        K is 1 where the codes are summed, ``steps`` where each step's are kept. The result may be overwritten when the
+        same thread tunes again.
+        """
+
+    @abstractmethod
+    def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
+        """Codes [N, n_styles, 512] to images [N, 3, height, width] and reconstructions [N, 3, H, W]."""
+
+    @abstractmethod
+    def offsets(self, offset_codes: Array, steps: int) -> Mapping[str, Array]:
+        """One photo's kept offset codes to ``offset.<layer>``: [out, in], or [out, in, k, k] where it is not tiled."""
+
+    @abstractmethod
+    def upload(self, array: HostArray) -> Array:
+        """Bring a host array to where the backend keeps its arrays."""
+
+    @abstractmethod
+    def download(self, array: Array) -> HostArray:
+        """Bring an array to the host."""
+
+    @abstractmethod
+    def add(self, left: Array, right: Array) -> Array:
+        """Elementwise sum."""
+
+    @abstractmethod
+    def row(self, array: Array, index: int) -> Array:
+        """Row ``index`` of a batch, as a batch of one."""
+
+    @abstractmethod
+    def concatenate(self, rows: Sequence[Array]) -> Array:
+        """Batches joined along the first axis."""
+
+
+class GraphBackend(Backend):
+    """A backend on the host that runs the portable graphs by name."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.untuned = {name: array for name, array in bundle.constants().items() if name != "latent_avg"}
+
+    @abstractmethod
+    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
+        """Run a graph; its outputs in the manifest's order.
+
+        Raises:
+            BackendError: the graph cannot be loaded or run.
+        """
+
+    def encode(self, image: Array) -> Array:
+        return self.run("encoder", {"image": image})[0]
+
+    def predict(self, image: Array, reconstruction: Array) -> Array:
+        return self.run("hypernet", {"image": image, "reconstruction": reconstruction})[0]
+
+    def tune(self, offset_codes: Array, steps: int) -> Weights:
+        return self._named("weights", offset_codes, steps)
+
+    def offsets(self, offset_codes: Array, steps: int) -> Mapping[str, Array]:
+        return self._named("offsets", offset_codes, steps)
+
+    def _named(self, stage: str, offset_codes: Array, steps: int) -> Mapping[str, Array]:
+        outputs = self.run(stage, {"offset_codes": offset_codes, "steps": np.asarray(steps, np.float32)})
+        names = [tensor.name for tensor in self.bundle.manifest.graphs[stage].outputs]
+        return dict(zip(names, outputs, strict=True))
+
+    def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
+        image, reconstruction = self.run("synthesis", {"codes": codes, **weights})
+        return image, reconstruction
+
+    def upload(self, array: HostArray) -> Array:
+        return array
+
+    def download(self, array: Array) -> HostArray:
+        return np.asarray(array)
+
+    def add(self, left: Array, right: Array) -> Array:
+        return left + right
+
+    def row(self, array: Array, index: int) -> Array:
+        return array[index : index + 1]
+
+    def concatenate(self, rows: Sequence[Array]) -> Array:
+        return np.concatenate(rows)
