@@ -1,0 +1,163 @@
+"""What commands print: progress on standard error, tables on standard output."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .export.inspection import Description
+    from .export.verification import StepDifference
+    from .runtime.batch import Record
+    from .runtime.manifest import Manifest
+    from .runtime.session import Session
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
+    """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task(title, total=count)
+        running: list[tuple[str, float]] = []
+
+        def finish() -> None:
+            name, started = running.pop()
+            progress.console.print(f"  {name:38s} {time.monotonic() - started:6.1f} s")
+            progress.advance(task)
+
+        def report(name: str) -> None:
+            if running:
+                finish()
+            running.append((name, time.monotonic()))
+            progress.update(task, description=f"{title}: {name}")
+
+        yield report
+        if running:
+            finish()
+
+
+@contextmanager
+def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[int], None]]:
+    """Show photos going through their steps, with the time left; call the result with the steps that were taken."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]:.1f}/{task.fields[all]} photos"))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(f"Inverting ({title})", total=photos * steps, done=0.0, all=photos)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            progress.update(task, done=progress.tasks[0].completed / steps)
+
+        yield advance
+
+
+def show_checkpoint(description: "Description") -> None:
+    """Print what `inspect` found in a checkpoint."""
+    facts = {
+        "method": description.method,
+        "domain": description.domain,
+        "size": description.size,
+        "hypernetwork": description.hypernetwork,
+        "tuned layers": ", ".join(map(str, description.tuned_layers)) or None,
+        "latent_avg": description.latent_avg,
+        "sha256": description.sha256,
+    }
+    OUT.print(f"{description.file}  {_size(description.bytes)}")
+    for name, value in facts.items():
+        if value is not None:
+            OUT.print(f"  {name:14s} {value}", markup=False)
+    table = Table("part", *(_right(name) for name in ("tensors", "parameters", "size")))
+    for part in description.parts:
+        table.add_row(part.name, str(part.tensors), f"{part.parameters:,}", _size(part.bytes))
+    OUT.print(table)
+    OUT.print("options: " + ", ".join(f"{name}={value}" for name, value in description.options.items()), markup=False)
+    for need in description.needs:
+        OUT.print(f"needs: {need}", markup=False)
+    if description.export:
+        OUT.print(f"export with: {description.export}", markup=False)
+
+
+def show_bundle(path: Path, manifest: "Manifest") -> None:
+    """Print what a bundle holds."""
+    image = manifest.image
+    OUT.print(f"{path}  {_size(sum(file.bytes for file in manifest.files.values()))}", markup=False)
+    OUT.print(
+        f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
+        f"{image.size}x{image.height} out, {manifest.precision}, {len(manifest.tuned)} tuned layers, "
+        f"{manifest.default_steps} steps by default"
+    )
+    origin = manifest.provenance.get("checkpoint", {})
+    OUT.print(f"  from {origin.get('file')} (sha256 {str(origin.get('sha256'))[:12]})", markup=False)
+    table = Table("file", _right("size"), "sha256")
+    for name, file in manifest.files.items():
+        table.add_row(name, _size(file.bytes), file.sha256[:12])
+    OUT.print(table)
+
+
+def show_records(folder: Path, records: "Sequence[Record]") -> None:
+    """Print what became of each photo, with the paper's L2 before refinement and after every step."""
+    table = Table("photo", "", _right("seconds"), "L2 before refinement and after each step")
+    for record in records:
+        l2 = " ".join(f"{value:.4f}" for value in record.l2)
+        table.add_row(record.photo.name, record.status, f"{record.seconds:.1f}" if record.seconds else "", record.error or l2)
+    OUT.print(table)
+    OUT.print(f"Results are in {folder}", markup=False)
+
+
+def invert_summary(session: "Session", steps: int, records: "Sequence[Record]") -> dict[str, Any]:
+    """The records as JSON values."""
+    return {
+        "backend": session.backend,
+        "model": session.manifest.model,
+        "steps": steps,
+        "photos": [
+            {
+                "photo": str(record.photo),
+                "status": record.status,
+                "seconds": round(record.seconds, 3),
+                "l2": list(record.l2),
+                "files": [str(file) for file in record.files],
+                "error": record.error,
+            }
+            for record in records
+        ],
+    }
+
+
+def show_differences(session: "Session", differences: "Sequence[StepDifference]") -> None:
+    """Print a bundle's largest differences from PyTorch, step by step."""
+    table = Table("step", *(_right(name) for name in ("codes", "image", "offsets")), "", title=f"{session.backend} against PyTorch")
+    for step in differences:
+        offsets = "" if step.offsets is None else f"{step.offsets:.1e}"
+        verdict = "within tolerance" if step.within else "OUT OF TOLERANCE"
+        table.add_row(str(step.index), f"{step.codes:.1e}", f"{step.image:.1e}", offsets, verdict)
+    OUT.print(table)
+
+
+def verify_summary(session: "Session", differences: "Sequence[StepDifference]") -> dict[str, Any]:
+    """The differences as JSON values."""
+    steps = [
+        {"step": d.index, "codes": d.codes, "image": d.image, "offsets": d.offsets, "within": d.within} for d in differences
+    ]
+    return {"backend": session.backend, "steps": steps, "within": all(d.within for d in differences)}
+
+
+def _right(name: str) -> Any:
+    from rich.table import Column
+
+    return Column(name, justify="right")
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,207 @@
+"""Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import HyperStyleDeployError, ImageError, InversionError, OutputError
+from .files import sha256_of
+from .images import SUFFIXES, read_photo, strip, to_uint8, write_png
+from .inversion import Inversion
+from .loop import Step
+from .session import Session, mean_squared_error
+
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for."""
+
+    folder: Path
+    steps: int
+    strips: bool = True
+    every_step: bool = False
+    overwrite: bool = False
+
+    def image(self, name: str) -> Path:
+        """The result at full size."""
+        return self.folder / f"{name}.png"
+
+    def strip(self, name: str) -> Path:
+        """The input, the first reconstruction and every step, side by side."""
+        return self.folder / f"{name}.strip.png"
+
+    def step(self, name: str, index: int) -> Path:
+        """The image after one step, 0 before refinement, at full size."""
+        return self.folder / f"{name}.step{index}.png"
+
+    def inversion(self, name: str) -> Path:
+        """Codes and offset codes. Written last: where it fits the photo, the photo is finished."""
+        return self.folder / f"{name}.inversion"
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        """All files of a photo, in the order they are written."""
+        steps = [self.step(name, index) for index in range(self.steps + 1)] if self.every_step else []
+        return (self.image(name), *([self.strip(name)] if self.strips else []), *steps, self.inversion(name))
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one photo; ``seconds`` is its share of its batch's time."""
+
+    photo: Path
+    status: str
+    files: tuple[Path, ...] = ()
+    l2: tuple[float, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass
+class _Pending:
+    photo: Path
+    name: str
+    picture: Image.Image
+    source: dict[str, str]
+    steps: list[np.ndarray] = field(default_factory=list)
+    l2: list[float] = field(default_factory=list)
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """Photos as given; a folder stands for the JPEG, PNG and WebP files in it, by name.
+
+    Raises:
+        ImageError: a path that is not there, or a folder without photos.
+    """
+    photos: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            photos.append(path)
+            continue
+        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
+        if not found:
+            raise ImageError(f"No photos in {path}", expected=f"files ending in {', '.join(SUFFIXES)}")
+        photos += found
+    return list(dict.fromkeys(photos))
+
+
+def output_names(photos: Sequence[Path]) -> dict[Path, str]:
+    """A name for each photo's files: its stem, or with its suffix where two share the stem.
+
+    Raises:
+        ImageError: two photos of one name, from different folders.
+    """
+    stems = [photo.stem for photo in photos]
+    names = {photo: photo.stem if stems.count(photo.stem) == 1 else photo.name for photo in photos}
+    taken: dict[str, Path] = {}
+    for photo, name in names.items():
+        if name in taken:
+            raise ImageError("Two photos would be written to the same files", got=f"{taken[name]} and {photo}")
+        taken[name] = photo
+    return names
+
+
+def invert_files(
+    session: Session,
+    photos: Sequence[Path],
+    outputs: Outputs,
+    batch: int = 1,
+    on_step: Callable[[int], None] = lambda photos: None,
+) -> Iterator[Record]:
+    """Invert photos into ``outputs.folder``, a record each, in no particular order.
+
+    Args:
+        session: what inverts them.
+        photos: as ``find_photos`` gives them.
+        outputs: what to write.
+        batch: photos that go through the networks together.
+        on_step: called with the number of photos that took a step, or that need none.
+
+    Raises:
+        OutputError: the folder cannot be written; what was finished before stays.
+    """
+    names = output_names(photos)
+    try:
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
+    waiting: list[_Pending] = []
+    for photo in photos:
+        opened = _open(session, photo, names[photo], outputs)
+        if isinstance(opened, Record):
+            on_step(outputs.steps + 1)
+            yield opened
+        else:
+            waiting.append(opened)
+        if len(waiting) == batch:
+            yield from _invert_batch(session, waiting, outputs, on_step)
+            waiting = []
+    if waiting:
+        yield from _invert_batch(session, waiting, outputs, on_step)
+
+
+def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
+    try:
+        picture = read_photo(photo)
+        source = {"file": photo.name, "sha256": sha256_of(photo)}
+    except HyperStyleDeployError as error:
+        return Record(photo, FAILED, error=str(error))
+    except OSError as error:
+        return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
+    if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
+        return Record(photo, SKIPPED, outputs.files(name), finished.l2)
+    return _Pending(photo, name, picture, source)
+
+
+def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
+    """The inversion of an earlier run, if it is of this photo, model and number of steps, with all its files."""
+    if not all(file.exists() for file in outputs.files(name)):
+        return None
+    try:
+        inversion = Inversion.load(outputs.inversion(name))
+    except InversionError:
+        return None
+    same = inversion.source.get("sha256") == source["sha256"] and inversion.model == session.manifest.model
+    return inversion if same and inversion.steps == outputs.steps else None
+
+
+def _invert_batch(
+    session: Session, pending: Sequence[_Pending], outputs: Outputs, on_step: Callable[[int], None]
+) -> Iterator[Record]:
+    started = time.monotonic()
+    images = session.prepare([item.picture for item in pending])
+    last: Step | None = None
+    for step in session.refine(images, outputs.steps):
+        for item, picture, l2 in zip(
+            pending, to_uint8(step.image), mean_squared_error(images, step.reconstruction), strict=True
+        ):
+            item.l2.append(float(l2))
+            if outputs.strips or outputs.every_step:
+                item.steps.append(picture)
+        on_step(len(pending))
+        last = step
+    assert last is not None
+    inversions = session.inversions(last, np.array([item.l2 for item in pending]))
+    for item, inversion in zip(pending, inversions, strict=True):
+        _write(session, item, inversion, outputs)
+    seconds = (time.monotonic() - started) / len(pending)
+    for item in pending:
+        yield Record(item.photo, DONE, outputs.files(item.name), tuple(item.l2), seconds)
+
+
+def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
+    assert inversion.image is not None
+    write_png(outputs.image(item.name), inversion.image)
+    if outputs.strips:
+        size = session.manifest.image
+        pictures = [item.picture, *(Image.fromarray(step) for step in item.steps)]
+        write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
+    if outputs.every_step:
+        for index, picture in enumerate(item.steps):
+            write_png(outputs.step(item.name, index), picture)
+    replace(inversion, source=item.source).save(outputs.inversion(item.name))
