@@ -1,0 +1,246 @@
+"""Inversion files: what is saved comes back, and nothing but a whole inversion of this version is read."""
+
+import json
+import os
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hyperstyle_deploy.errors import InversionError, OutputError
+from hyperstyle_deploy.runtime.inversion import FORMAT, Inversion
+from safetensors import safe_open
+
+Document = dict[str, Any]
+
+
+def inversion(n_styles: int = 18, offset_shape: tuple[int, ...] = (17, 512), steps: int = 5) -> Inversion:
+    noise = np.random.default_rng(0)
+    return Inversion(
+        noise.standard_normal((n_styles, 512), np.float32),
+        noise.standard_normal(offset_shape, np.float32),
+        steps,
+        "a" * 64,
+        tuple(1 / (1 + step) for step in range(steps + 1)),
+        np.zeros((8, 8, 3), np.uint8),
+        {"file": "me.jpg", "note": "ünïcode ☃"},
+    )
+
+
+def split(content: bytes) -> tuple[Document, bytes]:
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    inversion().save(tmp_path / "saved.inversion")
+    return tmp_path / "saved.inversion"
+
+
+@pytest.fixture
+def rewrite(saved: Path) -> Callable[[Callable[[Document], None]], Path]:
+    """Change the header of a saved inversion, the arrays' bytes kept."""
+
+    def change(edit: Callable[[Document], None]) -> Path:
+        header, body = split(saved.read_bytes())
+        edit(header)
+        text = json.dumps(header).encode()
+        saved.write_bytes(struct.pack("<Q", len(text)) + text + body)
+        return saved
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("n_styles", "offset_shape", "steps"),
+    [(18, (17, 512), 5), (14, (12, 512), 1), (14, (12, 512), 0), (18, (5, 17, 512), 5)],
+    ids=["affine", "one step", "no step", "separable"],
+)
+def test_what_is_saved_comes_back(tmp_path: Path, n_styles: int, offset_shape: tuple[int, ...], steps: int) -> None:
+    first = inversion(n_styles, offset_shape, steps)
+    first.save(str(tmp_path / "x"))
+    second = Inversion.load(str(tmp_path / "x"))
+    np.testing.assert_array_equal(second.codes, first.codes, strict=True)
+    np.testing.assert_array_equal(second.offset_codes, first.offset_codes, strict=True)
+    assert (second.steps, second.model, second.l2) == (first.steps, first.model, first.l2)
+    assert second.source == first.source
+    assert second.image is None
+
+
+def test_arrays_that_are_views_come_back_the_same(tmp_path: Path) -> None:
+    whole = inversion(offset_shape=(17, 512))
+    view = Inversion(whole.codes[::-1], np.asfortranarray(whole.offset_codes), 5, "m")
+    view.save(tmp_path / "x")
+    again = Inversion.load(tmp_path / "x")
+    np.testing.assert_array_equal(again.codes, whole.codes[::-1])
+    np.testing.assert_array_equal(again.offset_codes, whole.offset_codes)
+    assert again.l2 == ()
+
+
+def test_a_file_at_1024_takes_about_70_kilobytes(saved: Path) -> None:
+    assert 70_000 < saved.stat().st_size < 75_000
+
+
+def test_the_file_is_safetensors_that_anyone_can_read(saved: Path) -> None:
+    with safe_open(saved, framework="numpy") as file:
+        assert set(file.keys()) == {"codes", "offset_codes", "l2"}
+        assert file.metadata()["format"] == FORMAT
+
+
+def test_the_file_has_the_usual_permissions(saved: Path) -> None:
+    (saved.parent / "other").touch()
+    assert saved.stat().st_mode == (saved.parent / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("kept", [0, 4, 8, 9, 50, 200, 400, 5000, -100, -1])
+def test_a_truncated_file_is_an_error(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    with pytest.raises(InversionError, match="Cannot read the inversion"):
+        Inversion.load(saved)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!DOCTYPE html><html></html>",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        bytes(1000),
+        b"\xff" * 1000,
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 4) + b"null",
+        struct.pack("<Q", 2**40) + b"{}",
+    ],
+)
+def test_another_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(InversionError):
+        Inversion.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "n" * 5000, "with\0nul", "\ud800"])
+def test_what_is_no_file_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InversionError, match="Cannot read the inversion"):
+        Inversion.load(f"{tmp_path}/{name}")
+
+
+class Payload:
+    """What a pickle would run."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("pickle-was-run",)
+
+
+def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x").write_bytes(pickle.dumps(Payload()))
+    np.savez("y", codes=np.array([Payload()], object))
+    for name in ("x", "y.npz"):
+        with pytest.raises(InversionError):
+            Inversion.load(name)
+    assert not Path("pickle-was-run").exists()
+
+
+@pytest.mark.parametrize("value", ["0", "2", "", None])
+@pytest.mark.parametrize("key", ["version", "format"])
+def test_another_version_or_format_is_named(
+    rewrite: Callable[[Callable[[Document], None]], Path], key: str, value: str | None
+) -> None:
+    path = rewrite(lambda header: header["__metadata__"].update({key: value}) if value is not None else None)
+    if value is None:
+        path = rewrite(lambda header: header["__metadata__"].pop(key))
+    with pytest.raises(InversionError, match="not an inversion of this version") as caught:
+        Inversion.load(path)
+    assert f"{FORMAT} 1" in str(caught.value)
+
+
+def test_a_file_without_metadata_is_an_error(rewrite: Callable[[Callable[[Document], None]], Path]) -> None:
+    with pytest.raises(InversionError, match="not an inversion of this version"):
+        Inversion.load(rewrite(lambda header: header.pop("__metadata__")))
+
+
+@pytest.mark.parametrize("steps", ["", "-1", "1.5", "five", "9" * 5000, "1e3", " 5"])
+def test_steps_that_are_no_count_are_an_error(
+    rewrite: Callable[[Callable[[Document], None]], Path], steps: str
+) -> None:
+    with pytest.raises(InversionError, match="no number of steps"):
+        Inversion.load(rewrite(lambda header: header["__metadata__"].update(steps=steps)))
+
+
+@pytest.mark.parametrize("name", ["codes", "offset_codes", "l2"])
+def test_a_renamed_array_is_missing(rewrite: Callable[[Callable[[Document], None]], Path], name: str) -> None:
+    with pytest.raises(InversionError, match="does not hold the arrays") as caught:
+        Inversion.load(rewrite(lambda header: header.update(other=header.pop(name))))
+    assert "other" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F64", "I32", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "F99"])
+def test_arrays_of_another_type_are_an_error(
+    rewrite: Callable[[Callable[[Document], None]], Path], dtype: str
+) -> None:
+    sizes = {"F64": 8, "C64": 8, "F16": 2, "BF16": 2, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+
+    def edit(header: Document) -> None:
+        start, end = header["codes"]["data_offsets"]
+        header["codes"].update(dtype=dtype, shape=[(end - start) // sizes.get(dtype, 4)])
+
+    with pytest.raises(InversionError):
+        Inversion.load(rewrite(edit))
+
+
+@pytest.mark.parametrize("shape", [[2**62, 512], [18, 513], [-18, -512], [0], "x"])
+def test_arrays_that_claim_more_than_the_file_holds_are_an_error(
+    rewrite: Callable[[Callable[[Document], None]], Path], shape: object
+) -> None:
+    with pytest.raises(InversionError, match="Cannot read the inversion"):
+        Inversion.load(rewrite(lambda header: header["codes"].update(shape=shape)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["codes", "offset_codes", "l2"])
+def test_values_that_are_not_finite_are_an_error(saved: Path, name: str, value: float) -> None:
+    content = bytearray(saved.read_bytes())
+    header, body = split(bytes(content))
+    kind, width = ("<d", 8) if name == "l2" else ("<f", 4)
+    position = len(content) - len(body) + header[name]["data_offsets"][1] - width
+    struct.pack_into(kind, content, position, value)
+    saved.write_bytes(content)
+    with pytest.raises(InversionError, match="NaN or Inf"):
+        Inversion.load(saved)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [np.zeros((18, 512)), np.zeros((18, 512), np.float16), np.full((18, 512), np.nan, np.float32)],
+    ids=["float64", "float16", "nan"],
+)
+def test_what_could_not_be_read_back_is_not_saved(saved: Path, codes: np.ndarray) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(InversionError):
+        Inversion(codes, np.zeros((17, 512), np.float32), 5, "m").save(saved)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["missing/x", "saved.inversion/x", ".", "n" * 300])
+def test_a_place_that_cannot_be_written_is_an_output_error(saved: Path, name: str) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(OutputError, match="Cannot write"):
+        inversion().save(saved.parent / name)
+    assert [file.name for file in saved.parent.iterdir()] == ["saved.inversion"]
+    assert saved.read_bytes() == before
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(
+    on_small_disk: Callable[[str, str], tuple[str, list[str]]],
+) -> None:
+    code = (
+        "import numpy as np\n"
+        "from hyperstyle_deploy.runtime.inversion import Inversion\n"
+        "Inversion(np.zeros((18, 512), np.float32), np.zeros((17, 512), np.float32), 5, 'm').save(path)"
+    )
+    error, left = on_small_disk(code, "x.inversion")
+    assert "Cannot write" in error
+    assert left == []

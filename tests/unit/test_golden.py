@@ -1,0 +1,109 @@
+"""The authors' own numbers: from a PNG through exported graphs to codes, offsets and images of every step."""
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyperstyle_deploy.export.exporter import export
+from hyperstyle_deploy.export.seeded import write_checkpoints
+from hyperstyle_deploy.runtime.backends import available
+from hyperstyle_deploy.runtime.loop import Step
+from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.runtime.tolerance import TOLERANCE
+
+DATA = Path(__file__).parents[1] / "data"
+LIMIT = TOLERANCE["float32"]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A configuration that the authors' code was run on, and for how many steps."""
+
+    tag: str
+    size: int
+    dataset_type: str
+    separable: bool
+    steps: int
+
+    @property
+    def photo(self) -> Path:
+        return DATA / ("cars.png" if "cars" in self.dataset_type else "faces.png")
+
+
+FACES256 = Golden("faces256", 256, "ffhq_hypernet", False, 3)
+OTHERS = (
+    Golden("cars512", 512, "cars_hypernet", False, 3),
+    Golden("separable256", 256, "ffhq_hypernet", True, 2),
+    pytest.param(Golden("faces1024", 1024, "ffhq_hypernet", False, 3), marks=pytest.mark.slow),
+)
+
+
+@pytest.fixture(scope="module", params=OTHERS, ids=lambda golden: golden.tag)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Golden, Path]]:
+    golden = request.param
+    folder = tmp_path_factory.mktemp(golden.tag)
+    paths = write_checkpoints(folder, golden.size, golden.dataset_type, golden.separable)
+    export(*paths, folder / "bundle")
+    yield golden, folder / "bundle"
+    shutil.rmtree(folder)
+
+
+def test_faces256_matches_the_authors_code(faces256: Session) -> None:
+    check(FACES256, faces256)
+
+
+@pytest.mark.parametrize("backend", available())
+def test_configuration_matches_the_authors_code(exported: tuple[Golden, Path], backend: str) -> None:
+    golden, bundle = exported
+    check(golden, load(bundle, backend=backend))
+
+
+def check(golden: Golden, session: Session) -> None:
+    expected = np.load(DATA / f"{golden.tag}.npz")
+    batch = session.prepare([golden.photo])
+    for step in session.refine(batch, golden.steps):
+        assert_close(step.codes[0], expected["codes"], "codes")
+        if step.index == 0:
+            assert_close(pooled(step.reconstruction[0]), expected["y_hat0_pool64"], "first reconstruction")
+            assert_close(step.reconstruction[0][:, 64:128, 64:128], expected["y_hat0_crop64"], "first reconstruction")
+            continue
+        index = step.index - 1  # the golden files count refinement steps from 0
+        assert_close(pooled(step.image[0]), expected[f"image{index}_pool64"], f"image after step {step.index}")
+        assert_close(central(step.image[0]), expected[f"image{index}_crop64"], f"image after step {step.index}")
+        check_offsets(golden, session, step, expected)
+
+
+def check_offsets(golden: Golden, session: Session, step: Step, expected: np.lib.npyio.NpzFile) -> None:
+    inversion = session.inversions(step, np.zeros((1, step.index + 1)))[0]
+    offsets = session.weight_offsets(inversion)
+    index = step.index - 1
+    layers = {int(key.split("_")[1]) for key in expected if key.startswith(f"delta{index}_") and "stats" not in key}
+    assert set(offsets) == layers
+    for layer, offset in offsets.items():
+        draw = np.random.Generator(np.random.PCG64(zlib.crc32(f"{golden.tag}.delta.{layer}".encode())))
+        sample = np.sort(draw.choice(offset.size, 64, replace=False))
+        assert_close(offset.ravel()[sample], expected[f"delta{index}_{layer}"], f"offset of layer {layer}")
+        stats = np.array([offset.mean(), offset.std(), np.abs(offset).max()])
+        assert_close(stats, expected[f"delta{index}_{layer}_stats"], f"statistics of layer {layer}")
+
+
+def assert_close(got: np.ndarray, want: np.ndarray, what: str) -> None:
+    assert got.shape == want.shape, what
+    difference = np.abs(got - want).max()
+    assert difference <= LIMIT, f"{what}: {difference:.2e}"
+
+
+def pooled(image: np.ndarray) -> np.ndarray:
+    """Average pooling of [3, H, W] to [3, 64, 64]; cells are whole pixels at every size tested."""
+    channels, height, width = image.shape
+    return image.reshape(channels, 64, height // 64, 64, width // 64).mean((2, 4))
+
+
+def central(image: np.ndarray) -> np.ndarray:
+    top, left = (image.shape[1] - 64) // 2, (image.shape[2] - 64) // 2
+    return image[:, top : top + 64, left : left + 64]
