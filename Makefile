@@ -21,4 +21,5 @@ test: .venv/test
 .venv/test: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,dev]"
+	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
 	touch $@

@@ -37,10 +37,15 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_ERROR)
         except ModuleNotFoundError as error:
-            extra = {"torch": "export", "onnx": "export", "onnx_ir": "export", "onnxscript": "export"}.get(error.name or "")
+            extra = {"torch": "export", "onnx": "export", "onnx_ir": "export", "onnxscript": "export"}.get(
+                error.name or ""
+            )
             if extra is None:
                 raise
-            click.echo(f'Error: {error.name} is not installed. Install it with: pip install "hyperstyle-deploy[{extra}]"', err=True)
+            click.echo(
+                f'Error: {error.name} is not installed. Install it with: pip install "hyperstyle-deploy[{extra}]"',
+                err=True,
+            )
             sys.exit(EXIT_ERROR)
         except KeyboardInterrupt:
             click.echo("Stopped. Nothing is half-written; the same command goes on where it can.", err=True)
@@ -175,9 +180,11 @@ def verify(
 
     if (against is None) != (w_encoder is None):
         raise click.UsageError("--against and --w-encoder belong together.")
+    if against is None and (photo is not None or steps is not None):
+        raise click.UsageError("--photo and --steps are for a comparison: give --against as well.")
     session = load(bundle, backend, threads)
     if against is None or w_encoder is None:
-        click.echo(f"{bundle}: {len(session.manifest.files)} files have their checksums, {session.backend} loads them.")
+        console.show_loaded(bundle, session, as_json)
         return
     from .export.verification import verify_against
 
@@ -192,7 +199,9 @@ def verify(
 
 
 @main.command()
-@click.option("-o", "--output", type=FILE, default=Path("demo-output"), show_default=True, help="Folder for everything.")
+@click.option(
+    "-o", "--output", type=FILE, default=Path("demo-output"), show_default=True, help="Folder for everything."
+)
 @click.option("--size", type=click.Choice(["256", "512", "1024"]), default="256", show_default=True, help="Image size.")
 @click.option("--steps", type=click.IntRange(1, 100), default=5, show_default=True, help="Refinement steps.")
 @BACKEND_OPTION
@@ -201,7 +210,7 @@ def verify(
 @user_errors
 def demo(context: click.Context, output: Path, size: str, steps: int, backend: str, threads: int | None) -> None:
     """Do the whole main job on a seeded checkpoint: inspect, export, verify, invert a photo."""
-    from .demo import PHOTO, demo_checkpoints, closing_words
+    from .demo import PHOTO, closing_words, demo_checkpoints
 
     checkpoint, encoder = demo_checkpoints(output, int(size))
     bundle, results = output / f"seeded{size}.bundle", output / "results"
@@ -212,7 +221,7 @@ def demo(context: click.Context, output: Path, size: str, steps: int, backend: s
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
     common = {"backend": backend, "threads": threads, "as_json": False, "steps": steps}
     context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, photo=PHOTO, **common)
-    click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO.name} -o {results}", bold=True)
+    click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
     context.invoke(
         invert,
         bundle=bundle,

@@ -1,5 +1,6 @@
 """What commands print: progress on standard error, tables on standard output."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,8 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from .export.inspection import Description
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
     from .runtime.manifest import Manifest
     from .runtime.session import Session
 
+# No markup: names of files and options are the users' own text, square brackets and all.
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False)
 
@@ -24,7 +35,13 @@ ERR = Console(stderr=True, highlight=False)
 @contextmanager
 def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
     """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=ERR) as progress:
         task = progress.add_task(title, total=count)
         running: list[tuple[str, float]] = []
@@ -48,7 +65,11 @@ def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[int], None]]:
     """Show photos going through their steps, with the time left; call the result with the steps that were taken."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]:.1f}/{task.fields[all]} photos"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[done]:.1f}/{task.fields[all]} photos"),
+    )
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
         task = progress.add_task(f"Inverting ({title})", total=photos * steps, done=0.0, all=photos)
 
@@ -73,32 +94,32 @@ def show_checkpoint(description: "Description") -> None:
     OUT.print(f"{description.file}  {_size(description.bytes)}")
     for name, value in facts.items():
         if value is not None:
-            OUT.print(f"  {name:14s} {value}", markup=False)
+            OUT.print(f"  {name:14s} {value}")
     table = Table("part", *(_right(name) for name in ("tensors", "parameters", "size")))
     for part in description.parts:
-        table.add_row(part.name, str(part.tensors), f"{part.parameters:,}", _size(part.bytes))
+        _add_row(table, part.name, str(part.tensors), f"{part.parameters:,}", _size(part.bytes))
     OUT.print(table)
-    OUT.print("options: " + ", ".join(f"{name}={value}" for name, value in description.options.items()), markup=False)
+    OUT.print("options: " + ", ".join(f"{name}={value}" for name, value in description.options.items()))
     for need in description.needs:
-        OUT.print(f"needs: {need}", markup=False)
+        OUT.print(f"needs: {need}")
     if description.export:
-        OUT.print(f"export with: {description.export}", markup=False)
+        OUT.print(f"export with: {description.export}")
 
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:
     """Print what a bundle holds."""
     image = manifest.image
-    OUT.print(f"{path}  {_size(sum(file.bytes for file in manifest.files.values()))}", markup=False)
+    OUT.print(f"{path}  {_size(sum(file.bytes for file in manifest.files.values()))}")
     OUT.print(
         f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
         f"{image.size}x{image.height} out, {manifest.precision}, {len(manifest.tuned)} tuned layers, "
         f"{manifest.default_steps} steps by default"
     )
     origin = manifest.provenance.get("checkpoint", {})
-    OUT.print(f"  from {origin.get('file')} (sha256 {str(origin.get('sha256'))[:12]})", markup=False)
+    OUT.print(f"  from {origin.get('file')} (sha256 {str(origin.get('sha256'))[:12]})")
     table = Table("file", _right("size"), "sha256")
     for name, file in manifest.files.items():
-        table.add_row(name, _size(file.bytes), file.sha256[:12])
+        _add_row(table, name, _size(file.bytes), file.sha256[:12])
     OUT.print(table)
 
 
@@ -107,9 +128,15 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
     table = Table("photo", "", _right("seconds"), "L2 before refinement and after each step")
     for record in records:
         l2 = " ".join(f"{value:.4f}" for value in record.l2)
-        table.add_row(record.photo.name, record.status, f"{record.seconds:.1f}" if record.seconds else "", record.error or l2)
+        _add_row(
+            table,
+            record.photo.name,
+            record.status,
+            f"{record.seconds:.1f}" if record.seconds else "",
+            record.error or l2,
+        )
     OUT.print(table)
-    OUT.print(f"Results are in {folder}", markup=False)
+    OUT.print(f"Results are in {folder}")
 
 
 def invert_summary(session: "Session", steps: int, records: "Sequence[Record]") -> dict[str, Any]:
@@ -132,28 +159,46 @@ def invert_summary(session: "Session", steps: int, records: "Sequence[Record]") 
     }
 
 
+def show_loaded(path: Path, session: "Session", as_json: bool) -> None:
+    """Say that a bundle's files are whole and that the backend loads them."""
+    count = len(session.manifest.files)
+    if as_json:
+        OUT.print(json.dumps({"bundle": str(path), "backend": session.backend, "files": count, "within": True}))
+    else:
+        OUT.print(f"{path}: {count} files have their checksums, and {session.backend} loads them.")
+
+
 def show_differences(session: "Session", differences: "Sequence[StepDifference]") -> None:
     """Print a bundle's largest differences from PyTorch, step by step."""
-    table = Table("step", *(_right(name) for name in ("codes", "image", "offsets")), "", title=f"{session.backend} against PyTorch")
+    table = Table(
+        "step",
+        *(_right(name) for name in ("codes", "image", "offsets")),
+        "",
+        title=f"{session.backend} against PyTorch",
+    )
     for step in differences:
         offsets = "" if step.offsets is None else f"{step.offsets:.1e}"
         verdict = "within tolerance" if step.within else "OUT OF TOLERANCE"
-        table.add_row(str(step.index), f"{step.codes:.1e}", f"{step.image:.1e}", offsets, verdict)
+        _add_row(table, str(step.index), f"{step.codes:.1e}", f"{step.image:.1e}", offsets, verdict)
     OUT.print(table)
 
 
 def verify_summary(session: "Session", differences: "Sequence[StepDifference]") -> dict[str, Any]:
     """The differences as JSON values."""
     steps = [
-        {"step": d.index, "codes": d.codes, "image": d.image, "offsets": d.offsets, "within": d.within} for d in differences
+        {"step": d.index, "codes": d.codes, "image": d.image, "offsets": d.offsets, "within": d.within}
+        for d in differences
     ]
     return {"backend": session.backend, "steps": steps, "within": all(d.within for d in differences)}
 
 
-def _right(name: str) -> Any:
-    from rich.table import Column
-
+def _right(name: str) -> Column:
     return Column(name, justify="right")
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Tables read markup in plain strings whatever the console says."""
+    table.add_row(*(Text(cell) for cell in cells))
 
 
 def _size(count: int) -> str:

@@ -22,7 +22,7 @@ def demo_checkpoints(folder: Path, size: int) -> tuple[Path, Path]:
     target = folder / f"seeded{size}"
     paths = target / "hyperstyle.pt", target / "w_encoder.pt"
     if not all(path.exists() for path in paths):
-        click.echo(f"Making a seeded checkpoint at {size}x{size} in {target} (1.4 GB) ...")
+        click.echo(f"Making a seeded checkpoint at {size}x{size} in {target} (1.5 GB) ...")
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -34,7 +34,7 @@ def demo_checkpoints(folder: Path, size: int) -> tuple[Path, Path]:
 def closing_words(folder: Path) -> str:
     """What the demo has shown, and where to go from here."""
     return (
-        f"\nEverything is in {folder}. Seeded weights give texture, not faces: the networks have the published shapes,\n"
-        "but nobody has trained them. The authors' trained checkpoints (each with its W-encoder) are at\n"
-        f"{AUTHORS_DOWNLOADS}"
+        f"\nEverything is in {folder}. Seeded weights give texture, not faces: the networks have the published\n"
+        "shapes, but nobody has trained them. The authors' trained checkpoints (each with its W-encoder)\n"
+        f"are at {AUTHORS_DOWNLOADS}"
     )

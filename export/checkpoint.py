@@ -65,13 +65,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
     _require_safe_torch()
-    _check_archive(path)
     try:
+        _check_archive(path)
+        _check_records(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        digest = sha256_of(path)
     except _LOAD_ERRORS as error:
         raise _load_error(path, error) from error
-    return _checkpoint(path, content)
+    return _checkpoint(path, digest, content)
 
 
 def _require_safe_torch() -> None:
@@ -105,18 +107,36 @@ def _check_archive(path: Path) -> None:
         if head[:1] == b"\x80":
             hint = "It is from before PyTorch 1.6, which cannot be checked before it is unpacked: save it again."
         raise CheckpointError(f"{path} is not a checkpoint", got=error, expected="a zip file", hint=hint) from error
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise CheckpointError(
+            f"{path} is a TorchScript program, not a checkpoint", hint="Use the file that training saved."
+        )
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     claimed = sum(entry.file_size for entry in entries)
     if packed or claimed > path.stat().st_size:
-        raise CheckpointError(
-            f"{path} unpacks to more than it holds",
-            got=f"{claimed} bytes from {path.stat().st_size}, {len(packed)} compressed entries",
-            expected="stored entries, as torch.save writes them",
-        )
+        raise _bomb(path, f"{claimed} bytes from {path.stat().st_size}, {len(packed)} compressed entries")
+
+
+def _check_records(path: Path) -> None:
+    """Look at what ``torch.load`` will unpack, through its own reader: two readers can be shown two directories."""
+    reader = torch._C.PyTorchFileReader(str(path))
+    claimed = sum(reader.get_record_size(name) for name in reader.get_all_records())
+    if claimed > path.stat().st_size:
+        raise _bomb(path, f"{claimed} bytes from {path.stat().st_size}")
+    # torch.load lets a pickle make a bytearray of any size, and writes to all of it.
+    if b"bytearray\n" in reader.get_record("data.pkl"):
+        raise _bomb(path, "a bytearray")
+
+
+def _bomb(path: Path, got: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} may unpack to more than it holds", got=got, expected="stored entries, as torch.save writes them"
+    )
 
 
 def _load_error(path: Path, error: BaseException) -> CheckpointError:
-    text = str(error)
+    # torch.load wraps what its unpickler says in advice to load the file unsafely.
+    text = str(error.__context__ if isinstance(error.__context__, pickle.UnpicklingError) else error)
     if "Unsupported global" in text or "GLOBAL" in text:
         refused = text.partition("GLOBAL ")[2].split(" ")[0] or "a Python class"
         return CheckpointError(
@@ -129,13 +149,15 @@ def _load_error(path: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(f"Cannot read {path}", got=first_line[:200], hint="It is damaged: download it again.")
 
 
-def _checkpoint(path: Path, content: Any) -> Checkpoint:
+def _checkpoint(path: Path, digest: str, content: Any) -> Checkpoint:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no dictionary", got=type(content).__name__)
     state = content.get("state_dict")
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(
-            f"{path} has no state_dict", got=f"keys {sorted(map(str, content))[:12]}", expected="state_dict, opts, latent_avg"
+            f"{path} has no state_dict",
+            got=f"keys {sorted(map(str, content))[:12]}",
+            expected="state_dict, opts, latent_avg",
         )
     opts = content.get("opts", {})
     opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
@@ -144,15 +166,17 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
     latent_avg = content.get("latent_avg")
     if latent_avg is not None and not isinstance(latent_avg, Tensor):
         raise CheckpointError(f"{path} has an unusable latent_avg", got=type(latent_avg).__name__, expected="a tensor")
-    for name, tensor in {**state, "latent_avg": latent_avg}.items():
-        if tensor is not None:
-            _check_tensor(path, name, tensor)
-    return Checkpoint(path, sha256_of(path), state, opts, latent_avg)
+    for name, tensor in state.items():
+        _check_tensor(path, name, tensor)
+    if latent_avg is not None:
+        _check_tensor(path, "latent_avg", latent_avg)
+    return Checkpoint(path, digest, state, opts, latent_avg)
 
 
 def _check_tensor(path: Path, name: str, tensor: Any) -> None:
     if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise CheckpointError(f"{path}: {name} is not a dense tensor", got=type(tensor).__name__)
+        got = f"{tensor.layout} on {tensor.device}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise CheckpointError(f"{path}: {name} is not a dense tensor", got=got)
     held = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > held:
         raise CheckpointError(

@@ -11,6 +11,7 @@ from ..runtime.tolerance import TOLERANCE
 from .graphs import Graph
 
 
+@torch.no_grad()
 def compare(graph: Graph, path: Path) -> float:
     """Run the graph in ONNX Runtime and the stage in PyTorch on the same inputs.
 

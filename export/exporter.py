@@ -21,7 +21,13 @@ from .onnx_writer import Constants, collect_constants, trace, write_graph
 from .stages.offsets import base_weight, energy
 
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
-GROUPS = {"encoder": "encoder", "hypernet": "hypernet", "offsets": "offsets", "weights": "offsets", "synthesis": "synthesis"}
+GROUPS = {
+    "encoder": "encoder",
+    "hypernet": "hypernet",
+    "offsets": "offsets",
+    "weights": "offsets",
+    "synthesis": "synthesis",
+}
 GENERATOR_GROUP = "generator"
 
 Report = Callable[[str], None]
@@ -29,7 +35,9 @@ Report = Callable[[str], None]
 REPORTS = 5 + 2 * len(GRAPHS)
 
 
-def export(checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool = False, report: Report = lambda _: None) -> Bundle:
+def export(
+    checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool = False, report: Report = lambda _: None
+) -> Bundle:
     """Export a HyperStyle checkpoint to a bundle.
 
     Args:
@@ -80,7 +88,7 @@ def _write_graphs(model: HyperStyle, folder: Path, report: Report) -> tuple[dict
 
 
 def generator_constants(model: HyperStyle) -> dict[str, torch.Tensor]:
-    """What the loop starts from: untuned weights and energies under the names that `synthesis` takes, and the average code."""
+    """What the loop starts from: untuned weights and energies as `synthesis` names them, and the average code."""
     constants = {"latent_avg": model.latent_avg}
     for layer in model.config.layers:
         if layer.tuned:

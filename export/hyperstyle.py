@@ -17,6 +17,7 @@ from .networks.stylegan2 import Generator
 
 METHOD = "hyperstyle"
 DEFAULT_STEPS = 5
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 HYPERNETS = {"SharedWeightsHyperNetResNet": False, "SharedWeightsHyperNetResNetSeparable": True}
 
 
@@ -68,21 +69,22 @@ def read_config(checkpoint: Checkpoint) -> Config:
         hint = "This looks like the W-encoder's file: pass it with --w-encoder." if "encoder" in parts else None
         raise CheckpointError(
             f"{checkpoint.path} is not a HyperStyle checkpoint",
-            got=f"a state_dict of {parts}",
+            got=f"a state_dict of {parts[:12]}",
             expected="hypernet.* and decoder.*",
             hint=hint,
         )
-    opts = checkpoint.opts
-    kind, size = _option(checkpoint, "encoder_type"), _option(checkpoint, "output_size")
+    kind, size = _option(checkpoint, "encoder_type", str), _option(checkpoint, "output_size", int)
     if kind not in HYPERNETS:
         raise _unsupported(checkpoint, "encoder_type", kind, sorted(HYPERNETS))
     if size not in SIZES:
         raise _unsupported(checkpoint, "output_size", size, SIZES)
-    if opts.get("input_nc", 6) != 6:
-        raise _unsupported(checkpoint, "input_nc", opts["input_nc"], "6: photo and reconstruction")
+    channels = _option(checkpoint, "input_nc", int, 6)
+    if channels != 6:
+        raise _unsupported(checkpoint, "input_nc", channels, "6: photo and reconstruction")
     separable = HYPERNETS[kind]
-    tuned = _tuned_layers(checkpoint, opts.get("layers_to_tune", ""), size)
-    return Config(size, _domain(str(opts.get("dataset_type", ""))), separable, layer_table(size, tuned, separable))
+    tuned = _tuned_layers(checkpoint, _option(checkpoint, "layers_to_tune", str, ""), size)
+    domain = _domain(_option(checkpoint, "dataset_type", str, ""))
+    return Config(size, domain, separable, layer_table(size, tuned, separable))
 
 
 def load_hyperstyle(checkpoint: Checkpoint, w_encoder: Checkpoint) -> HyperStyle:
@@ -129,6 +131,11 @@ def check_tensors(checkpoint: Checkpoint, networks: Mapping[str, nn.Module]) -> 
             for name in common
             if found[name].shape != declared[name].shape
         ]
+        problems += [
+            f"of the wrong type {name}: got {found[name].dtype}, expected {declared[name].dtype}"
+            for name in common
+            if (found[name].dtype in _FLOATS) != declared[name].is_floating_point()
+        ]
         problems += [f"not finite {name}" for name in common if not _is_finite(found[name])]
         problems += _unequal_copies(found)
     if problems:
@@ -146,30 +153,37 @@ def average_code(checkpoint: Checkpoint, n_styles: int) -> Tensor:
     """
     average = checkpoint.latent_avg
     if average is None:
-        raise CheckpointError(f"{checkpoint.path} has no latent_avg", hint="HyperStyle needs it: codes are relative to it.")
-    if tuple(average.shape) not in ((512,), (1, 512), (n_styles, 512)) or not _is_finite(average):
+        raise CheckpointError(
+            f"{checkpoint.path} has no latent_avg", hint="HyperStyle needs it: codes are relative to it."
+        )
+    fits = tuple(average.shape) in ((512,), (1, 512), (n_styles, 512)) and average.dtype in _FLOATS
+    if not fits or not _is_finite(average):
         raise CheckpointError(
             f"{checkpoint.path} has an unusable latent_avg",
-            got=list(average.shape),
-            expected=f"finite [512], [1, 512] or [{n_styles}, 512]",
+            got=f"{average.dtype} {list(average.shape)}" + (", not finite" if fits else ""),
+            expected=f"finite floats [512], [1, 512] or [{n_styles}, 512]",
         )
     return _float(average).expand(n_styles, 512).contiguous()
 
 
-def _option(checkpoint: Checkpoint, name: str) -> Any:
-    if name not in checkpoint.opts:
-        raise CheckpointError(f"{checkpoint.path} lacks the option {name}", got=f"options {sorted(checkpoint.opts)}")
-    return checkpoint.opts[name]
+def _option(checkpoint: Checkpoint, name: str, kind: type, default: object = None) -> Any:
+    value = checkpoint.opts.get(name, default)
+    if value is None:
+        options = sorted(map(str, checkpoint.opts))
+        raise CheckpointError(f"{checkpoint.path} lacks the option {name}", got=f"options {options[:40]}")
+    if type(value) is not kind:  # bool is an int to Python; a tensor or a list may not even be comparable
+        raise _unsupported(checkpoint, name, f"a {type(value).__name__}", f"a value of type {kind.__name__}")
+    return value
 
 
 def _unsupported(checkpoint: Checkpoint, name: str, got: object, expected: object) -> CheckpointError:
-    return CheckpointError(f"{checkpoint.path}: the option {name} is not supported", got=got, expected=expected)
+    return CheckpointError(
+        f"{checkpoint.path}: the option {name} is not supported", got=str(got)[:80], expected=expected
+    )
 
 
-def _tuned_layers(checkpoint: Checkpoint, option: Any, size: int) -> list[int]:
+def _tuned_layers(checkpoint: Checkpoint, option: str, size: int) -> list[int]:
     """Layer indices of ``layers_to_tune``: a comma list, '' for all; past the generator's last they mean nothing."""
-    if not isinstance(option, str):
-        raise _unsupported(checkpoint, "layers_to_tune", repr(option), "a comma list of layer indices")
     if not option:
         return list(range(layer_count(size)))
     try:
@@ -195,7 +209,7 @@ def _float(tensor: Tensor) -> Tensor:
 
 def _is_finite(tensor: Tensor) -> bool:
     # The sum is finite unless a term is not (or float64 overflows, which weights never do): one pass, no mask.
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum(dtype=torch.float64)))
+    return tensor.dtype not in _FLOATS or bool(torch.isfinite(tensor.float().sum(dtype=torch.float64)))
 
 
 def _unequal_copies(found: Mapping[str, Tensor]) -> list[str]:
@@ -203,7 +217,8 @@ def _unequal_copies(found: Mapping[str, Tensor]) -> list[str]:
     problems = []
     for name, tensor in found.items():
         original = found.get(f"hypernet.shared_weight_hypernet.{name.rpartition('.')[2]}")
-        if ".hypernet." in name and original is not None and original.data_ptr() != tensor.data_ptr():
-            if not torch.equal(original, tensor):
-                problems.append(f"{name} differs from the shared hypernetwork's")
+        if ".hypernet." not in name or original is None or original.data_ptr() == tensor.data_ptr():
+            continue
+        if original.dtype != tensor.dtype or not torch.equal(original, tensor):
+            problems.append(f"{name} differs from the shared hypernetwork's")
     return problems

@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Description:
-    """What `inspect` says of a file; ``needs`` lists what is missing before it can be exported, with ``export`` the command."""
+    """What `inspect` says of a file; ``needs`` lists what is missing before the command ``export`` can run."""
 
     file: str
     bytes: int

@@ -32,7 +32,7 @@ def trace(graph: Graph) -> ir.Model:
     """Export the stage with ``torch.onnx.export(dynamo=True)``, inputs, outputs and free axes under their own names."""
     graph.module.eval().requires_grad_(False)
     dynamic = torch.utils._pytree.tree_map_only(
-        dict, lambda axes: {axis: torch.export.Dim.DYNAMIC for axis in axes}, graph.free_axes, is_leaf=_is_axes
+        dict, lambda axes: dict.fromkeys(axes, torch.export.Dim.DYNAMIC), graph.free_axes, is_leaf=_is_axes
     )
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -92,7 +92,8 @@ class Constants:
     folder: Path
     _owners: dict[str, tuple[str, str]] = field(default_factory=dict)
     _groups: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    _digests: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = field(default_factory=dict)
+    # By identity, with the tensor kept: a freed tensor's address may be given to another one.
+    _digests: dict[int, tuple[Tensor, str]] = field(default_factory=dict)
 
     def add(self, group: str, name: str, tensor: Tensor) -> tuple[str, str]:
         """Keep a tensor for ``group``'s files, unless an equal one is kept already; return its group and name there."""
@@ -106,12 +107,11 @@ class Constants:
         return self._owners[digest]
 
     def _digest(self, tensor: Tensor) -> str:
-        key = (tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride()))
-        if key not in self._digests:
+        if id(tensor) not in self._digests:
             content = hashlib.blake2b(f"{tensor.dtype}{list(tensor.shape)}".encode(), digest_size=16)
             content.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-            self._digests[key] = content.hexdigest()
-        return self._digests[key]
+            self._digests[id(tensor)] = tensor, content.hexdigest()
+        return self._digests[id(tensor)][1]
 
     def write(self) -> dict[tuple[str, str], tuple[str, int, int]]:
         """Write all files; return (file, offset, bytes) of every tensor by (group, name)."""
@@ -128,7 +128,9 @@ class Constants:
     def files(self, group: str) -> tuple[str, ...]:
         """The files of a group, in order."""
         count = len(list(_parts(self._groups.get(group, {}))))
-        return tuple(f"{group}.safetensors" if part == 0 else f"{group}-{part + 1}.safetensors" for part in range(count))
+        return tuple(
+            f"{group}.safetensors" if part == 0 else f"{group}-{part + 1}.safetensors" for part in range(count)
+        )
 
 
 def _parts(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -150,7 +152,10 @@ def _layout(path: Path) -> dict[str, tuple[int, int]]:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
-    return {name: (8 + length + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0]) for name, e in header.items()}
+    return {
+        name: (8 + length + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0])
+        for name, e in header.items()
+    }
 
 
 def collect_constants(model: ir.Model, group: str, constants: Constants) -> dict[str, tuple[str, str]]:
@@ -203,7 +208,9 @@ def _specs(values: Any) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             value.name,
-            value.dtype.name.lower().replace("float", "float32") if value.dtype == ir.DataType.FLOAT else value.dtype.name.lower(),
+            value.dtype.name.lower().replace("float", "float32")
+            if value.dtype == ir.DataType.FLOAT
+            else value.dtype.name.lower(),
             tuple(str(dim.value) if isinstance(dim, ir.SymbolicDim) else int(dim) for dim in value.shape),
         )
         for value in values

@@ -15,7 +15,10 @@ POOLED = 256
 
 @dataclass(frozen=True)
 class ReferenceStep:
-    """One state of the loop on the host, float32: codes [B, n_styles, 512], offsets by layer [B, out, in, k, k], image."""
+    """One state of the loop on the host, float32.
+
+    ``codes`` are [B, n_styles, 512], ``offsets`` by layer [B, out, in, k, k], ``image`` [B, 3, height, width].
+    """
 
     index: int
     codes: NDArray[np.float32]

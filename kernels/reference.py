@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def tile_offset(offset: NDArray[np.float32], kernel: int) -> NDArray[np.float32]:
-    """A layer's offset as a full kernel: [out, in] is tiled to [out, in, kernel, kernel], a full one is returned as it is."""
+    """A layer's offset as a full kernel: [out, in] is tiled to [out, in, k, k], a full one returned as it is."""
     if offset.ndim == 4:
         return offset
     return np.broadcast_to(offset[:, :, None, None], (*offset.shape, kernel, kernel)).copy()

@@ -123,9 +123,15 @@ def invert_files(
         on_step: called with the number of photos that took a step, or that need none.
 
     Raises:
-        OutputError: the folder cannot be written; what was finished before stays.
+        OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
     """
     names = output_names(photos)
+    if any(photo.parent.resolve() == outputs.folder.resolve() for photo in photos):
+        raise OutputError(
+            "Results would be written among the photos",
+            got=outputs.folder,
+            hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
+        )
     try:
         outputs.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -148,7 +154,7 @@ def invert_files(
 def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
     try:
         picture = read_photo(photo)
-        source = {"file": photo.name, "sha256": sha256_of(photo)}
+        source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision}
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error))
     except OSError as error:
@@ -159,14 +165,14 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
-    """The inversion of an earlier run, if it is of this photo, model and number of steps, with all its files."""
+    """The inversion of an earlier run, if photo, precision, model and number of steps agree and no file is missing."""
     if not all(file.exists() for file in outputs.files(name)):
         return None
     try:
         inversion = Inversion.load(outputs.inversion(name))
     except InversionError:
         return None
-    same = inversion.source.get("sha256") == source["sha256"] and inversion.model == session.manifest.model
+    same = dict(inversion.source) == source and inversion.model == session.manifest.model
     return inversion if same and inversion.steps == outputs.steps else None
 
 

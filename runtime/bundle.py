@@ -58,7 +58,10 @@ class Bundle:
         paths = {name: self.file(name) for name in specs}
         wrong = [f"{n}: {paths[n].stat().st_size} bytes" for n in specs if paths[n].stat().st_size != specs[n].bytes]
         if not wrong:
-            digests = sha256_of_all(paths)
+            try:
+                digests = sha256_of_all(paths)
+            except OSError as error:
+                raise BundleError(f"Cannot read {self.path}", got=error) from error
             wrong = [f"{name}: sha256 {digests[name][:12]}" for name in specs if digests[name] != specs[name].sha256]
         if wrong:
             raise BundleError(
@@ -72,14 +75,18 @@ class Bundle:
         """The untuned generator's weights and energies under the names of the `synthesis` graph's inputs.
 
         Returns:
-            ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, float32, on the host.
+            ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, and ``latent_avg`` [n_styles, 512]; float32,
+            on the host.
         """
         tensors: dict[str, NDArray[np.float32]] = {}
         for name in self.manifest.constants:
             try:
                 tensors |= load_file(self.file(name))
-            except SafetensorError as error:
+            # TypeError, AttributeError: a dtype that numpy lacks.
+            except (SafetensorError, OSError, TypeError, AttributeError) as error:
                 raise BundleError(f"Cannot read {name} of the bundle", got=error) from error
+        if wrong := [f"{name} {array.dtype}" for name, array in tensors.items() if array.dtype != np.float32]:
+            raise BundleError("Constants of the bundle are of the wrong type", got=", ".join(wrong), expected="float32")
         return tensors
 
 
@@ -89,6 +96,16 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         BundleError: there is none, or it is not a valid manifest.
     """
+    try:
+        document = json.loads(_read_document(path))
+    except OSError as error:
+        raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
+    return Manifest.from_json(document)
+
+
+def _read_document(path: Path) -> bytes:
     if not path.is_dir():
         raise BundleError(
             f"{path} is not a bundle", got="a file" if path.exists() else "nothing there", expected="a folder"
@@ -100,8 +117,4 @@ def read_manifest(path: Path) -> Manifest:
     file = inside(path, MANIFEST_NAME)
     if file.stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{file} is too large", got=file.stat().st_size, expected=f"at most {MAX_MANIFEST_BYTES}")
-    try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{file} is not JSON", got=str(error)[:120]) from error
-    return Manifest.from_json(document)
+    return file.read_bytes()

@@ -1,17 +1,24 @@
 """Files that are whole or not there: atomic writes, content hashes, and paths that stay inside their folder."""
 
+import glob
 import hashlib
+import itertools
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from ..errors import BundleError, OutputError
 
 _CHUNK = 1 << 20
+# Partial names: _RUN tells this process from an earlier one of the same number (in a container that is every one),
+# the count tells threads apart that write the same path.
+_RUN = secrets.token_hex(4)
+_COUNT = itertools.count()
 
 
 def sha256_of(path: Path) -> str:
@@ -41,13 +48,13 @@ def inside(root: Path, name: str) -> Path:
     if not name or "\0" in name or "\\" in name or ":" in name or name.startswith("/") or ".." in parts:
         raise BundleError("A path in the bundle leaves the bundle", got=repr(name), expected="a plain relative path")
     path = root
-    for part in parts:
-        path = path / part
-        if path.is_symlink():
-            raise BundleError("A path in the bundle goes through a symbolic link", got=repr(name))
     try:
+        for part in parts:
+            path = path / part
+            if path.is_symlink():
+                raise BundleError("A path in the bundle goes through a symbolic link", got=repr(name))
         status = path.stat()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that the file system cannot encode
         raise BundleError("A file of the bundle is missing", got=name, hint="Export the bundle again.") from error
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise BundleError("A file of the bundle is not a plain file of its own", got=repr(name))
@@ -59,17 +66,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to; rename it to ``path`` at the end, or remove it if the block fails.
 
     Raises:
-        OutputError: the folder is read-only or the disk is full.
+        OutputError: ``path`` is a folder or a device, the folder is read-only or the disk is full.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = _partial(path)
     try:
+        if path.exists() and not path.is_file():
+            raise OutputError(f"Cannot write {path}", got="a folder or a device of that name", expected="a file")
         yield partial
         _sync(partial)
         partial.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager
@@ -81,10 +91,10 @@ def atomic_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: ``path`` exists and ``overwrite`` is off, the folder is read-only or the disk is full.
     """
-    if path.exists() and not overwrite:
-        raise OutputError("The output exists", got=path, hint="Choose another name, or pass --overwrite.")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = _partial(path)
     try:
+        if path.exists() and not overwrite:
+            raise OutputError("The output exists", got=path, hint="Choose another name, or pass --overwrite.")
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         partial.mkdir()
@@ -103,23 +113,41 @@ def _swap(partial: Path, path: Path) -> None:
     if not path.exists():
         partial.rename(path)
         return
-    old = path.with_name(f".{path.name}.partial-{os.getpid()}-old")
+    old = partial.with_name(f"{partial.name}-old")
     path.rename(old)
-    partial.rename(path)
-    shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+    try:
+        partial.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    _remove(old)
+
+
+def _partial(path: Path) -> Path:
+    if not path.name:
+        raise OutputError(f"Cannot write {path}", got="a path without a name of its own")
+    return path.with_name(f".{path.name}.partial-{_RUN}-{next(_COUNT)}-{os.getpid()}")
 
 
 def _remove_leftovers(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.partial-*"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
         owner = leftover.name.removesuffix("-old").rpartition("-")[2]
-        if owner.isdigit() and not _is_running(int(owner)):
-            shutil.rmtree(leftover, ignore_errors=True)
+        ours = f".partial-{_RUN}-" in leftover.name
+        if owner.isdecimal() and not ours and (int(owner) == os.getpid() or not _is_running(int(owner))):
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -1,13 +1,15 @@
 """Photos in, pictures out: safe decoding, the networks' input size and range, 8-bit output and strips."""
 
 import os
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ArrayError, ImageError
 from .files import atomic_file
@@ -17,6 +19,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 40_000_000
 #: Transparent pixels are laid over this colour (white).
 BACKGROUND = (255, 255, 255)
+
+# EXIF orientation -> what brings the picture upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Photo: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 
@@ -28,11 +41,11 @@ def read_photo(photo: Photo) -> Image.Image:
         photo: a path to a JPEG, PNG or WebP file; a Pillow image; or an array [H, W, 3] uint8.
 
     Returns:
-        The first frame, EXIF orientation applied, 16-bit values scaled to 8 bits, CMYK converted, transparency laid
-        over white.
+        The first frame, EXIF orientation applied (unreadable EXIF data has none), 16-bit values scaled to 8 bits, CMYK
+        converted, transparency laid over white.
 
     Raises:
-        ImageError: the file is missing, of another format, damaged, or has more than 40 million pixels.
+        ImageError: the file is missing, of another format, damaged, empty, or has more than 40 million pixels.
         ArrayError: an array of another shape or type.
     """
     if isinstance(photo, np.ndarray):
@@ -40,34 +53,52 @@ def read_photo(photo: Photo) -> Image.Image:
             raise ArrayError("Not a photo", got=f"{photo.dtype} {list(photo.shape)}", expected="uint8 [H, W, 3]")
         return Image.fromarray(photo)
     if isinstance(photo, Image.Image):
-        return _upright_rgb(photo, "the given image")
+        with _typed_errors("the given image"):
+            return _upright_rgb(photo, "the given image")
     path = Path(photo)
+    with _typed_errors(path), Image.open(path, formats=FORMATS) as image:
+        return _upright_rgb(image, path)
+
+
+@contextmanager
+def _typed_errors(name: object) -> Iterator[None]:
+    """Whatever Pillow raises, as one type."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return _upright_rgb(image, path)
+        yield
     except UnidentifiedImageError as error:
-        raise ImageError(f"Cannot read {path}", got="another kind of file", expected="JPEG, PNG or WebP") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, "far too many pixels") from error
+        raise ImageError(f"Cannot read {name}", got="another kind of file", expected="JPEG, PNG or WebP") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _bad_size(name, "far too many pixels") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"Cannot read {path}", got=reason, expected="an undamaged JPEG, PNG or WebP file") from error
+        raise ImageError(f"Cannot read {name}", got=reason, expected="an undamaged JPEG, PNG or WebP file") from error
 
 
 def _upright_rgb(image: Image.Image, name: object) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name, f"{image.width}x{image.height} pixels")
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        raise _bad_size(name, f"{image.width}x{image.height} pixels")
     image.load()
-    return _to_rgb(ImageOps.exif_transpose(image))
+    turn = _turn(image)
+    return _to_rgb(image if turn is None else image.transpose(turn))
 
 
-def _too_large(name: object, got: str) -> ImageError:
-    return ImageError(f"{name} is too large", got=got, expected=f"at most {MAX_PIXELS // 10**6} million pixels")
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    # Pillow's exif_transpose also rewrites the EXIF data, which fails on what some cameras and editors leave there.
+    try:
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return None
+
+
+def _bad_size(name: object, got: str) -> ImageError:
+    return ImageError(f"{name} has an unsupported size", got=got, expected=f"from 1 to {MAX_PIXELS:,} pixels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError("Floating-point images have no defined range", got="mode F", expected="8 or 16 bits a channel")
+    if image.mode == "P" and image.palette is None:
+        raise ImageError("The image has colour numbers, but no palette", expected="an undamaged PNG file")
     if image.mode.startswith("I"):
         # Pillow keeps 16-bit greyscale in I or I;16; its own conversion to RGB would saturate, not scale.
         grey = np.asarray(image).astype(np.int64)
@@ -97,7 +128,12 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Network images [N, 3, H, W] float32 to 8 bits, [N, H, W, 3]: ``clip((y + 1) / 2) * 255``, truncated.
 
     This is the authors' conversion, so pictures compare bit for bit.
+
+    Raises:
+        ArrayError: NaN, which would become black pixels without a word.
     """
+    if np.isnan(images).any():
+        raise ArrayError("The network's image has NaN in it", expected="numbers")
     scaled = np.clip((images + np.float32(1)) / np.float32(2), 0, 1) * np.float32(255)
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
 
@@ -114,7 +150,7 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
 
 
 def strip(pictures: Sequence[Image.Image], height: int, width: int) -> Image.Image:
-    """Pictures side by side, each brought to ``height`` x ``width``: the input, the first reconstruction, every step."""
+    """Pictures side by side, each ``height`` x ``width``: the input, the first reconstruction, every step."""
     canvas = Image.new("RGB", (width * len(pictures), height))
     for column, picture in enumerate(pictures):
         canvas.paste(picture.resize((width, height), Image.Resampling.BILINEAR), (column * width, 0))

@@ -4,17 +4,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..errors import InversionError
 from .files import atomic_file
 
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "1"
+_DTYPES = {"codes": np.dtype(np.float32), "offset_codes": np.dtype(np.float32), "l2": np.dtype(np.float64)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class Inversion:
 
     Attributes:
         codes: W+ codes, [n_styles, 512] float32.
-        offset_codes: [n_tuned, 512] float32, summed over the steps; [steps, n_tuned, 512] for the separable hypernetwork.
+        offset_codes: [n_tuned, 512] float32, summed over the steps; for the separable hypernetwork
+            [steps, n_tuned, 512].
         steps: refinement steps taken.
         model: identifies the checkpoint pair (``Manifest.model``).
         l2: mean squared error against the photo, at the networks' input size over [-1, 1], before refinement and after
@@ -44,17 +47,19 @@ class Inversion:
         """Write the inversion, without its image, as a safetensors file (about 70 KB at 1024).
 
         Raises:
+            InversionError: codes of another type than float32, or not finite: such a file could not be read back.
             OutputError: the folder is read-only or the disk is full.
         """
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "codes": np.ascontiguousarray(self.codes),
             "offset_codes": np.ascontiguousarray(self.offset_codes),
             "l2": np.asarray(self.l2, np.float64),
         }
         metadata = {f"source.{key}": value for key, value in self.source.items()}
         metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "steps": str(self.steps), "model": self.model}
+        _check_arrays("The inversion", arrays)
         with atomic_file(Path(path)) as partial:
-            save_file(arrays, partial, metadata)
+            partial.write_bytes(save(arrays, metadata))
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -67,7 +72,8 @@ class Inversion:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, OSError, ValueError, TypeError) as error:
+        # AttributeError: a dtype that numpy lacks.
+        except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
             raise InversionError(f"Cannot read the inversion {path}", got=error) from error
         if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
             raise InversionError(
@@ -76,11 +82,18 @@ class Inversion:
                 expected=f"{FORMAT} {FORMAT_VERSION}",
             )
         steps = metadata.get("steps", "")
-        wanted = {"codes": np.float32, "offset_codes": np.float32, "l2": np.float64}
-        if {name: array.dtype for name, array in arrays.items()} != wanted or not steps.isdecimal():
-            raise InversionError(f"{path} is not a whole inversion", got=sorted(arrays), expected=sorted(wanted))
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise InversionError(f"{path} has NaN or Inf in it")
+        if not (steps.isdecimal() and len(steps) < 10):
+            raise InversionError(f"{path} has no number of steps", got=repr(steps)[:80], expected="a small integer")
+        _check_arrays(str(path), arrays)
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         l2 = tuple(float(value) for value in arrays["l2"].ravel())
         return cls(arrays["codes"], arrays["offset_codes"], int(steps), metadata.get("model", ""), l2, None, source)
+
+
+def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    found = {key: array.dtype for key, array in arrays.items()}
+    if found != _DTYPES:
+        got, expected = (", ".join(f"{key} {dtype}" for key, dtype in sorted(d.items())) for d in (found, _DTYPES))
+        raise InversionError(f"{name} does not hold the arrays of an inversion", got=got or "none", expected=expected)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise InversionError(f"{name} has NaN or Inf in it")

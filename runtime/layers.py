@@ -82,7 +82,9 @@ def layer_table(size: int, tuned: Collection[int] = (), separable: bool = False)
         below, here, index, style = channels_at(resolution // 2), channels_at(resolution), 3 * level + 2, 2 * level + 1
         table += [
             Layer(index, f"convs.{2 * level}", below, here, 3, resolution, style, True, offset(index, 3)),
-            Layer(index + 1, f"convs.{2 * level + 1}", here, here, 3, resolution, style + 1, False, offset(index + 1, 3)),
+            Layer(
+                index + 1, f"convs.{2 * level + 1}", here, here, 3, resolution, style + 1, False, offset(index + 1, 3)
+            ),
             Layer(index + 2, f"to_rgbs.{level}", here, 3, 1, resolution, style + 2, False, offset(index + 2, 1)),
         ]
     return tuple(table)

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import BundleError
-from .layers import SIZES, Layer, layer_count, style_count
+from .layers import SIZES, Layer, layer_table, style_count
 
 SCHEMA_VERSION = 1
 
 DTYPES = ("float32", "float16", "bfloat16", "int64")
-OFFSET_KINDS = ("none", "shared", "channel", "separable")
+#: What the networks of every method take and give.
+VALUE_RANGE = (-1.0, 1.0)
 GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis")
 
 
@@ -53,7 +54,7 @@ class ImageSpec:
     input_height: int
     input_width: int
     rows: tuple[int, int]
-    value_range: tuple[float, float] = (-1.0, 1.0)
+    value_range: tuple[float, float] = VALUE_RANGE
 
     @property
     def height(self) -> int:
@@ -65,8 +66,8 @@ class ImageSpec:
 class Manifest:
     """Everything a runtime needs to know of a bundle.
 
-    ``model`` identifies the checkpoint pair that inversions belong to; ``separable`` says that the offset codes of every
-    step are kept, because the hypernetwork is bilinear in them.
+    ``model`` identifies the checkpoint pair that inversions belong to; ``separable`` says that the offset codes of
+    every step are kept, because the hypernetwork is bilinear in them.
     """
 
     method: str
@@ -95,7 +96,10 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON values."""
-        return {"schema_version": self.schema_version, **{k: v for k, v in asdict(self).items() if k != "schema_version"}}
+        return {
+            "schema_version": self.schema_version,
+            **{k: v for k, v in asdict(self).items() if k != "schema_version"},
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":
@@ -110,17 +114,18 @@ class Manifest:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             raise BundleError(
                 "The bundle has another schema version",
-                got=version,
+                got="none" if version is None else version,
                 expected=SCHEMA_VERSION,
                 hint="Upgrade hyperstyle-deploy." if newer else "Export the checkpoint again with this version.",
             )
-        manifest = _read(cls, document, "bundle.json")
-        _check(manifest)
+        manifest: Manifest = _read(cls, document, "bundle.json")
+        _check_image(manifest.image)
+        _check_loop(manifest)
+        _check_graphs(manifest)
         return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    image = manifest.image
+def _check_image(image: ImageSpec) -> None:
     if image.size not in SIZES:
         raise _bad("image.size", image.size, f"one of {SIZES}")
     for name in ("input_height", "input_width"):
@@ -128,13 +133,22 @@ def _check(manifest: Manifest) -> None:
             raise _bad(f"image.{name}", getattr(image, name), "16 to 4096")
     if not 0 <= image.rows[0] < image.rows[1] <= image.size:
         raise _bad("image.rows", list(image.rows), f"rows inside 0 to {image.size}")
+    if image.value_range != VALUE_RANGE:
+        raise _bad("image.value_range", list(image.value_range), list(VALUE_RANGE))
+
+
+def _check_loop(manifest: Manifest) -> None:
     if manifest.default_steps < 1:
         raise _bad("default_steps", manifest.default_steps, "at least 1")
-    if [layer.index for layer in manifest.layers] != list(range(layer_count(image.size))):
-        raise _bad("layers", f"{len(manifest.layers)} layers", f"layers 0 to {layer_count(image.size) - 1} in order")
-    for layer in manifest.layers:
-        if layer.offset not in OFFSET_KINDS:
-            raise _bad(f"layers[{layer.index}].offset", layer.offset, f"one of {OFFSET_KINDS}")
+    table = layer_table(manifest.image.size, [layer.index for layer in manifest.tuned], manifest.separable)
+    if len(manifest.layers) != len(table):
+        raise _bad("layers", f"{len(manifest.layers)} layers", f"{len(table)} for size {manifest.image.size}")
+    for layer, expected in zip(manifest.layers, table, strict=True):
+        if layer != expected:
+            raise _bad(f"layers[{expected.index}]", layer, expected)
+
+
+def _check_graphs(manifest: Manifest) -> None:
     if missing := [name for name in GRAPHS if name not in manifest.graphs]:
         raise _bad("graphs", f"no {', '.join(missing)}", ", ".join(GRAPHS))
     needed = {graph.file for graph in manifest.graphs.values()} | set(manifest.constants)
@@ -147,9 +161,11 @@ def _check(manifest: Manifest) -> None:
         for tensor in (*graph.inputs, *graph.outputs):
             if tensor.dtype not in DTYPES:
                 raise _bad(f"{graph.file}: {tensor.name}.dtype", tensor.dtype, f"one of {DTYPES}")
+            if not all(isinstance(dim, str) or dim > 0 for dim in tensor.shape):
+                raise _bad(f"{graph.file}: {tensor.name}.shape", list(tensor.shape), "positive sizes")
 
 
-def _bad(where: str, got: object, expected: str) -> BundleError:
+def _bad(where: str, got: object, expected: object) -> BundleError:
     return BundleError(f"bundle.json: {where} is wrong", got=got, expected=expected)
 
 
@@ -188,9 +204,14 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return value
     if not isinstance(value, list):
         raise _bad(where, repr(value)[:80], "a list")
+    return _tuple(kind, value, where)
+
+
+def _tuple(kind: Any, value: list[Any], where: str) -> tuple[Any, ...]:
     if kind in (tuple[int, int], tuple[float, float]):
-        if len(value) != 2 or not all(type(item) in (int, float) for item in value):
-            raise _bad(where, repr(value)[:80], "two numbers")
+        numbers = (int,) if kind == tuple[int, int] else (int, float)
+        if len(value) != 2 or not all(type(item) in numbers for item in value):
+            raise _bad(where, repr(value)[:80], f"two numbers of type {numbers[-1].__name__}")
         return tuple(value)
     if kind == tuple[int | str, ...]:
         if not all(type(item) in (int, str) for item in value):

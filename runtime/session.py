@@ -58,10 +58,15 @@ class Session:
         """Name of the backend that runs this session."""
         return self._backend.name
 
+    @property
+    def precision(self) -> str:
+        """What the backend computes in: "float32", or "bf16" where that was asked for."""
+        return self._backend.precision
+
     @overload
     def invert(self, photo: Photo, steps: int | None = None) -> Inversion: ...
     @overload
-    def invert(self, photo: Sequence[Photo], steps: int | None = None) -> list[Inversion]: ...
+    def invert(self, photo: list[Photo] | tuple[Photo, ...], steps: int | None = None) -> list[Inversion]: ...
     def invert(self, photo: "Photo | Sequence[Photo]", steps: int | None = None) -> "Inversion | list[Inversion]":
         """Invert a photo, or a batch of photos.
 
@@ -165,7 +170,8 @@ class Session:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
         offsets = self._backend.offsets(self._kept(inversion), inversion.steps)
         return {
-            layer.index: tile_offset(self._backend.download(offsets[f"offset.{layer.name}"]), layer.kernel) for layer in tuned
+            layer.index: tile_offset(self._backend.download(offsets[f"offset.{layer.name}"]), layer.kernel)
+            for layer in tuned
         }
 
     def _kept(self, inversion: Inversion) -> object:
@@ -198,7 +204,9 @@ def mean_squared_error(left: NDArray[np.float32], right: NDArray[np.float32]) ->
 def _check_array(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
     expected = "float32 " + str(list(shape)).replace("-1", "N")
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        raise ArrayError(f"{name} is of the wrong type", got=getattr(array, "dtype", type(array).__name__), expected=expected)
+        raise ArrayError(
+            f"{name} is of the wrong type", got=getattr(array, "dtype", type(array).__name__), expected=expected
+        )
     fits = array.ndim == len(shape) and all(want in (-1, got) for want, got in zip(shape, array.shape, strict=True))
     if not fits or array.shape[0] == 0:
         raise ArrayError(f"{name} has the wrong shape", got=list(array.shape), expected=expected)

@@ -1,4 +1,4 @@
 """How far results may differ, by dtype: one table for export, verification and tests."""
 
-#: Largest accepted absolute difference of codes, offsets and images, the latter in the networks' range of about [-1, 1].
+#: Largest accepted absolute difference of codes, offsets and images (these in the networks' range, about [-1, 1]).
 TOLERANCE = {"float32": 5e-5}

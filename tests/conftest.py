@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
 

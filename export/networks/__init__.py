@@ -1,1 +1,1 @@
-"""The published networks, tensor for tensor: names and arithmetic of the papers' own code, and the reference for every rewrite."""
+"""The published networks, tensor for tensor: names and arithmetic of the papers, the reference for every rewrite."""

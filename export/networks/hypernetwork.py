@@ -73,7 +73,7 @@ class SharedRefinement(nn.Module):
 
 
 class ChannelRefinement(nn.Module):
-    """Refinement block that predicts one offset per (out, in), tiled over the kernel; toRGB layers have a 1x1 kernel."""
+    """Refinement block that predicts one offset per (out, in), tiled over the kernel; toRGB kernels are 1x1."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()

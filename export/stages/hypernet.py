@@ -1,4 +1,4 @@
-"""Stage `hypernet`: photo and reconstruction to offset codes, everything of the hypernetwork that has no large output."""
+"""Stage `hypernet`: photo and reconstruction to offset codes, the part of the hypernetwork without large outputs."""
 
 import torch
 from torch import Tensor, nn

@@ -12,17 +12,20 @@ from ..networks.stylegan2 import Generator
 class SharedOffsets(nn.Module):
     """Offsets of all layers behind the shared hypernetwork: w2 is read once for all of them.
 
-    ``sum_t (z_t @ w2 + b2) @ w1 + b1 = (z @ w2 + T b2) @ w1 + T b1`` with ``z = sum_t z_t``. The second product stays
-    one GEMM a layer: each result is written where its layer needs it, with the bias inside the GEMM.
+    ``sum_t (z_t @ w2 + b2) @ w1 + b1 = (z @ w2 + T b2) @ w1 + T b1`` with ``z = sum_t z_t``. w2 (537 MB) is stored
+    transposed and multiplied from the left: so a runtime streams its rows at memory speed without packing a copy of it.
+    The second product stays one GEMM a layer: each result is written where its layer needs it, the bias inside.
     """
 
     def __init__(self, shared: SharedHypernet, count: int) -> None:
         super().__init__()
-        self.w1, self.b1, self.w2, self.b2 = shared.w1, shared.b1, shared.w2, shared.b2
+        self.w1, self.b1, self.b2 = shared.w1, shared.b1, shared.b2
+        self.w2_transposed = nn.Parameter(shared.w2.t().contiguous())
         self.count = count
 
     def forward(self, codes: Tensor, steps: Tensor) -> list[Tensor]:
-        hidden = torch.addmm(steps * self.b2, codes, self.w2).view(self.count, 512, 512)
+        hidden = torch.addmm(steps * self.b2[:, None], self.w2_transposed, codes.t())
+        hidden = hidden.t().reshape(self.count, 512, 512)
         bias = steps * self.b1
         return [torch.addmm(bias, hidden[i], self.w1).view(512, 512, 3, 3) for i in range(self.count)]
 
@@ -101,7 +104,7 @@ class OffsetsStage(nn.Module):
         shared = iter(())
         if self.shared_rows:
             shared = iter(self.shared(summed[self.shared_rows], steps))
-        offsets = []
+        offsets: list[Tensor] = []
         for row, layer in enumerate(self.tuned):
             if layer.offset == "shared":
                 offsets.append(next(shared))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.layers import Layer
-from ..networks.layers import DEMODULATION_EPS, LEAKY_SLOPE, SQRT2, EqualLinear, ModulatedConv
+from ..networks.layers import DEMODULATION_EPS, LEAKY_SLOPE, SQRT2, EqualLinear
 from ..networks.stylegan2 import Generator, StyledConv, ToRGB
 from .offsets import base_weight, energy
 
@@ -60,7 +60,7 @@ class SynthesisToRGB(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, skip: Tensor | None) -> Tensor:
         rgb = F.conv2d(x * self.modulation(code)[:, :, None, None], weight) + self.bias
-        return rgb if skip is None else rgb + self.upsample(skip)
+        return rgb if skip is None or self.upsample is None else rgb + self.upsample(skip)
 
 
 class SynthesisStage(nn.Module):
@@ -105,7 +105,9 @@ class SynthesisStage(nn.Module):
             if not layer.demodulated:
                 rgb = conv(x, code, weight, rgb)
             else:
-                x = conv(x, code, weight, next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)])
+                x = conv(
+                    x, code, weight, next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)]
+                )
         assert rgb is not None
         pooled = F.avg_pool2d(rgb, self.pool) if self.pool > 1 else rgb
         return rgb[:, :, slice(*self.image_rows)], pooled[:, :, slice(*self.reconstruction_rows)]

@@ -6,14 +6,14 @@ from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Backend
 
-#: Backend name -> (module it needs, extra that installs it), the fastest on a CPU first.
-BACKENDS = {"openvino": ("openvino", "openvino"), "onnxruntime": ("onnxruntime", "cpu")}
+#: Backend name -> (modules it needs, extra that installs them), the fastest on a CPU first.
+BACKENDS = {"openvino": (("openvino", "onnxruntime"), "openvino"), "onnxruntime": (("onnxruntime",), "cpu")}
 AUTO = "auto"
 
 
 def available() -> tuple[str, ...]:
     """Names of the backends whose packages are installed, the fastest first."""
-    return tuple(name for name, (module, _) in BACKENDS.items() if find_spec(module))
+    return tuple(name for name, (modules, _) in BACKENDS.items() if all(map(find_spec, modules)))
 
 
 def resolve(name: str) -> str:
@@ -31,7 +31,8 @@ def resolve(name: str) -> str:
         raise BackendError("Unknown backend", got=name, expected=f"{AUTO} or one of {', '.join(BACKENDS)}")
     if name not in installed:
         raise BackendError(
-            f"The backend {name} is not installed", hint=f'Install it with: pip install "hyperstyle-deploy[{BACKENDS[name][1]}]"'
+            f"The backend {name} is not installed",
+            hint=f'Install it with: pip install "hyperstyle-deploy[{BACKENDS[name][1]}]"',
         )
     return name
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 
-#: An array where the backend keeps it: numpy on the CPU, device memory elsewhere. Only its backend looks inside.
+#: An array where the backend keeps it: numpy on the CPU, device memory elsewhere. It has a ``shape``; only its backend
+#: looks inside.
 Array: TypeAlias = Any
 #: Tuned weights and energies of one photo, under the names that `synthesis` takes.
 Weights: TypeAlias = Mapping[str, Array]
@@ -23,6 +24,7 @@ class Backend(ABC):
     """
 
     name: str
+    precision: str = "float32"
     untuned: Weights
 
     @abstractmethod
@@ -37,8 +39,7 @@ class Backend(ABC):
     def tune(self, offset_codes: Array, steps: int) -> Weights:
         """One photo's kept offset codes [K, n_tuned, 512] over ``steps`` >= 1 steps to its tuned weights.
 
-        K is 1 where the codes are summed, ``steps`` where each step's are kept. The result may be overwritten when the
-        same thread tunes again.
+        K is 1 where the codes are summed, ``steps`` where each step's are kept.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import onnxruntime
 
@@ -10,33 +11,34 @@ from ..bundle import Bundle
 from .base import Array, GraphBackend
 
 PROVIDER = "CPUExecutionProvider"
-#: Loaded with the session; `offsets` waits until the authors' layout is asked for.
-EAGER_STAGES = ("encoder", "hypernet", "weights", "synthesis")
 
 
-class OnnxRuntimeBackend(GraphBackend):
-    """Runs the graphs in ONNX Runtime; ``InferenceSession.run`` is thread-safe, so threads share the sessions."""
+class Sessions:
+    """ONNX Runtime sessions of a bundle's graphs, ``eager`` ones loaded at once and the others when first run."""
 
-    name = "onnxruntime"
-
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
-        super().__init__(bundle)
-        self._threads = threads
+    def __init__(self, bundle: Bundle, threads: int | None, eager: tuple[str, ...]) -> None:
+        self._bundle, self._threads = bundle, threads
         self._lock = threading.Lock()
-        self._sessions = {stage: self._load(stage) for stage in EAGER_STAGES}
+        with ThreadPoolExecutor() as pool:
+            self._loaded = dict(zip(eager, pool.map(self._load, eager), strict=True))
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
+        """Run a graph; its outputs in order. Safe to call from several threads.
+
+        Raises:
+            BackendError: ONNX Runtime cannot load or run it.
+        """
         try:
             return self._session(stage).run(None, dict(inputs))
-        except Exception as error:  # ONNX Runtime's exceptions share no base class but this one.
+        except Exception as error:
             raise BackendError(f"ONNX Runtime failed in {stage}", got=str(error)[:400]) from error
 
     def _session(self, stage: str) -> onnxruntime.InferenceSession:
-        if stage not in self._sessions:
+        if stage not in self._loaded:
             with self._lock:
-                if stage not in self._sessions:
-                    self._sessions[stage] = self._load(stage)
-        return self._sessions[stage]
+                if stage not in self._loaded:
+                    self._loaded[stage] = self._load(stage)
+        return self._loaded[stage]
 
     def _load(self, stage: str) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
@@ -49,9 +51,24 @@ class OnnxRuntimeBackend(GraphBackend):
             # Packing would copy the 1.07 GB of constants that are otherwise mapped from the file.
             options.add_session_config_entry("session.disable_prepacking", "1")
         try:
-            session = onnxruntime.InferenceSession(self.bundle.graph(stage), options, providers=[PROVIDER])
-        except Exception as error:  # as in run
+            session = onnxruntime.InferenceSession(self._bundle.graph(stage), options, providers=[PROVIDER])
+        except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load {stage}", got=str(error)[:400]) from error
         if session.get_providers() != [PROVIDER]:
-            raise BackendError("ONNX Runtime fell back to another provider", got=session.get_providers(), expected=PROVIDER)
+            raise BackendError(
+                "ONNX Runtime fell back to another provider", got=session.get_providers(), expected=PROVIDER
+            )
         return session
+
+
+class OnnxRuntimeBackend(GraphBackend):
+    """Runs every graph in ONNX Runtime; `offsets` is loaded only when the authors' layout is asked for."""
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+        super().__init__(bundle)
+        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis"))
+
+    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
+        return self._sessions.run(stage, inputs)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO on the CPU, for the stages that convolve."""
 
 import os
 import threading
@@ -11,15 +11,18 @@ import openvino
 from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Array, GraphBackend
+from .onnxruntime import Sessions
 
 PRECISION_HINTS = ("f32", "bf16")
+CONVOLVING = ("encoder", "hypernet", "synthesis")
 
 
 class OpenVinoBackend(GraphBackend):
-    """Runs the graphs in OpenVINO, compiled for the batch they meet: fixed shapes let it fuse the modulation.
+    """Runs the convolving stages in OpenVINO, compiled for the batch they meet: fixed shapes let it fuse modulation.
 
-    ``precision_hint`` "bf16" lets it compute in bfloat16 where the processor can; "f32" is exact. Requests are kept one
-    per thread, since a request is not safe to share.
+    `weights` and `offsets` are matrix products over 1.07 GB of constants, which OpenVINO would copy: they run in ONNX
+    Runtime, which maps them, takes less time and loads them at once. ``precision_hint`` "bf16" lets OpenVINO compute in
+    bfloat16 where the processor can; "f32" is exact. A request is not safe to share, so each thread has its own.
     """
 
     name = "openvino"
@@ -28,34 +31,31 @@ class OpenVinoBackend(GraphBackend):
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
+        self.precision = "bf16" if precision_hint == "bf16" else "float32"
         self._config = {
-            "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
+            "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": precision_hint,
         }
         self._core = openvino.Core()
         self._lock = threading.Lock()
-        self._models: dict[str, Any] = {}
         self._compiled: dict[tuple[str, int], Any] = {}
         self._requests = threading.local()
-        for stage in ("encoder", "hypernet", "weights", "synthesis"):
+        self._products = Sessions(bundle, threads, ("weights",))
+        for stage in CONVOLVING:
             self._compile(stage, 1)
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        free = self._free_input(stage)
-        batch = inputs[free].shape[0] if free else 1
-        request = self._request(stage, batch)
+        if stage not in CONVOLVING:
+            return self._products.run(stage, inputs)
+        # The first input of every convolving stage is the one with the free batch.
+        request = self._request(stage, next(iter(inputs.values())).shape[0])
         try:
             request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()}, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {stage}", got=str(error)[:400]) from error
-        outputs = [request.get_output_tensor(index).data for index in range(len(request.model_outputs))]
-        # The request's next run overwrites its buffers. Tuned weights may be (`Backend.tune`); the rest is copied.
-        return outputs if stage == "weights" else [array.copy() for array in outputs]
-
-    def _free_input(self, stage: str) -> str | None:
-        tensors = self.bundle.manifest.graphs[stage].inputs
-        return next((tensor.name for tensor in tensors if any(isinstance(dim, str) for dim in tensor.shape)), None)
+        # The request's next run overwrites its buffers.
+        return [request.get_output_tensor(index).data.copy() for index in range(len(request.model_outputs))]
 
     def _request(self, stage: str, batch: int) -> Any:
         requests = self._requests.__dict__.setdefault("by_shape", {})
@@ -68,11 +68,8 @@ class OpenVinoBackend(GraphBackend):
             if (stage, batch) not in self._compiled:
                 try:
                     model = self._core.read_model(self.bundle.graph(stage))
-                    free = {
-                        tensor.name: [batch if isinstance(dim, str) else dim for dim in tensor.shape]
-                        for tensor in self.bundle.manifest.graphs[stage].inputs
-                    }
-                    model.reshape(free)
+                    inputs = self.bundle.manifest.graphs[stage].inputs
+                    model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
                     self._compiled[stage, batch] = self._core.compile_model(model, "CPU", self._config)
                 except RuntimeError as error:
                     raise BackendError(f"OpenVINO cannot load {stage}", got=str(error)[:400]) from error

@@ -77,7 +77,7 @@ def small_bundle(tmp_path: Path) -> SmallBundle:
 
 @pytest.fixture
 def on_small_disk(tmp_path: Path) -> Callable[[str, str], tuple[str, list[str]]]:
-    """Run code that writes to ``path`` where no file can pass 4 KiB; return the OutputError's text and the files left."""
+    """Run code that writes to ``path`` where no file can pass 4 KiB; return the error's text and the files left."""
 
     def run(code: str, name: str) -> tuple[str, list[str]]:
         indented = "\n".join(f"    {line}" for line in code.splitlines())

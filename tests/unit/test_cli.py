@@ -1,0 +1,190 @@
+"""The command line as a user meets it: results, resuming, exit statuses, errors without a traceback, interruption."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hyperstyle_deploy.cli import main
+from hyperstyle_deploy.runtime.inversion import Inversion
+from PIL import Image
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with two photos and one file that only calls itself one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.open(DATA / "faces.png").convert("RGB").resize((70, 90)).save(folder / "a[b].jpg")
+    shutil.copy(DATA / "cars.png", folder / "car.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def test_invert_writes_resumes_and_reports(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    command = ("invert", faces256_bundle, photos, "-o", tmp_path / "out", "--steps", 1, "--batch", 2, "--every-step")
+    first = run(*command, "--json")
+    assert first.exit_code == 1
+    summary = json.loads(first.stdout)
+    status = {Path(entry["photo"]).name: entry for entry in summary["photos"]}
+    assert {name: entry["status"] for name, entry in status.items()} == {
+        "a[b].jpg": "done",
+        "broken.jpg": "failed",
+        "car.png": "done",
+    }
+    assert "broken.jpg" in status["broken.jpg"]["error"]
+    assert len(status["car.png"]["l2"]) == 2
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    kinds = ("inversion", "png", "step0.png", "step1.png", "strip.png")
+    assert written == sorted(f"{name}.{kind}" for name in ("a[b]", "car") for kind in kinds)
+    assert Image.open(tmp_path / "out" / "car.png").size == (256, 256)
+    assert Image.open(tmp_path / "out" / "car.strip.png").size == (3 * 256, 256)
+    assert Inversion.load(tmp_path / "out" / "car.inversion").steps == 1
+
+    again = json.loads(run(*command, "--json").stdout)
+    assert sorted(entry["status"] for entry in again["photos"]) == ["failed", "skipped", "skipped"]
+    (tmp_path / "out" / "car.step1.png").unlink()
+    repaired = json.loads(run(*command, "--json").stdout)
+    assert sorted(entry["status"] for entry in repaired["photos"]) == ["done", "failed", "skipped"]
+    assert (tmp_path / "out" / "car.step1.png").exists()
+
+
+def test_the_table_names_every_photo(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    result = run("invert", faces256_bundle, photos / "a[b].jpg", "-o", tmp_path / "out", "--steps", 0, "--no-strip")
+    assert result.exit_code == 0
+    assert "a[b].jpg" in result.stdout
+    assert not (tmp_path / "out" / "a[b].strip.png").exists()
+
+
+def test_results_never_land_among_the_photos(faces256_bundle: Path, photos: Path) -> None:
+    before = (photos / "car.png").read_bytes()
+    result = run("invert", faces256_bundle, photos / "car.png", "-o", photos)
+    assert result.exit_code == 2
+    assert "among the photos" in result.stderr
+    assert (photos / "car.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("invert", "{tmp}/none", "{data}/cars.png", "-o", "{tmp}/out"), "is not a bundle"),
+        (("invert", "{bundle}", "{tmp}", "-o", "{tmp}/out"), "No photos"),
+        (("invert", "{bundle}", "{data}/cars.png", "-o", "{tmp}/out", "--backend", "nothing"), "Unknown backend"),
+        (("invert", "{bundle}", "{data}/cars.png", "-o", "{data}/cars.png/x"), "Cannot make the folder"),
+        (("inspect", "{data}/cars.png"), "is not a checkpoint"),
+        (("inspect", "{tmp}"), "is not a bundle"),
+        (("export", "{tmp}/none.pt", "--w-encoder", "{tmp}/none.pt", "-o", "{tmp}/b"), "nothing there"),
+        (("verify", "{tmp}/none"), "is not a bundle"),
+    ],
+)
+def test_errors_are_sentences_and_exit_2(
+    arguments: tuple[str, ...], message: str, faces256_bundle: Path, tmp_path: Path
+) -> None:
+    filled = [argument.format(tmp=tmp_path, data=DATA, bundle=faces256_bundle) for argument in arguments]
+    result = run(*filled)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_missing_option_is_explained(faces256_bundle: Path) -> None:
+    result = run("export", "x.pt", "-o", "y")
+    assert result.exit_code == 2
+    assert "--w-encoder" in result.stderr
+    result = run("verify", faces256_bundle, "--against", "x.pt")
+    assert result.exit_code == 2
+    assert "belong together" in result.stderr
+
+
+def test_inspect_describes_checkpoints_and_bundles(
+    faces256_checkpoints: tuple[Path, Path], faces256_bundle: Path
+) -> None:
+    described = json.loads(run("inspect", faces256_checkpoints[0], "--json").stdout)
+    assert (described["method"], described["domain"], described["size"]) == ("hyperstyle", "faces", 256)
+    assert described["tuned_layers"] == [0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]
+    assert any("--w-encoder" in need for need in described["needs"])
+    shared = next(part for part in described["parts"] if part["name"] == "hypernet: shared hypernetwork")
+    assert shared["parameters"] == 512 * 4608 + 4608 + 512 * 512**2 + 512**2  # once, though nine blocks name it
+    encoder = json.loads(run("inspect", faces256_checkpoints[1], "--json").stdout)
+    assert encoder["method"] == "w-encoder"
+    bundle = json.loads(run("inspect", faces256_bundle, "--json").stdout)
+    assert set(bundle["graphs"]) == {"encoder", "hypernet", "offsets", "weights", "synthesis"}
+    for path in (*faces256_checkpoints, faces256_bundle):
+        assert run("inspect", path).exit_code == 0
+
+
+def test_verify_compares_with_the_checkpoint(
+    faces256_bundle: Path, faces256_checkpoints: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint, encoder = faces256_checkpoints
+    good = run("verify", faces256_bundle, "--against", checkpoint, "--w-encoder", encoder, "--steps", 1, "--json")
+    assert good.exit_code == 0
+    assert json.loads(good.stdout)["within"] is True
+    swapped = run("verify", faces256_bundle, "--against", encoder, "--w-encoder", checkpoint)
+    assert swapped.exit_code == 2
+    assert "not the file" in swapped.stderr
+    assert run("verify", faces256_bundle).exit_code == 0
+
+
+def test_ctrl_c_stops_cleanly_and_the_run_goes_on(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "hyperstyle_deploy",
+        "invert",
+        str(faces256_bundle),
+        str(photos),
+        "-o",
+        str(output),
+    ]
+    process = subprocess.Popen([*command, "--steps", "100"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not output.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Stopped" in errors
+    assert "Traceback" not in errors
+    assert not [path for path in output.iterdir() if "partial" in path.name]
+
+
+def test_a_killed_export_leaves_no_bundle(faces256_checkpoints: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, encoder = map(str, faces256_checkpoints)
+    bundle = tmp_path / "killed.bundle"
+    command = [
+        sys.executable,
+        "-m",
+        "hyperstyle_deploy",
+        "export",
+        checkpoint,
+        "--w-encoder",
+        encoder,
+        "-o",
+        str(bundle),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".killed.bundle.partial-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    assert not bundle.exists()
+    assert list(tmp_path.glob(".killed.bundle.partial-*"))  # killed in the middle, indeed

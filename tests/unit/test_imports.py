@@ -1,0 +1,71 @@
+"""The base install alone: every runtime module imports and every --help prints without the heavy packages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "tensorrt", "pycuda")
+
+BLOCKED = f"""
+import importlib.abc, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def in_base_install(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", BLOCKED + program], capture_output=True, text=True, timeout=120)
+
+
+def light_modules() -> list[str]:
+    files = [*ROOT.glob("*.py"), *(ROOT / "runtime").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
+    needs_a_package = {"onnxruntime.py", "openvino.py", "__main__.py"}
+    names = []
+    for file in files:
+        if file.name not in needs_a_package:
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            names.append(".".join(("hyperstyle_deploy", *parts)).removesuffix(".__init__"))
+    return names
+
+
+def test_every_light_module_imports() -> None:
+    names = light_modules()
+    assert len(names) > 15
+    result = in_base_install("import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in names))
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_whole_public_api_is_there() -> None:
+    result = in_base_install("import hyperstyle_deploy as hd\nfor name in hd.__all__: getattr(hd, name)")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", [None, "inspect", "export", "invert", "verify", "demo"])
+def test_help_prints(command: str | None) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
+    assert result.returncode == 0, result.stderr
+    assert "Usage:" in result.stdout
+
+
+def test_a_missing_extra_is_named() -> None:
+    result = in_base_install("from hyperstyle_deploy.cli import main\nmain(['inspect', 'x.pt'])")
+    assert result.returncode == 2
+    assert "hyperstyle-deploy[export]" in result.stderr
+    no_spec = "import hyperstyle_deploy.runtime.backends as backends\nbackends.find_spec = lambda name: None\n"
+    result = in_base_install(no_spec + "import hyperstyle_deploy as hd\nhd.load('x')")
+    assert "BackendError: No backend is installed" in result.stderr
+    assert "hyperstyle-deploy[cpu]" in result.stderr
+
+
+def test_the_runtime_never_imports_torch() -> None:
+    program = "import sys\nimport hyperstyle_deploy.runtime.backends.onnxruntime\nassert 'torch' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
