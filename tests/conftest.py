@@ -1,30 +1,45 @@
-"""Fixtures that every test may use: the seeded 256 bundle, exported once a run, and sessions on it."""
+"""Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
 
-DATA = Path(__file__).parent / "data"
+
+@dataclass(frozen=True)
+class Demo:
+    """What `hyperstyle-deploy demo` printed, and the folder it filled."""
+
+    text: str
+    folder: Path
 
 
 @pytest.fixture(scope="session")
-def faces256_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo as a user runs it; its checkpoints and bundle serve the other tests."""
+    from click.testing import CliRunner
+
+    from hyperstyle_deploy.cli import main
+
+    folder = tmp_path_factory.mktemp("demo")
+    result = CliRunner().invoke(main, ["demo", "-o", str(folder), "--backend", "onnxruntime"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return Demo(result.stdout, folder)
+
+
+@pytest.fixture(scope="session")
+def faces256_checkpoints(demo: Demo) -> tuple[Path, Path]:
     """HyperStyle's file and the W-encoder's, seeded, at 256."""
-    from hyperstyle_deploy.export.seeded import write_checkpoints
-
-    return write_checkpoints(tmp_path_factory.mktemp("faces256"))
+    return demo.folder / "seeded256" / "hyperstyle.pt", demo.folder / "seeded256" / "w_encoder.pt"
 
 
 @pytest.fixture(scope="session")
-def faces256_bundle(faces256_checkpoints: tuple[Path, Path]) -> Path:
+def faces256_bundle(demo: Demo) -> Path:
     """The seeded 256 checkpoint as a bundle. Tests must not change it."""
-    from hyperstyle_deploy.export.exporter import export
-
-    output = faces256_checkpoints[0].parent / "bundle"
-    export(*faces256_checkpoints, output)
-    return output
+    return demo.folder / "seeded256.bundle"
 
 
 @pytest.fixture(scope="session", params=available())

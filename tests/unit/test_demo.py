@@ -1,0 +1,33 @@
+"""The embedded default: the whole main job on seeded weights, and an honest word about them."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hyperstyle_deploy.runtime.inversion import Inversion
+
+
+def test_the_demo_does_the_whole_main_job(demo: Any) -> None:
+    commands = [line.split()[2] for line in demo.text.splitlines() if line.startswith("$ hyperstyle-deploy")]
+    assert commands == ["inspect", "export", "verify", "invert"]
+    assert demo.text.count("within tolerance") == 6  # before refinement and after each of five steps
+    assert "OUT OF TOLERANCE" not in demo.text
+
+
+def test_the_demo_says_what_its_weights_are(demo: Any) -> None:
+    assert "texture, not faces" in demo.text
+    assert "github.com/yuval-alaluf/hyperstyle" in demo.text
+    assert str(demo.folder) in demo.text
+
+
+def test_the_demo_leaves_its_results(demo: Any) -> None:
+    results = demo.folder / "results"
+    assert {path.name for path in results.iterdir()} == {"demo.png", "demo.strip.png", "demo.inversion"}
+    assert Image.open(results / "demo.png").size == (256, 256)
+    strip = Image.open(results / "demo.strip.png")
+    assert strip.size == (7 * 256, 256)
+    panels = np.split(np.asarray(strip, np.int16), 7, axis=1)
+    changes = [np.abs(left - right).mean() for left, right in zip(panels[1:], panels[2:], strict=False)]
+    assert min(changes) > 0.1  # every step changes the picture
+    assert Inversion.load(results / "demo.inversion").steps == 5

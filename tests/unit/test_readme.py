@@ -1,0 +1,56 @@
+"""The README's code runs, and its commands are ones that exist."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+from hyperstyle_deploy.cli import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = "\n".join(blocks("(?:bash|sh|console)")).replace("\\\n", " ").splitlines()
+    return [line.removeprefix("$ ").strip() for line in lines if "hyperstyle-deploy " in line and "pip" not in line]
+
+
+def test_the_readme_shows_the_main_job() -> None:
+    shown = {line.split()[1] for line in commands()}
+    assert {"inspect", "export", "verify", "invert"} <= shown
+    assert not re.search("FILL", README)
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_shown_parses(line: str) -> None:
+    _, name, *arguments = shlex.split(line, comments=True)
+    command: click.Command = main.commands[name]
+    command.make_context(name, arguments)  # raises UsageError for an unknown option
+
+
+def test_the_two_commands_are_make_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_python_example_runs(
+    faces256_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (example,) = blocks("python")
+    (tmp_path / "faces.bundle").symlink_to(faces256_bundle)
+    Image.new("RGB", (300, 280), "teal").save(tmp_path / "photo.jpg")
+    np.save(tmp_path / "smile.npy", np.full(512, 0.1, np.float32))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
