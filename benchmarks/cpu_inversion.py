@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hyperstyle_deploy import Bundle
-from hyperstyle_deploy.runtime.images import network_input, read_photo
 from measure import (
     NoiseClock,
     PeakRates,
@@ -30,6 +28,9 @@ from measure import (
     table,
 )
 from sides import STAGES, RuntimeSide, Side, TorchSide, authors_flops, load_model, prepare, stage_work
+
+from hyperstyle_deploy import Bundle
+from hyperstyle_deploy.runtime.images import network_input, read_photo
 
 EAGER, COMPILED = "eager", "compile"
 #: Largest accepted difference between two sides' images, which run over about [-1, 1].

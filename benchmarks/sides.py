@@ -8,6 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import torch
+from measure import progress
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
 from hyperstyle_deploy import Bundle, Session
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.exporter import export
@@ -18,11 +24,6 @@ from hyperstyle_deploy.export.networks.irse import WEncoder
 from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.backends import open_backend
-from measure import progress
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 STAGES = ("encoder", "hypernet", "weights", "synthesis")
 #: The networks' input, and the size of the reconstruction they look at.

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
+
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.runtime.inversion import Inversion
-from PIL import Image
 
 DATA = Path(__file__).parents[1] / "data"
 

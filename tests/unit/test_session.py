@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from hyperstyle_deploy.errors import ArrayError, BackendError, ImageError, InversionError
 from hyperstyle_deploy.runtime.inversion import Inversion
 from hyperstyle_deploy.runtime.session import Session, load, mean_squared_error
-from PIL import Image
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from hyperstyle_deploy.errors import CheckpointError
 from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
 from hyperstyle_deploy.runtime.files import sha256_of
-from torch import Tensor
 
 HUGE = 10**12
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+
 from hyperstyle_deploy.errors import CheckpointError, ExportError, OutputError
 from hyperstyle_deploy.export.comparison import compare
 from hyperstyle_deploy.export.exporter import REPORTS, export

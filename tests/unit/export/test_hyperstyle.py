@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from hyperstyle_deploy.errors import CheckpointError
 from hyperstyle_deploy.export.checkpoint import Checkpoint
 from hyperstyle_deploy.export.hyperstyle import average_code, check_tensors, is_hyperstyle, read_config
 from hyperstyle_deploy.runtime.layers import layer_count
 from hyperstyle_deploy.runtime.manifest import ImageSpec
-from torch import Tensor, nn
 
 PUBLISHED = {
     "encoder_type": "SharedWeightsHyperNetResNet",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.graphs import build_graphs

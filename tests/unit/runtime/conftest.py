@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
+
 from hyperstyle_deploy.runtime.layers import layer_table
 from hyperstyle_deploy.runtime.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
-from safetensors.numpy import save
 
 _SMALL_DISK = """
 import resource, sys

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
+
 from hyperstyle_deploy.errors import BundleError
 from hyperstyle_deploy.runtime.bundle import MAX_MANIFEST_BYTES, Bundle, read_manifest
 from hyperstyle_deploy.runtime.layers import layer_table
 from hyperstyle_deploy.runtime.manifest import GRAPHS, SCHEMA_VERSION, ImageSpec, Manifest
-from safetensors.numpy import save
 
 if TYPE_CHECKING:
     from .conftest import SmallBundle

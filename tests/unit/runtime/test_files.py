@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+
 from hyperstyle_deploy.errors import BundleError, OutputError
 from hyperstyle_deploy.runtime.files import atomic_directory, atomic_file, inside, sha256_of, sha256_of_all
 

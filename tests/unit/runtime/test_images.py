@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
 from hyperstyle_deploy.errors import ArrayError, ImageError, OutputError
 from hyperstyle_deploy.runtime import images
 from hyperstyle_deploy.runtime.images import network_input, read_photo, strip, to_uint8, write_png
-from numpy.typing import NDArray
-from PIL import Image, ImageFile
 
 Pixels = NDArray[np.uint8]
 Read = Callable[[bytes], Pixels]

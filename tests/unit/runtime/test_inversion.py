@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+
 from hyperstyle_deploy.errors import InversionError, OutputError
 from hyperstyle_deploy.runtime.inversion import FORMAT, Inversion
-from safetensors import safe_open
 
 Document = dict[str, Any]
 Rewrite = Callable[[Callable[[Document], None]], Path]
