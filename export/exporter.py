@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import OutputError
 from ..runtime.bundle import MANIFEST_NAME, Bundle
 from ..runtime.files import atomic_directory, sha256_of_all
 from ..runtime.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
@@ -44,7 +45,7 @@ def export(
         checkpoint: HyperStyle's file in the authors' layout.
         w_encoder: the W-encoder's file.
         output: the bundle's folder; it appears only when complete.
-        overwrite: replace an existing folder.
+        overwrite: replace an existing bundle.
         report: called with a sentence before each of ``REPORTS`` pieces of work.
 
     Returns:
@@ -53,8 +54,10 @@ def export(
     Raises:
         CheckpointError: a file that cannot be read or does not hold what it should.
         ExportError: a graph that is not valid or disagrees with PyTorch.
-        OutputError: the output exists or cannot be written.
+        OutputError: the output exists, is to be overwritten but is no bundle, or cannot be written.
     """
+    if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
+        raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
     with atomic_directory(output, overwrite) as folder, torch.no_grad():
         report("reading the checkpoint")
         source = read_checkpoint(checkpoint)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from ..errors import BundleError
 from .files import inside, sha256_of_all
 from .manifest import Manifest
+from .onnx_paths import external_locations
 
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
@@ -33,11 +34,12 @@ class Bundle:
             path: the bundle's directory.
 
         Raises:
-            BundleError: no bundle, another schema version, a bad manifest, an unsafe path, or a file whose size or
-                SHA-256 differs from the manifest's.
+            BundleError: no bundle, another schema version, a bad manifest, an unsafe path, a file whose size or SHA-256
+                differs from the manifest's, or a graph that points outside the bundle.
         """
         bundle = cls(path, read_manifest(path))
         bundle.check_files()
+        bundle.check_graphs()
         return bundle
 
     def file(self, name: str) -> Path:
@@ -70,6 +72,21 @@ class Bundle:
                 expected="the sizes and checksums in bundle.json",
                 hint="Copy the bundle again, or export it again.",
             )
+
+    def check_graphs(self) -> None:
+        """See that the graphs point only into files that have been checked: a backend would follow them anywhere.
+
+        Raises:
+            BundleError: a graph is not ONNX, or names a file that the manifest does not list.
+        """
+        for graph in self.manifest.graphs.values():
+            named = external_locations(self.file(graph.file).read_bytes())
+            if unlisted := sorted(named - set(self.manifest.files)):
+                raise BundleError(
+                    f"{graph.file} takes constants from files that are not the bundle's",
+                    got=", ".join(unlisted),
+                    expected="files that bundle.json lists",
+                )
 
     def constants(self) -> Mapping[str, NDArray[np.float32]]:
         """The untuned generator's weights and energies under the names of the `synthesis` graph's inputs.

@@ -63,6 +63,8 @@ def test_an_existing_output_is_left_alone(faces256_checkpoints: tuple[Path, Path
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="--overwrite"):
         export(*faces256_checkpoints, tmp_path / "mine")
+    with pytest.raises(OutputError, match="not a bundle"):
+        export(*faces256_checkpoints, tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
