@@ -23,10 +23,10 @@ class SharedOffsets(nn.Module):
         self.w2_transposed = nn.Parameter(shared.w2.t().contiguous())
         self.count = count
 
-    def forward(self, codes: Tensor, steps: Tensor) -> list[Tensor]:
+    def forward(self, codes: Tensor, steps: Tensor, plus: float) -> list[Tensor]:
         hidden = torch.addmm(steps * self.b2[:, None], self.w2_transposed, codes.t())
         hidden = hidden.t().reshape(self.count, 512, 512)
-        bias = steps * self.b1
+        bias = steps * self.b1 + plus
         return [torch.addmm(bias, hidden[i], self.w1).view(512, 512, 3, 3) for i in range(self.count)]
 
 
@@ -40,8 +40,8 @@ class ChannelOffsets(nn.Module):
         self.matrix, self.bias = nn.Parameter(projection.weight.flatten(1)), projection.bias
         self.shape = block.shape[:2]
 
-    def forward(self, code: Tensor, steps: Tensor) -> Tensor:
-        return F.linear(code[None], self.matrix, steps * self.bias).view(self.shape)
+    def forward(self, code: Tensor, steps: Tensor, plus: float) -> Tensor:
+        return F.linear(code[None], self.matrix, steps * self.bias + plus).view(self.shape)
 
 
 class SeparableOffsets(nn.Module):
@@ -60,10 +60,10 @@ class SeparableOffsets(nn.Module):
         constant = torch.outer(kernel.kernel_linear_out.weight.sum(1), kernel.kernel_linear_in.bias)
         self.constant = nn.Parameter(constant + kernel.kernel_linear_out.bias[:, None])
 
-    def forward(self, codes: Tensor, steps: Tensor) -> Tensor:
+    def forward(self, codes: Tensor, steps: Tensor, plus: float) -> Tensor:
         left = self.left(codes).unflatten(1, (-1, self.taps)).permute(2, 1, 0)
         right = self.right(codes).unflatten(1, (-1, self.taps)).permute(2, 0, 1)
-        offset = (left @ right).permute(1, 2, 0) + steps * self.constant[:, :, None]
+        offset = (left @ right).permute(1, 2, 0) + (steps * self.constant + plus)[:, :, None]
         return offset.unflatten(2, (self.kernel, self.kernel))
 
 
@@ -82,7 +82,8 @@ class OffsetsStage(nn.Module):
 
     ``offset_codes`` is [K, n_tuned, 512] float32 and ``steps`` a float32 scalar T. For the affine hypernetwork the
     codes may come summed (K = 1); the bilinear one needs those of every step (K = T). Per layer the result is
-    [out, in] where the offset is tiled over the kernel ("channel") and [out, in, k, k] elsewhere.
+    [out, in] where the offset is tiled over the kernel ("channel") and [out, in, k, k] elsewhere. ``plus`` is added to
+    every offset inside the products: 1 gives ``1 + offset`` without another pass over 94 MB.
     """
 
     def __init__(self, hypernet: HyperNetwork, layers: tuple[Layer, ...]) -> None:
@@ -99,19 +100,19 @@ class OffsetsStage(nn.Module):
             elif isinstance(block, SeparableRefinement):
                 self.blocks[str(layer.index)] = SeparableOffsets(block)
 
-    def forward(self, offset_codes: Tensor, steps: Tensor) -> list[Tensor]:
+    def forward(self, offset_codes: Tensor, steps: Tensor, plus: float = 0.0) -> list[Tensor]:
         summed = offset_codes.sum(0)
         shared = iter(())
         if self.shared_rows:
-            shared = iter(self.shared(summed[self.shared_rows], steps))
+            shared = iter(self.shared(summed[self.shared_rows], steps, plus))
         offsets: list[Tensor] = []
         for row, layer in enumerate(self.tuned):
             if layer.offset == "shared":
                 offsets.append(next(shared))
             elif layer.offset == "channel":
-                offsets.append(self.blocks[str(layer.index)](summed[row], steps))
+                offsets.append(self.blocks[str(layer.index)](summed[row], steps, plus))
             else:
-                offsets.append(self.blocks[str(layer.index)](offset_codes[:, row], steps))
+                offsets.append(self.blocks[str(layer.index)](offset_codes[:, row], steps, plus))
         return offsets
 
 
@@ -136,8 +137,9 @@ class WeightsStage(nn.Module):
 
     def forward(self, offset_codes: Tensor, steps: Tensor) -> list[Tensor]:
         weights, energies = [], []
-        for layer, offset in zip(self.offsets.tuned, self.offsets(offset_codes, steps), strict=True):
-            gain = 1 + (offset.transpose(0, 1) if layer.up else offset)
+        gains = self.offsets(offset_codes, steps, plus=1.0)
+        for layer, out_in in zip(self.offsets.tuned, gains, strict=True):
+            gain = out_in.transpose(0, 1) if layer.up else out_in
             base = self.base[str(layer.index)]
             if layer.offset == "channel":
                 weights.append(base * gain[:, :, None, None])
