@@ -28,6 +28,7 @@ GROUPS = {
     "offsets": "offsets",
     "weights": "offsets",
     "synthesis": "synthesis",
+    "synthesis_one": "synthesis",
 }
 GENERATOR_GROUP = "generator"
 

@@ -44,7 +44,7 @@ def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
 
 
 def build_graphs(model: HyperStyle) -> Iterator[Graph]:
-    """The five stages of a HyperStyle model, each made when it is asked for."""
+    """The stages of a HyperStyle model, `synthesis` in both its forms, each made when it is asked for."""
     layers, image = model.config.layers, model.config.image
     tuned = [layer for layer in layers if layer.tuned]
     generate = torch.Generator().manual_seed(0)
@@ -83,11 +83,12 @@ def build_graphs(model: HyperStyle) -> Iterator[Graph]:
     yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, names)
     tensors: list[Tensor] = weights(offset_codes, steps)
     split = len(tuned)
-    yield Graph(
-        "synthesis",
-        SynthesisStage(model.generator, layers, image.rows, (32, 224) if model.config.cars else (0, 256)),
-        (codes, tensors[:split], tensors[split:]),
-        ({0: BATCH}, [None] * split, [None] * (len(tensors) - split)),
-        ("codes", *names),
-        ("image", "reconstruction"),
-    )
+    for name, single in (("synthesis", False), ("synthesis_one", True)):
+        yield Graph(
+            name,
+            SynthesisStage(model.generator, layers, image.rows, (32, 224) if model.config.cars else (0, 256), single),
+            (codes[:1] if single else codes, tensors[:split], tensors[split:]),
+            (None if single else {0: BATCH}, [None] * split, [None] * (len(tensors) - split)),
+            ("codes", *names),
+            ("image", "reconstruction"),
+        )

@@ -40,6 +40,11 @@ class Layer:
         return self.kernel == 3
 
     @property
+    def input_resolution(self) -> int:
+        """Height and width of the layer's input."""
+        return self.resolution // 2 if self.up else self.resolution
+
+    @property
     def weight_shape(self) -> tuple[int, int, int, int]:
         """[out, in, k, k]."""
         return (self.out_channels, self.in_channels, self.kernel, self.kernel)

@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 DTYPES = ("float32", "float16", "bfloat16", "int64")
 #: What the networks of every method take and give.
 VALUE_RANGE = (-1.0, 1.0)
-GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis")
+GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Stage `synthesis`: codes and tuned weights to the image and its reconstruction, for any number of codes at once."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,47 +21,60 @@ def folded_modulation(modulation: EqualLinear) -> nn.Linear:
 
 
 class SynthesisConv(nn.Module):
-    """``leaky_relu(conv(x * s, W') * d + noise + bias)``, the style on the activations.
+    """``leaky_relu(conv(x * s, W') * d + noise + bias)`` with ``d = sqrt(2) * rsqrt(energy @ s^2 + eps)``.
 
-    ``d = sqrt(2) * rsqrt(energy @ s^2 + eps)``: leaky_relu commutes with the positive gain sqrt(2), so it moves into
-    d, the noise (its strength folded in) and the bias. In an up-convolution d commutes with the blur, which then
-    takes the bias along.
+    leaky_relu commutes with the positive gain sqrt(2), so it moves into d, the noise (its strength folded in) and the
+    bias. In an up-convolution d commutes with the blur, which then takes the bias along. For a single code s and d may
+    go onto the weights instead: ``conv(x, s * W' * d)``, the same sum in another order.
     """
 
-    def __init__(self, conv: StyledConv, noise: Tensor) -> None:
+    def __init__(self, conv: StyledConv, noise: Tensor, styled_weights: bool) -> None:
         super().__init__()
         self.modulation = folded_modulation(conv.conv.modulation)
         self.noise = nn.Parameter(conv.noise.weight * noise * SQRT2)
         self.bias = nn.Parameter(conv.activate.bias * SQRT2)
-        self.fir = None
-        if conv.conv.up:
-            self.fir = nn.Parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1))
+        self.fir = nn.Parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1)) if conv.conv.up else None
+        self.styled_weights = styled_weights
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor) -> Tensor:
+        up = self.fir is not None
         style = self.modulation(code)
-        weight_energy = weight_energy.t() if self.fir is None else weight_energy
-        demodulation = SQRT2 * torch.rsqrt((style * style) @ weight_energy + DEMODULATION_EPS)
-        demodulation = demodulation[:, :, None, None]
-        x = x * style[:, :, None, None]
-        if self.fir is None:
-            y = F.conv2d(x, weight, padding=1) * demodulation + self.bias.view(1, -1, 1, 1)
+        in_out = weight_energy if up else weight_energy.t()
+        demodulation = SQRT2 * torch.rsqrt((style * style) @ in_out + DEMODULATION_EPS)
+        if self.styled_weights:
+            gain = torch.outer(style[0], demodulation[0])
+            y = self._convolve(x, weight * (gain if up else gain.t())[:, :, None, None], None)
         else:
-            y = F.conv_transpose2d(x, weight, stride=2) * demodulation
-            y = F.conv2d(y, self.fir, self.bias, padding=1, groups=len(self.bias))
+            y = self._convolve(x * style[:, :, None, None], weight, demodulation[:, :, None, None])
         return F.leaky_relu(y + self.noise, LEAKY_SLOPE)
+
+    def _convolve(self, x: Tensor, weight: Tensor, demodulation: Tensor | None) -> Tensor:
+        """The convolution, demodulated, with its bias."""
+        if self.fir is not None:
+            y = F.conv_transpose2d(x, weight, stride=2)
+            y = y if demodulation is None else y * demodulation
+            return F.conv2d(y, self.fir, self.bias, padding=1, groups=len(self.bias))
+        if demodulation is None:
+            return F.conv2d(x, weight, self.bias, padding=1)
+        return F.conv2d(x, weight, padding=1) * demodulation + self.bias.view(1, -1, 1, 1)
 
 
 class SynthesisToRGB(nn.Module):
-    """``conv(x * s, W') + bias``, added to the upsampled image of the level below."""
+    """``conv(x * s, W') + bias``, added to the upsampled image of the level below; for one code s may go onto W'."""
 
-    def __init__(self, to_rgb: ToRGB) -> None:
+    def __init__(self, to_rgb: ToRGB, styled_weights: bool) -> None:
         super().__init__()
         self.modulation = folded_modulation(to_rgb.conv.modulation)
-        self.bias = to_rgb.bias
+        self.bias = nn.Parameter(to_rgb.bias.flatten())
         self.upsample = getattr(to_rgb, "upsample", None)
+        self.styled_weights = styled_weights
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, skip: Tensor | None) -> Tensor:
-        rgb = F.conv2d(x * self.modulation(code)[:, :, None, None], weight) + self.bias
+        style = self.modulation(code)
+        if self.styled_weights:
+            rgb = F.conv2d(x, weight * style[0][None, :, None, None], self.bias)
+        else:
+            rgb = F.conv2d(x * style[:, :, None, None], weight, self.bias)
         return rgb if skip is None or self.upsample is None else rgb + self.upsample(skip)
 
 
@@ -70,6 +85,9 @@ class SynthesisStage(nn.Module):
     person. ``weights`` and ``energies`` hold the tuned layers' tensors in the order of the layer table; untuned layers
     keep theirs inside. The image is cropped to ``image_rows``; the reconstruction is average-pooled to 256x256, then
     cropped to ``reconstruction_rows``.
+
+    ``single`` is the form for N = 1, which the loop runs: there the style goes onto whatever is smaller, a layer's
+    weights or its input, so that no large activation is read and written again only to be scaled.
     """
 
     def __init__(
@@ -78,6 +96,7 @@ class SynthesisStage(nn.Module):
         layers: tuple[Layer, ...],
         image_rows: tuple[int, int],
         reconstruction_rows: tuple[int, int],
+        single: bool = False,
     ) -> None:
         super().__init__()
         self.layers, self.image_rows, self.reconstruction_rows = layers, image_rows, reconstruction_rows
@@ -87,10 +106,11 @@ class SynthesisStage(nn.Module):
         noises = iter(generator.noises.buffers())
         for layer in layers:
             module = generator.get_submodule(layer.name)
+            styled_weights = single and math.prod(layer.weight_shape) < layer.in_channels * layer.input_resolution**2
             if isinstance(module, StyledConv):
-                self.convs[str(layer.index)] = SynthesisConv(module, next(noises))
+                self.convs[str(layer.index)] = SynthesisConv(module, next(noises), styled_weights)
             elif isinstance(module, ToRGB):
-                self.convs[str(layer.index)] = SynthesisToRGB(module)
+                self.convs[str(layer.index)] = SynthesisToRGB(module, styled_weights)
             if not layer.tuned:
                 self.fixed_weights[str(layer.index)] = base_weight(generator, layer)
                 if layer.demodulated:

@@ -104,7 +104,8 @@ class GraphBackend(Backend):
         return dict(zip(names, outputs, strict=True))
 
     def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
-        image, reconstruction = self.run("synthesis", {"codes": codes, **weights})
+        stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
+        image, reconstruction = self.run(stage, {"codes": codes, **weights})
         return image, reconstruction
 
     def upload(self, array: HostArray) -> Array:

@@ -62,13 +62,13 @@ class Sessions:
 
 
 class OnnxRuntimeBackend(GraphBackend):
-    """Runs every graph in ONNX Runtime; `offsets` is loaded only when the authors' layout is asked for."""
+    """Runs every graph in ONNX Runtime; `synthesis` for several codes and `offsets` are loaded when first needed."""
 
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
         super().__init__(bundle)
-        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis"))
+        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"))
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
         return self._sessions.run(stage, inputs)

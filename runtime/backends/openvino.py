@@ -14,7 +14,7 @@ from .base import Array, GraphBackend
 from .onnxruntime import Sessions
 
 PRECISION_HINTS = ("f32", "bf16")
-CONVOLVING = ("encoder", "hypernet", "synthesis")
+CONVOLVING = ("encoder", "hypernet", "synthesis", "synthesis_one")
 
 
 class OpenVinoBackend(GraphBackend):
@@ -42,7 +42,7 @@ class OpenVinoBackend(GraphBackend):
         self._compiled: dict[tuple[str, int], Any] = {}
         self._requests = threading.local()
         self._products = Sessions(bundle, threads, ("weights",))
-        for stage in CONVOLVING:
+        for stage in ("encoder", "hypernet", "synthesis_one"):
             self._compile(stage, 1)
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:

@@ -124,7 +124,7 @@ def test_inspect_describes_checkpoints_and_bundles(
     encoder = json.loads(run("inspect", faces256_checkpoints[1], "--json").stdout)
     assert encoder["method"] == "w-encoder"
     bundle = json.loads(run("inspect", faces256_bundle, "--json").stdout)
-    assert set(bundle["graphs"]) == {"encoder", "hypernet", "offsets", "weights", "synthesis"}
+    assert set(bundle["graphs"]) == {"encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one"}
     for path in (*faces256_checkpoints, faces256_bundle):
         assert run("inspect", path).exit_code == 0
 
