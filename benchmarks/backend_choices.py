@@ -20,9 +20,15 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "weights, ONNX Runtime, mapped (chosen)": ("weights", "onnxruntime", {"disable_prepacking": True}),
     "weights, ONNX Runtime, prepacked": ("weights", "onnxruntime", {"disable_prepacking": False}),
     "weights, OpenVINO": ("weights", "openvino", {"static": True}),
-    "synthesis, ONNX Runtime, no memory pattern (chosen)": ("synthesis", "onnxruntime", {"memory_pattern": False}),
-    "synthesis, ONNX Runtime, memory pattern": ("synthesis", "onnxruntime", {"memory_pattern": True}),
-    "synthesis, OpenVINO, static shapes (chosen)": ("synthesis", "openvino", {"static": True}),
+    "synthesis_one, ONNX Runtime, no memory pattern (chosen)": (
+        "synthesis_one",
+        "onnxruntime",
+        {"memory_pattern": False},
+    ),
+    "synthesis_one, ONNX Runtime, memory pattern": ("synthesis_one", "onnxruntime", {"memory_pattern": True}),
+    "synthesis, ONNX Runtime": ("synthesis", "onnxruntime", {"memory_pattern": False}),
+    "synthesis_one, OpenVINO (chosen)": ("synthesis_one", "openvino", {"static": True}),
+    "synthesis, OpenVINO, static shapes": ("synthesis", "openvino", {"static": True}),
     "synthesis, OpenVINO, dynamic batch": ("synthesis", "openvino", {"static": False}),
 }
 
@@ -59,7 +65,10 @@ def measure(bundle: Path, threads: int, graph: str, engine: str, settings: dict[
     random = np.random.default_rng(0)
     shapes = {t["name"]: [1 if isinstance(dim, str) else dim for dim in t["shape"]] for t in tensors}
     # Positive, small, and with energies near 1: no NaN, no denormals.
-    inputs = {n: (random.random(shape) * 0.1 + (n[:6] == "energy")).astype(np.float32) for n, shape in shapes.items()}
+    inputs = {
+        name: np.asarray(random.random(shape) * 0.1 + (name[:6] == "energy"), np.float32)
+        for name, shape in shapes.items()
+    }
     started = time.perf_counter()
     run = load(bundle / f"{graph}.onnx", threads, inputs, settings)
     loaded = time.perf_counter() - started

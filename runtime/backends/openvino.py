@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,17 @@ class OpenVinoBackend(GraphBackend):
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
         self.precision = "bf16" if precision_hint == "bf16" else "float32"
         self._config = {
-            "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
+            "INFERENCE_NUM_THREADS": threads or _processors(),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": precision_hint,
         }
         self._core = openvino.Core()
         self._lock = threading.Lock()
-        self._compiled: dict[tuple[str, int], Any] = {}
         self._requests = threading.local()
         self._products = Sessions(bundle, threads, ("weights",))
-        for stage in ("encoder", "hypernet", "synthesis_one"):
-            self._compile(stage, 1)
+        with ThreadPoolExecutor() as pool:
+            first = [(stage, 1) for stage in ("encoder", "hypernet", "synthesis_one")]
+            self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
         if stage not in CONVOLVING:
@@ -66,11 +67,19 @@ class OpenVinoBackend(GraphBackend):
     def _compile(self, stage: str, batch: int) -> Any:
         with self._lock:
             if (stage, batch) not in self._compiled:
-                try:
-                    model = self._core.read_model(self.bundle.graph(stage))
-                    inputs = self.bundle.manifest.graphs[stage].inputs
-                    model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
-                    self._compiled[stage, batch] = self._core.compile_model(model, "CPU", self._config)
-                except RuntimeError as error:
-                    raise BackendError(f"OpenVINO cannot load {stage}", got=str(error)[:400]) from error
+                self._compiled[stage, batch] = self._build(stage, batch)
             return self._compiled[stage, batch]
+
+    def _build(self, stage: str, batch: int) -> Any:
+        inputs = self.bundle.manifest.graphs[stage].inputs
+        try:
+            model = self._core.read_model(self.bundle.graph(stage))
+            model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
+            return self._core.compile_model(model, "CPU", self._config)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot load {stage}", got=str(error)[:400]) from error
+
+
+def _processors() -> int:
+    """Processors that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
