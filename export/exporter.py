@@ -16,10 +16,11 @@ from ..runtime.files import atomic_directory, sha256_of_all
 from ..runtime.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
 from .checkpoint import Checkpoint, read_checkpoint
 from .comparison import compare
-from .graphs import build_graphs
+from .graphs import build_graphs, noise_names
 from .hyperstyle import DEFAULT_STEPS, METHOD, HyperStyle, load_hyperstyle
 from .onnx_writer import Constants, collect_constants, trace, write_graph
 from .stages.offsets import base_weight, energy
+from .stages.synthesis import folded_noises
 
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
 GROUPS = {
@@ -92,7 +93,7 @@ def _write_graphs(model: HyperStyle, folder: Path, report: Report) -> tuple[dict
 
 
 def generator_constants(model: HyperStyle) -> dict[str, torch.Tensor]:
-    """What the loop starts from: untuned weights and energies as `synthesis` names them, and the average code."""
+    """What `synthesis` takes before any step, under its names: untuned weights, energies, noises; and latent_avg."""
     constants = {"latent_avg": model.latent_avg}
     for layer in model.config.layers:
         if layer.tuned:
@@ -100,7 +101,7 @@ def generator_constants(model: HyperStyle) -> dict[str, torch.Tensor]:
             constants[f"weight.{layer.name}"] = weight
             if layer.demodulated:
                 constants[f"energy.{layer.name}"] = energy(weight)
-    return constants
+    return constants | dict(zip(noise_names(model.config.layers), folded_noises(model.generator), strict=True))
 
 
 def _write_manifest(

@@ -12,7 +12,7 @@ from .hyperstyle import HyperStyle
 from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
 from .stages.offsets import OffsetsStage, WeightsStage
-from .stages.synthesis import SynthesisStage
+from .stages.synthesis import SynthesisStage, folded_noises
 
 BATCH = "batch"
 STEPS = "kept_steps"
@@ -41,6 +41,11 @@ def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
         *(f"weight.{layer.name}" for layer in tuned),
         *(f"energy.{layer.name}" for layer in tuned if layer.demodulated),
     )
+
+
+def noise_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """The noises of `synthesis`, one for each 3x3 convolution, tuned or not."""
+    return tuple(f"noise.{layer.name}" for layer in layers if layer.demodulated)
 
 
 def build_graphs(model: HyperStyle) -> Iterator[Graph]:
@@ -83,12 +88,13 @@ def build_graphs(model: HyperStyle) -> Iterator[Graph]:
     yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, names)
     tensors: list[Tensor] = weights(offset_codes, steps)
     split = len(tuned)
+    noises = folded_noises(model.generator)
     for name, single in (("synthesis", False), ("synthesis_one", True)):
         yield Graph(
             name,
             SynthesisStage(model.generator, layers, image.rows, (32, 224) if model.config.cars else (0, 256), single),
-            (codes[:1] if single else codes, tensors[:split], tensors[split:]),
-            (None if single else {0: BATCH}, [None] * split, [None] * (len(tensors) - split)),
-            ("codes", *names),
+            (codes[:1] if single else codes, tensors[:split], tensors[split:], noises),
+            (None if single else {0: BATCH}, [None] * split, [None] * (len(tensors) - split), [None] * len(noises)),
+            ("codes", *names, *noise_names(layers)),
             ("image", "reconstruction"),
         )

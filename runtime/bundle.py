@@ -89,11 +89,11 @@ class Bundle:
                 )
 
     def constants(self) -> Mapping[str, NDArray[np.float32]]:
-        """The untuned generator's weights and energies under the names of the `synthesis` graph's inputs.
+        """The generator's own inputs of `synthesis`, under their names there.
 
         Returns:
-            ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, and ``latent_avg`` [n_styles, 512]; float32,
-            on the host.
+            The untuned ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, ``noise.<layer>`` [1, 1, H, W]
+            of every 3x3 convolution, and ``latent_avg`` [n_styles, 512]; float32, on the host.
         """
         tensors: dict[str, NDArray[np.float32]] = {}
         for name in self.manifest.constants:

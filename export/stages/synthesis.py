@@ -20,6 +20,12 @@ def folded_modulation(modulation: EqualLinear) -> nn.Linear:
     return linear
 
 
+def folded_noises(generator: Generator) -> list[Tensor]:
+    """Each 3x3 convolution's noise [1, 1, H, W], in order, the learned strength and the activation's gain folded in."""
+    convs = [generator.conv1, *generator.convs]
+    return [conv.noise.weight * noise * SQRT2 for conv, noise in zip(convs, generator.noises.buffers(), strict=True)]
+
+
 class SynthesisConv(nn.Module):
     """``leaky_relu(conv(x * s, W') * d + noise + bias)`` with ``d = sqrt(2) * rsqrt(energy @ s^2 + eps)``.
 
@@ -28,15 +34,14 @@ class SynthesisConv(nn.Module):
     go onto the weights instead: ``conv(x, s * W' * d)``, the same sum in another order.
     """
 
-    def __init__(self, conv: StyledConv, noise: Tensor, styled_weights: bool) -> None:
+    def __init__(self, conv: StyledConv, styled_weights: bool) -> None:
         super().__init__()
         self.modulation = folded_modulation(conv.conv.modulation)
-        self.noise = nn.Parameter(conv.noise.weight * noise * SQRT2)
         self.bias = nn.Parameter(conv.activate.bias * SQRT2)
         self.fir = nn.Parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1)) if conv.conv.up else None
         self.styled_weights = styled_weights
 
-    def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor) -> Tensor:
+    def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor, noise: Tensor) -> Tensor:
         up = self.fir is not None
         style = self.modulation(code)
         in_out = weight_energy if up else weight_energy.t()
@@ -46,7 +51,7 @@ class SynthesisConv(nn.Module):
             y = self._convolve(x, weight * (gain if up else gain.t())[:, :, None, None], None)
         else:
             y = self._convolve(x * style[:, :, None, None], weight, demodulation[:, :, None, None])
-        return F.leaky_relu(y + self.noise, LEAKY_SLOPE)
+        return F.leaky_relu(y + noise, LEAKY_SLOPE)
 
     def _convolve(self, x: Tensor, weight: Tensor, demodulation: Tensor | None) -> Tensor:
         """The convolution, demodulated, with its bias."""
@@ -83,8 +88,9 @@ class SynthesisStage(nn.Module):
 
     ``codes`` is [N, n_styles, 512] float32 with a free N: the weights are one person's, so every row is an edit of that
     person. ``weights`` and ``energies`` hold the tuned layers' tensors in the order of the layer table; untuned layers
-    keep theirs inside. The image is cropped to ``image_rows``; the reconstruction is average-pooled to 256x256, then
-    cropped to ``reconstruction_rows``.
+    keep theirs inside. ``noises`` are ``folded_noises``: were they constants, compilers would add them to biases and
+    keep the sums, as large as all activations (0.54 GB at 1024). The image is cropped to ``image_rows``; the
+    reconstruction is average-pooled to 256x256, then cropped to ``reconstruction_rows``.
 
     ``single`` is the form for N = 1, which the loop runs: there the style goes onto whatever is smaller, a layer's
     weights or its input, so that no large activation is read and written again only to be scaled.
@@ -103,12 +109,11 @@ class SynthesisStage(nn.Module):
         self.pool = layers[-1].resolution // 256
         self.constant = generator.input.input
         self.convs, self.fixed_weights, self.fixed_energies = nn.ModuleDict(), nn.ParameterDict(), nn.ParameterDict()
-        noises = iter(generator.noises.buffers())
         for layer in layers:
             module = generator.get_submodule(layer.name)
             styled_weights = single and math.prod(layer.weight_shape) < layer.in_channels * layer.input_resolution**2
             if isinstance(module, StyledConv):
-                self.convs[str(layer.index)] = SynthesisConv(module, next(noises), styled_weights)
+                self.convs[str(layer.index)] = SynthesisConv(module, styled_weights)
             elif isinstance(module, ToRGB):
                 self.convs[str(layer.index)] = SynthesisToRGB(module, styled_weights)
             if not layer.tuned:
@@ -116,8 +121,10 @@ class SynthesisStage(nn.Module):
                 if layer.demodulated:
                     self.fixed_energies[str(layer.index)] = energy(base_weight(generator, layer))
 
-    def forward(self, codes: Tensor, weights: list[Tensor], energies: list[Tensor]) -> tuple[Tensor, Tensor]:
-        tuned_weights, tuned_energies = iter(weights), iter(energies)
+    def forward(
+        self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        tuned_weights, tuned_energies, layer_noises = iter(weights), iter(energies), iter(noises)
         x, rgb = self.constant.expand(codes.shape[0], -1, -1, -1), None
         for layer in self.layers:
             conv, code = self.convs[str(layer.index)], codes[:, layer.style]
@@ -125,9 +132,8 @@ class SynthesisStage(nn.Module):
             if not layer.demodulated:
                 rgb = conv(x, code, weight, rgb)
             else:
-                x = conv(
-                    x, code, weight, next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)]
-                )
+                weight_energy = next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)]
+                x = conv(x, code, weight, weight_energy, next(layer_noises))
         assert rgb is not None
         pooled = F.avg_pool2d(rgb, self.pool) if self.pool > 1 else rgb
         return rgb[:, :, slice(*self.image_rows)], pooled[:, :, slice(*self.reconstruction_rows)]

@@ -76,7 +76,9 @@ class GraphBackend(Backend):
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.untuned = {name: array for name, array in bundle.constants().items() if name != "latent_avg"}
+        constants = bundle.constants()
+        self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
+        self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
 
     @abstractmethod
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
@@ -105,7 +107,7 @@ class GraphBackend(Backend):
 
     def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
         stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
-        image, reconstruction = self.run(stage, {"codes": codes, **weights})
+        image, reconstruction = self.run(stage, {"codes": codes, **weights, **self._noises})
         return image, reconstruction
 
     def upload(self, array: HostArray) -> Array:

@@ -13,6 +13,7 @@ from hyperstyle_deploy.export.graphs import build_graphs
 from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
 from hyperstyle_deploy.export.reference import refine
 from hyperstyle_deploy.export.seeded import write_checkpoints
+from hyperstyle_deploy.export.stages.synthesis import folded_noises
 from hyperstyle_deploy.export.verification import verify_against
 from hyperstyle_deploy.kernels.reference import tile_offset, tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.backends import available
@@ -52,6 +53,7 @@ def test_the_stages_reproduce_the_loop(model: HyperStyle) -> None:
     kept = [stages["hypernet"](images, y)]
     y = torch.from_numpy(reconstruction(expected[1].image, size.input_height))
     kept.append(stages["hypernet"](images, y))
+    noises = folded_noises(model.generator)
     for photo in range(2):
         history = torch.stack([step[photo] for step in kept])
         history = history if model.config.separable else history.sum(0, keepdim=True)
@@ -64,7 +66,7 @@ def test_the_stages_reproduce_the_loop(model: HyperStyle) -> None:
         weights, energies = tensors[: len(tuned)], tensors[len(tuned) :]
         check_modulation(model, photo, expected[2].offsets, weights, energies)
         for form in ("synthesis", "synthesis_one"):
-            image, _ = stages[form](codes[photo : photo + 1], weights, energies)
+            image, _ = stages[form](codes[photo : photo + 1], weights, energies, noises)
             np.testing.assert_allclose(image, expected[2].image[photo : photo + 1], atol=5e-5)
 
 
