@@ -10,10 +10,10 @@ from PIL import Image
 
 from ..errors import HyperStyleDeployError, ImageError, InversionError, OutputError
 from .files import sha256_of
-from .images import SUFFIXES, read_photo, strip, to_uint8, write_png
+from .images import SUFFIXES, mean_squared_error, read_photo, strip, to_uint8, write_png
 from .inversion import Inversion
 from .loop import Step
-from .session import Session, mean_squared_error
+from .session import Session
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 

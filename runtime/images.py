@@ -138,6 +138,11 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
 
 
+def mean_squared_error(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The paper's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W] in [-1, 1]."""
+    return np.square(left - right, dtype=np.float64).mean((1, 2, 3))
+
+
 def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     """Write an RGB picture as PNG, atomically.
 

@@ -1,13 +1,29 @@
 """HyperStyle's refinement loop, written once against the backend interface."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .backends.base import Array, Backend, HostArray
 from .manifest import Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The loop's arrays after refinement step ``index``, where the backend has them; 0 is before any offset.
+
+    ``images`` holds one array [1, 3, height, width] a photo, ``reconstructions`` is [B, 3, H, W], ``codes`` is
+    [B, n_styles, 512]; ``kept`` holds offset codes [B, n_tuned, 512]: one array, their sum, or one of every step.
+    """
+
+    index: int
+    images: tuple[Array, ...]
+    reconstructions: Array
+    codes: Array
+    kept: tuple[Array, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,41 +33,80 @@ class Step:
     The arrays stay where the backend has them; each property brings its own to the host when it is read.
     """
 
-    index: int
+    _state: State
     _backend: Backend
-    _images: tuple[Array, ...]
-    _reconstructions: Array
-    _codes: Array
-    _kept: tuple[Array, ...]
-    _separable: bool
-    _n_tuned: int
+    _manifest: Manifest
+
+    @property
+    def index(self) -> int:
+        """How many refinement steps were taken."""
+        return self._state.index
 
     @cached_property
     def image(self) -> HostArray:
         """[B, 3, height, width] float32, about [-1, 1]."""
-        return np.concatenate([self._backend.download(image) for image in self._images])
+        return np.concatenate([self._backend.download(image) for image in self._state.images])
 
     @cached_property
     def reconstruction(self) -> HostArray:
         """What the next step looks at: [B, 3, H, W] float32 at the networks' input size."""
-        return self._backend.download(self._reconstructions)
+        return self._backend.download(self._state.reconstructions)
 
     @cached_property
     def codes(self) -> HostArray:
         """W+ codes, [B, n_styles, 512] float32; refinement does not change them."""
-        return self._backend.download(self._codes)
+        return self._backend.download(self._state.codes)
 
     @cached_property
     def offset_codes(self) -> HostArray:
         """[B, n_tuned, 512] float32, summed over the steps; for the separable hypernetwork [B, index, n_tuned, 512]."""
-        kept = [self._backend.download(codes) for codes in self._kept]
-        if self.index == 0:
-            rows = (0, self._n_tuned) if self._separable else (self._n_tuned,)
-            return np.zeros((len(self._images), *rows, 512), np.float32)
-        return np.stack(kept, 1) if self._separable else kept[0]
+        kept = [self._backend.download(codes) for codes in self._state.kept]
+        return _offset_codes(self._manifest, len(self._state.images), kept)
 
 
-def refine(backend: Backend, manifest: Manifest, images: Array, steps: int) -> Iterator[Step]:
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What inverting a batch leaves on the host.
+
+    ``codes`` and ``offset_codes`` are as in ``Step``; ``l2`` is [B, steps + 1], ``pixels`` [B, height, width, 3].
+    """
+
+    codes: HostArray
+    offset_codes: HostArray
+    l2: NDArray[np.float64]
+    pixels: NDArray[np.uint8]
+
+
+def refine(backend: Backend, manifest: Manifest, images: HostArray, steps: int) -> Iterator[Step]:
+    """The loop as a generator of steps that can be looked at: see ``states`` for arguments."""
+    for state in states(backend, manifest, backend.upload(images), steps):
+        yield Step(state, backend, manifest)
+
+
+def invert(backend: Backend, manifest: Manifest, images: HostArray, steps: int) -> Result:
+    """The loop as one piece of work: the photos go up, the result comes down, and nothing between.
+
+    Args:
+        backend: one that can record work replays what it recorded for this batch size and step count.
+        manifest: the bundle's.
+        images: photos [B, 3, H, W] float32 in [-1, 1], on the host.
+        steps: refinement steps, 0 or more.
+    """
+
+    def work(photos: Array) -> list[Array]:
+        errors, last = [], None
+        for last in states(backend, manifest, photos, steps):
+            errors.append(backend.squared_error(photos, last.reconstructions))
+        assert last is not None
+        return [last.codes, *errors, *map(backend.pixels, last.images), *last.kept]
+
+    batch = len(images)
+    codes, *arrays = backend.compute(("invert", batch, steps), work, images)
+    errors, pixels, kept = arrays[: steps + 1], arrays[steps + 1 : steps + 1 + batch], arrays[steps + 1 + batch :]
+    return Result(codes, _offset_codes(manifest, batch, kept), np.stack(errors, 1), np.concatenate(pixels))
+
+
+def states(backend: Backend, manifest: Manifest, images: Array, steps: int) -> Iterator[State]:
     """Invert photos: ``codes = encoder(x)``, then ``steps`` times ``z += hypernet(x, y); y = synthesis(codes, W(z))``.
 
     Alaluf et al., "HyperStyle" (2022), section 3.3, with the accumulated offsets held as offset codes. A photo has
@@ -66,18 +121,26 @@ def refine(backend: Backend, manifest: Manifest, images: Array, steps: int) -> I
     Yields:
         ``steps + 1`` states, the first before refinement.
     """
-    batch, separable, n_tuned = images.shape[0], manifest.separable, len(manifest.tuned)
+    batch = images.shape[0]
     codes = backend.encode(images)
     drawn = [backend.synthesize(backend.row(codes, photo), backend.untuned) for photo in range(batch)]
     kept: tuple[Array, ...] = ()
     for index in range(steps + 1):
         reconstructions = backend.concatenate([reconstruction for _, reconstruction in drawn])
-        yield Step(index, backend, tuple(image for image, _ in drawn), reconstructions, codes, kept, separable, n_tuned)
+        yield State(index, tuple(image for image, _ in drawn), reconstructions, codes, kept)
         if index == steps:
             return
         new = backend.predict(images, reconstructions)
-        kept = (*kept, new) if separable or not kept else (backend.add(kept[0], new),)
+        kept = (*kept, new) if manifest.separable or not kept else (backend.add(kept[0], new),)
         drawn = []
         for photo in range(batch):
             weights = backend.tune(backend.concatenate([backend.row(part, photo) for part in kept]), index + 1)
             drawn.append(backend.synthesize(backend.row(codes, photo), weights))
+
+
+def _offset_codes(manifest: Manifest, batch: int, kept: Sequence[HostArray]) -> HostArray:
+    """Kept offset codes as an inversion has them: [B, n_tuned, 512], or [B, steps, n_tuned, 512] if separable."""
+    if not kept:
+        rows = (0, len(manifest.tuned)) if manifest.separable else (len(manifest.tuned),)
+        return np.zeros((batch, *rows, 512), np.float32)
+    return np.stack(kept, 1) if manifest.separable else kept[0]

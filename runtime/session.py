@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..errors import ArrayError, InversionError
 from ..kernels.reference import tile_offset
 from .backends import AUTO, open_backend, resolve
-from .backends.base import Backend
+from .backends.base import Backend, HostArray
 from .bundle import Bundle
 from .images import Photo, network_input, read_photo, to_uint8
 from .inversion import Inversion
-from .loop import Step, refine
+from .loop import Step, invert, refine
 from .manifest import Manifest
 
 MAX_STEPS = 100
@@ -89,12 +89,9 @@ class Session:
         if not photos:
             raise ArrayError("No photos to invert", got="an empty list", expected="at least one")
         batch = self.prepare(photos)
-        l2, last = [], None
-        for step in self.refine(batch, steps):
-            l2.append(mean_squared_error(batch, step.reconstruction))
-            last = step
-        assert last is not None
-        return self.inversions(last, np.stack(l2, 1))
+        steps = self._checked_steps(steps)
+        result = invert(self._backend, self.manifest, batch, steps)
+        return self._inversions(result.codes, result.offset_codes, result.pixels, result.l2, steps)
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Photos as the networks see them: [B, 3, H, W] float32 in [-1, 1]."""
@@ -118,17 +115,29 @@ class Session:
         _check_array("batch", batch, (-1, 3, image.input_height, image.input_width))
         if np.abs(batch).max() > 1.0001:
             raise ArrayError("batch is out of range", got=f"up to {np.abs(batch).max():.3g}", expected="-1 to 1")
+        return refine(self._backend, self.manifest, np.ascontiguousarray(batch), self._checked_steps(steps))
+
+    def _checked_steps(self, steps: int | None) -> int:
         steps = self.manifest.default_steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
             raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
-        return refine(self._backend, self.manifest, self._backend.upload(np.ascontiguousarray(batch)), steps)
+        return steps
 
     def inversions(self, step: Step, l2: NDArray[np.float64]) -> list[Inversion]:
         """The photos of a state as inversions; ``l2`` is [B, step.index + 1]."""
-        rows = zip(step.codes, step.offset_codes, to_uint8(step.image), l2, strict=True)
+        return self._inversions(step.codes, step.offset_codes, to_uint8(step.image), l2, step.index)
+
+    def _inversions(
+        self,
+        codes: HostArray,
+        offset_codes: HostArray,
+        pixels: NDArray[np.uint8],
+        l2: NDArray[np.float64],
+        steps: int,
+    ) -> list[Inversion]:
         return [
-            Inversion(codes.copy(), offsets.copy(), step.index, self.manifest.model, tuple(map(float, errors)), picture)
-            for codes, offsets, picture, errors in rows
+            Inversion(code.copy(), offset.copy(), steps, self.manifest.model, tuple(map(float, errors)), picture)
+            for code, offset, picture, errors in zip(codes, offset_codes, pixels, l2, strict=True)
         ]
 
     def synthesize(self, inversion: Inversion, codes: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
@@ -153,7 +162,7 @@ class Session:
         if inversion.steps:
             weights = self._backend.tune(self._kept(inversion), inversion.steps)
         image, _ = self._backend.synthesize(self._backend.upload(np.ascontiguousarray(batch)), weights)
-        return to_uint8(self._backend.download(image))
+        return self._backend.download(self._backend.pixels(image))
 
     def weight_offsets(self, inversion: Inversion) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets in the authors' layout, for tools that read their `weight_deltas` files.
@@ -194,11 +203,6 @@ class Session:
         ):
             if array.shape != shape:
                 raise InversionError(f"The inversion's {name} do not fit", got=list(array.shape), expected=list(shape))
-
-
-def mean_squared_error(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The paper's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W] in [-1, 1]."""
-    return np.square(left - right, dtype=np.float64).mean((1, 2, 3))
 
 
 def _check_array(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:

@@ -1,13 +1,14 @@
 """The interface between the refinement loop and what computes: stages, and the little arithmetic between them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..images import mean_squared_error, to_uint8
 
 #: An array where the backend keeps it: numpy on the CPU, device memory elsewhere. It has a ``shape``; only its backend
 #: looks inside.
@@ -51,11 +52,27 @@ class Backend(ABC):
         """One photo's kept offset codes to ``offset.<layer>``: [out, in], or [out, in, k, k] where it is not tiled."""
 
     @abstractmethod
+    def squared_error(self, left: Array, right: Array) -> Array:
+        """The paper's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W]; [B] float64."""
+
+    @abstractmethod
+    def pixels(self, image: Array) -> Array:
+        """Images [N, 3, height, width] about [-1, 1] to [N, height, width, 3] uint8, as ``images.to_uint8`` does."""
+
+    @abstractmethod
+    def compute(self, key: Hashable, work: Callable[[Array], Sequence[Array]], array: HostArray) -> list[NDArray[Any]]:
+        """Upload an array, do ``work`` on it, and download what it returns.
+
+        ``work`` calls nothing but this backend, and what it calls depends on ``key`` alone: a backend that can record
+        work does it once a key and replays it.
+        """
+
+    @abstractmethod
     def upload(self, array: HostArray) -> Array:
         """Bring a host array to where the backend keeps its arrays."""
 
     @abstractmethod
-    def download(self, array: Array) -> HostArray:
+    def download(self, array: Array) -> NDArray[Any]:
         """Bring an array to the host."""
 
     @abstractmethod
@@ -110,10 +127,19 @@ class GraphBackend(Backend):
         image, reconstruction = self.run(stage, {"codes": codes, **weights, **self._noises})
         return image, reconstruction
 
+    def squared_error(self, left: Array, right: Array) -> Array:
+        return mean_squared_error(left, right)
+
+    def pixels(self, image: Array) -> Array:
+        return to_uint8(image)
+
+    def compute(self, key: Hashable, work: Callable[[Array], Sequence[Array]], array: HostArray) -> list[NDArray[Any]]:
+        return [self.download(output) for output in work(self.upload(array))]
+
     def upload(self, array: HostArray) -> Array:
         return array
 
-    def download(self, array: Array) -> HostArray:
+    def download(self, array: Array) -> NDArray[Any]:
         return np.asarray(array)
 
     def add(self, left: Array, right: Array) -> Array:
