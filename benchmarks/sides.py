@@ -23,7 +23,7 @@ from hyperstyle_deploy.export.networks.hypernetwork import HyperNetwork
 from hyperstyle_deploy.export.networks.irse import WEncoder
 from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.seeded import write_checkpoints
-from hyperstyle_deploy.runtime.backends import open_backend
+from hyperstyle_deploy.runtime.backends import Options, open_backend
 
 STAGES = ("encoder", "hypernet", "weights", "synthesis")
 #: The networks' input, and the size of the reconstruction they look at.
@@ -128,7 +128,7 @@ class RuntimeSide:
 
     def __init__(self, name: str, bundle: Bundle, threads: int, batch: NDArray[np.float32]) -> None:
         self.name = name
-        backend = open_backend(name, bundle, threads, None)
+        backend = open_backend(name, bundle, Options(threads))
         self._session, self._batch = Session(bundle.manifest, backend), batch
         photo = backend.upload(batch)
         codes = backend.encode(photo)

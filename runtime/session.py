@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArrayError, InversionError
 from ..kernels.reference import tile_offset
-from .backends import AUTO, open_backend, resolve
+from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend, HostArray
 from .bundle import Bundle
 from .images import Photo, network_input, read_photo, to_uint8
@@ -26,14 +26,19 @@ def load(
     backend: str = AUTO,
     threads: int | None = None,
     precision_hint: str | None = None,
+    device: int | None = None,
+    trust_engines: bool = False,
 ) -> "Session":
     """Verify a bundle and load it into a backend.
 
     Args:
         path: the bundle's folder.
-        backend: "onnxruntime", "openvino", or "auto" for the fastest one installed (``Session.backend`` says which).
+        backend: "onnxruntime" or "openvino" on the CPU, "auto" for the faster one of these that is installed
+            (``Session.backend`` says which); "tensorrt", "tensorrt-rtx" or "onnxruntime-cuda" on a GPU.
         threads: CPU threads a run may use; None for the backend's own choice.
-        precision_hint: "f32", or "bf16" on a backend that can compute so.
+        precision_hint: "f32", or "bf16" on a CPU backend that can compute so.
+        device: number of the GPU; None for the first.
+        trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
 
     Raises:
         BundleError: the bundle is incomplete, damaged, unsafe or of another version.
@@ -43,7 +48,9 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     bundle = Bundle.open(Path(path))
-    return Session(bundle.manifest, open_backend(name, bundle, threads, precision_hint))
+    return Session(
+        bundle.manifest, open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines))
+    )
 
 
 class Session:

@@ -125,7 +125,7 @@ class SynthesisStage(nn.Module):
         self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
         tuned_weights, tuned_energies, layer_noises = iter(weights), iter(energies), iter(noises)
-        x, rgb = self.constant.expand(codes.shape[0], -1, -1, -1), None
+        x, rgb = self.constant, None  # for all codes; the first style gives it their number
         for layer in self.layers:
             conv, code = self.convs[str(layer.index)], codes[:, layer.style]
             weight = next(tuned_weights) if layer.tuned else self.fixed_weights[str(layer.index)]

@@ -1,23 +1,68 @@
 """Backends: what runs a bundle's graphs. One interface, one module each, imported only when it is asked for."""
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Backend
 
-#: Backend name -> (modules it needs, extra that installs them), the fastest on a CPU first.
-BACKENDS = {"openvino": (("openvino", "onnxruntime"), "openvino"), "onnxruntime": (("onnxruntime",), "cpu")}
+GPU_MODULES = ("pycuda", "cuda.bindings")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a backend needs: modules, the extra that installs them, and whether it runs on a GPU."""
+
+    modules: tuple[str, ...]
+    extra: str
+    gpu: bool = False
+
+
+#: The backends by name, the fastest on a CPU first.
+BACKENDS = {
+    "openvino": Requirement(("openvino", "onnxruntime"), "openvino"),
+    "onnxruntime": Requirement(("onnxruntime",), "cpu"),
+    "tensorrt": Requirement(("tensorrt", *GPU_MODULES), "gpu", gpu=True),
+    "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "tensorrt-rtx", gpu=True),
+    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True),
+}
 AUTO = "auto"
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a backend is to run; None leaves it to the backend.
+
+    ``threads`` is how many CPU threads one run may use, ``precision_hint`` "f32" or "bf16" what OpenVINO computes in;
+    ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine.
+    """
+
+    threads: int | None = None
+    precision_hint: str | None = None
+    device: int | None = None
+    trust_engines: bool = False
+
+
 def available() -> tuple[str, ...]:
-    """Names of the backends whose packages are installed, the fastest first."""
-    return tuple(name for name, (modules, _) in BACKENDS.items() if all(map(find_spec, modules)))
+    """Names of the CPU backends whose packages are installed, the fastest first."""
+    return tuple(name for name, needs in BACKENDS.items() if not needs.gpu and not missing(name))
+
+
+def missing(name: str) -> list[str]:
+    """Modules that the backend ``name`` needs and that are not installed."""
+    return [module for module in BACKENDS[name].modules if not _installed(module)]
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is not there
+        return False
 
 
 def resolve(name: str) -> str:
-    """The backend that ``name`` stands for; "auto" is the fastest one installed.
+    """The backend that ``name`` stands for; "auto" is the fastest one on a CPU that is installed.
 
     Raises:
         BackendError: the name is unknown, or its package is not installed.
@@ -29,32 +74,59 @@ def resolve(name: str) -> str:
         raise BackendError("No backend is installed", hint='Install one with: pip install "hyperstyle-deploy[cpu]"')
     if name not in BACKENDS:
         raise BackendError("Unknown backend", got=name, expected=f"{AUTO} or one of {', '.join(BACKENDS)}")
-    if name not in installed:
+    if modules := missing(name):
         raise BackendError(
             f"The backend {name} is not installed",
-            hint=f'Install it with: pip install "hyperstyle-deploy[{BACKENDS[name][1]}]"',
+            got=f"no {', '.join(modules)}",
+            hint=f'Install it with: pip install "hyperstyle-deploy[{BACKENDS[name].extra}]"',
         )
     return name
 
 
-def open_backend(name: str, bundle: Bundle, threads: int | None, precision_hint: str | None) -> Backend:
+def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
     """Load a bundle's graphs into the backend ``name``, as ``resolve`` gave it.
 
-    Args:
-        name: a name of ``BACKENDS``.
-        bundle: a verified bundle.
-        threads: how many threads one run may use; None leaves it to the backend.
-        precision_hint: "f32" or "bf16", for backends that can choose; None is float32.
-
     Raises:
-        BackendError: the package is missing, or it cannot load or run a graph.
+        BackendError: an option is not this backend's, a package is missing, or it cannot load a graph.
+        EngineError: engines are missing, stale, not from this machine, or built for something else.
     """
+    if BACKENDS[name].gpu:
+        return _open_gpu(name, bundle, options)
+    if options.device is not None or options.trust_engines:
+        raise BackendError(f"{name} runs on the CPU", got="an option for GPUs", hint="Leave it out.")
     if name == "onnxruntime":
         from .onnxruntime import OnnxRuntimeBackend
 
-        if precision_hint not in (None, "f32"):
-            raise BackendError("ONNX Runtime computes what the graph says", got=f"precision hint {precision_hint}")
-        return OnnxRuntimeBackend(bundle, threads)
+        if options.precision_hint not in (None, "f32"):
+            raise BackendError(
+                "ONNX Runtime computes what the graph says", got=f"precision hint {options.precision_hint}"
+            )
+        return OnnxRuntimeBackend(bundle, options.threads)
     from .openvino import OpenVinoBackend
 
-    return OpenVinoBackend(bundle, threads, precision_hint or "f32")
+    return OpenVinoBackend(bundle, options.threads, options.precision_hint or "f32")
+
+
+def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
+    if options.threads is not None or options.precision_hint is not None:
+        raise BackendError(f"{name} runs on the GPU", got="an option for CPUs", hint="Leave it out.")
+    from ...kernels.library import Kernels
+    from .device import DeviceBackend, StageRunner
+
+    kernels = Kernels.load()
+    from ..cuda import CudaDevice
+
+    device = CudaDevice(options.device or 0)
+    runner: StageRunner
+    with device.active():
+        if name == "onnxruntime-cuda":
+            from .onnxruntime_cuda import OnnxRuntimeRunner
+
+            if options.trust_engines:
+                raise BackendError("ONNX Runtime loads no engines", got="trust_engines", hint="Leave it out.")
+            runner = OnnxRuntimeRunner(bundle, device, device.index)
+        else:
+            from .tensorrt import open_engines
+
+            runner = open_engines(name, bundle, device, options.trust_engines)
+    return DeviceBackend(bundle, device, runner, kernels)

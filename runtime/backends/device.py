@@ -1,0 +1,184 @@
+"""The loop on a GPU: a backend that keeps every array in device memory, whatever runs the graphs."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BackendError
+from ...kernels.library import Kernels, LayerArrays
+from ..bundle import Bundle
+from ..device import Device, DeviceArray, Recording
+from .base import Backend, HostArray, Weights
+
+#: Recordings that are kept, one for every batch size and number of steps; the oldest goes first.
+MAX_RECORDINGS = 8
+
+
+class StageRunner(ABC):
+    """Runs a bundle's graphs on device memory."""
+
+    name: str
+    #: Whether the work of ``run`` can be recorded.
+    recordable: bool
+
+    @abstractmethod
+    def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
+        """Queue a stage: ``arrays`` holds every input and output of its graph, outputs to be written.
+
+        Raises:
+            BackendError: the stage was not built or cannot run with these shapes.
+        """
+
+
+class DeviceBackend(Backend):
+    """Runs stages on a GPU, with the project's kernels between them; nothing leaves it until it is downloaded.
+
+    `weights` is the stage `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a
+    time, so sessions that threads share give the serial answers, and memory can be reused in the order of the work.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device, runner: StageRunner, kernels: Kernels) -> None:
+        self.name, self.precision = runner.name, bundle.manifest.precision
+        self._manifest, self._device, self._runner, self._kernels = bundle.manifest, device, runner, kernels
+        self._lock = threading.RLock()
+        self._recordings: dict[Hashable, tuple[DeviceArray, Recording[list[DeviceArray]]]] = {}
+        self._scalars: dict[int, DeviceArray] = {}
+        with self._use():
+            constants = {name: self._constant(array) for name, array in bundle.constants().items()}
+        self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
+        self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
+
+    def encode(self, image: DeviceArray) -> DeviceArray:
+        return self._run("encoder", {"image": image})["codes"]
+
+    def predict(self, image: DeviceArray, reconstruction: DeviceArray) -> DeviceArray:
+        return self._run("hypernet", {"image": image, "reconstruction": reconstruction})["offset_codes"]
+
+    def offsets(self, offset_codes: DeviceArray, steps: int) -> Mapping[str, DeviceArray]:
+        with self._use():
+            return self._run("offsets", {"offset_codes": offset_codes, "steps": self._scalar(steps)})
+
+    def tune(self, offset_codes: DeviceArray, steps: int) -> Weights:
+        with self._use():
+            offsets = self.offsets(offset_codes, steps)
+            tuned = {name: self._device.allocate(array.shape, array.dtype) for name, array in self.untuned.items()}
+            self._kernels.modulate(
+                [
+                    LayerArrays(
+                        layer,
+                        base=self.untuned[f"weight.{layer.name}"],
+                        offset=offsets[f"offset.{layer.name}"],
+                        weight=tuned[f"weight.{layer.name}"],
+                        energy=tuned.get(f"energy.{layer.name}"),
+                    )
+                    for layer in self._manifest.tuned
+                ],
+                self._device.stream,
+            )
+            return tuned
+
+    def synthesize(self, codes: DeviceArray, weights: Weights) -> tuple[DeviceArray, DeviceArray]:
+        stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
+        outputs = self._run(stage, {"codes": codes, **weights, **self._noises})
+        return outputs["image"], outputs["reconstruction"]
+
+    def squared_error(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
+        with self._use():
+            errors = self._device.allocate(left.shape[:1], "float64")
+            self._kernels.squared_error(left, right, errors, self._device.stream)
+            return errors
+
+    def pixels(self, image: DeviceArray) -> DeviceArray:
+        with self._use():
+            count, channels, height, width = image.shape
+            pixels = self._device.allocate((count, height, width, channels), "uint8")
+            self._kernels.pixels(image, pixels, self._device.stream)
+            return pixels
+
+    def add(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
+        with self._use():
+            total = self._device.allocate(left.shape, left.dtype)
+            self._kernels.add(left, right, total, self._device.stream)
+            return total
+
+    def row(self, array: DeviceArray, index: int) -> DeviceArray:
+        return array.row(index)
+
+    def concatenate(self, rows: Sequence[DeviceArray]) -> DeviceArray:
+        if len(rows) == 1:
+            return rows[0]
+        with self._use():
+            whole = self._device.allocate((sum(row.shape[0] for row in rows), *rows[0].shape[1:]), rows[0].dtype)
+            pointer = whole.pointer
+            for row in rows:
+                self._device.copy(row, pointer)
+                pointer += row.nbytes
+            return whole
+
+    def upload(self, array: HostArray) -> DeviceArray:
+        with self._use():
+            return self._constant(array)
+
+    def download(self, array: DeviceArray) -> NDArray[Any]:
+        with self._use():
+            return self._device.download(array)
+
+    def compute(
+        self, key: Hashable, work: Callable[[DeviceArray], Sequence[DeviceArray]], array: HostArray
+    ) -> list[NDArray[Any]]:
+        with self._use():
+            if not self._runner.recordable:
+                return [self._device.download(output) for output in work(self._constant(array))]
+            if key not in self._recordings:
+                if len(self._recordings) == MAX_RECORDINGS:
+                    del self._recordings[next(iter(self._recordings))]
+                photos = self._constant(array)
+                self._recordings[key] = photos, self._device.record(lambda: list(work(photos)))
+            photos, recording = self._recordings[key]
+            self._device.upload(array, photos)
+            recording.replay()
+            return [self._device.download(output) for output in recording.result]
+
+    def _run(self, stage: str, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
+        """Run a stage into new arrays; a free axis of an output has the size of the inputs' axis of that name."""
+        spec = self._manifest.graphs[stage]
+        sizes: dict[str, int] = {}
+        for tensor in spec.inputs:
+            array = inputs[tensor.name]
+            for dim, size in zip(tensor.shape, array.shape, strict=True):
+                if isinstance(dim, str):
+                    sizes.setdefault(dim, size)
+                if size != (sizes[dim] if isinstance(dim, str) else dim):
+                    raise BackendError(
+                        f"{stage} cannot take {tensor.name}", got=list(array.shape), expected=list(tensor.shape)
+                    )
+        with self._use():
+            outputs = {
+                tensor.name: self._device.allocate(
+                    tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.shape), tensor.dtype
+                )
+                for tensor in spec.outputs
+            }
+            self._runner.run(stage, {**inputs, **outputs})
+        return outputs
+
+    def _scalar(self, value: int) -> DeviceArray:
+        """A number as a graph takes it; kept, since a recording cannot upload."""
+        if value not in self._scalars:
+            self._scalars[value] = self._constant(np.asarray(value, np.float32))
+        return self._scalars[value]
+
+    def _constant(self, array: NDArray[Any]) -> DeviceArray:
+        placed = self._device.allocate(array.shape, array.dtype.name)
+        self._device.upload(array, placed)
+        return placed
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._lock, self._device.active():
+            yield
