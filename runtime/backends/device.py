@@ -4,13 +4,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
-from ...kernels.library import Kernels, LayerArrays
+from ...kernels.library import KernelLibrary, LayerArrays
 from ..bundle import Bundle
 from ..device import Device, DeviceArray, Recording
 from .base import Backend, HostArray, Weights
@@ -42,7 +43,7 @@ class DeviceBackend(Backend):
     time, so sessions that threads share give the serial answers, and memory can be reused in the order of the work.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, runner: StageRunner, kernels: Kernels) -> None:
+    def __init__(self, bundle: Bundle, device: Device, runner: StageRunner, kernels: KernelLibrary) -> None:
         self.name, self.precision = runner.name, bundle.manifest.precision
         self._manifest, self._device, self._runner, self._kernels = bundle.manifest, device, runner, kernels
         self._lock = threading.RLock()
@@ -51,6 +52,7 @@ class DeviceBackend(Backend):
         with self._use():
             constants = {name: self._constant(array) for name, array in bundle.constants().items()}
         self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
+        self._weight_dtype = next((array.dtype for name, array in self.untuned.items() if "weight." in name), "float32")
         self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
 
     def encode(self, image: DeviceArray) -> DeviceArray:
@@ -67,19 +69,18 @@ class DeviceBackend(Backend):
         with self._use():
             offsets = self.offsets(offset_codes, steps)
             tuned = {name: self._device.allocate(array.shape, array.dtype) for name, array in self.untuned.items()}
-            self._kernels.modulate(
-                [
-                    LayerArrays(
-                        layer,
-                        base=self.untuned[f"weight.{layer.name}"],
-                        offset=offsets[f"offset.{layer.name}"],
-                        weight=tuned[f"weight.{layer.name}"],
-                        energy=tuned.get(f"energy.{layer.name}"),
-                    )
-                    for layer in self._manifest.tuned
-                ],
-                self._device.stream,
-            )
+            layers = [
+                LayerArrays(
+                    layer,
+                    base=self.untuned[f"weight.{layer.name}"].pointer,
+                    weight=tuned[f"weight.{layer.name}"].pointer,
+                    offset=offsets[f"offset.{layer.name}"].pointer,
+                    energy=tuned[f"energy.{layer.name}"].pointer if layer.demodulated else None,
+                )
+                for layer in self._manifest.tuned
+            ]
+            offset_dtype = next(iter(offsets.values())).dtype
+            self._kernels.modulation(layers, self._weight_dtype, offset_dtype).launch(self._device.stream)
             return tuned
 
     def synthesize(self, codes: DeviceArray, weights: Weights) -> tuple[DeviceArray, DeviceArray]:
@@ -90,20 +91,23 @@ class DeviceBackend(Backend):
     def squared_error(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
         with self._use():
             errors = self._device.allocate(left.shape[:1], "float64")
-            self._kernels.squared_error(left, right, errors, self._device.stream)
+            size = prod(left.shape[1:])
+            self._kernels.squared_error(
+                left.pointer, right.pointer, errors.pointer, left.shape[0], size, self._device.stream
+            )
             return errors
 
     def pixels(self, image: DeviceArray) -> DeviceArray:
         with self._use():
             count, channels, height, width = image.shape
             pixels = self._device.allocate((count, height, width, channels), "uint8")
-            self._kernels.pixels(image, pixels, self._device.stream)
+            self._kernels.pixels(image.pointer, pixels.pointer, count, height * width, self._device.stream)
             return pixels
 
     def add(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
         with self._use():
             total = self._device.allocate(left.shape, left.dtype)
-            self._kernels.add(left, right, total, self._device.stream)
+            self._kernels.add(left.pointer, right.pointer, total.pointer, prod(left.shape), self._device.stream)
             return total
 
     def row(self, array: DeviceArray, index: int) -> DeviceArray:

@@ -1,0 +1,158 @@
+"""A device on the host that is as strict as a GPU: freed memory is spoiled, and what is recorded is not yet done."""
+
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from hyperstyle_deploy.errors import BackendError
+from hyperstyle_deploy.kernels.library import KernelLibrary
+from hyperstyle_deploy.runtime.backends.device import StageRunner
+from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.device import ITEM_BYTES, Device, DeviceArray, Recording
+
+#: What freed memory holds: NaN in every floating-point type.
+SPOILED = 0xFF
+
+
+class Memory:
+    """A block; it goes back to its pool when nothing refers to it."""
+
+    def __init__(self, block: np.ndarray, pool: list[np.ndarray]) -> None:
+        self.block = block
+        weakref.finalize(self, self._give_back, block, pool)
+
+    @staticmethod
+    def _give_back(block: np.ndarray, pool: list[np.ndarray]) -> None:
+        pool.append(block)
+
+
+class FakeDevice(Device):
+    """Counts what a test wants to know: copies to the host, replays, bytes ever taken."""
+
+    name, compute_capability, stream = "fake", (0, 0), 0
+
+    def __init__(self) -> None:
+        self.downloads = self.replays = self.bytes = 0
+        self._arrays: dict[int, list[np.ndarray]] = defaultdict(list)
+        self._recorded: dict[int, list[np.ndarray]] = defaultdict(list)
+        self._pools, self._tape = self._arrays, None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        yield
+
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> DeviceArray:
+        size = prod(shape) * ITEM_BYTES[dtype]
+        pool = self._pools[size]
+        if pool:
+            block = pool.pop(0)
+        else:
+            self.bytes += size
+            block = np.empty(size + 256, np.uint8)
+        start = -block.ctypes.data % 256
+        if self._tape is None:
+            block[start : start + size] = SPOILED
+        return DeviceArray(block.ctypes.data + start, shape, dtype, Memory(block, pool))
+
+    def upload(self, host: np.ndarray, array: DeviceArray) -> None:
+        self._not_while_recording("upload")
+        assert host.nbytes == array.nbytes
+        view(array)[...] = host
+
+    def download(self, array: DeviceArray) -> np.ndarray:
+        self._not_while_recording("download")
+        self.downloads += 1
+        return view(array).copy()
+
+    def copy(self, source: DeviceArray, pointer: int) -> None:
+        target = DeviceArray(pointer, source.shape, source.dtype, None)
+        self.queue(lambda: np.copyto(view(target), view(source)))
+
+    def record(self, work: Callable[[], Any]) -> "Tape":
+        pools, self._pools = self._pools, self._recorded
+        try:
+            work()
+            self._tape = []
+            result = work()
+            return Tape(result, self._tape, self)
+        finally:
+            self._tape, self._pools = None, pools
+
+    def queue(self, operation: Callable[[], object]) -> None:
+        """Do it now; while recording, only note it."""
+        if self._tape is None:
+            operation()
+        else:
+            self._tape.append(operation)
+
+    def _not_while_recording(self, what: str) -> None:
+        if self._tape is not None:
+            raise BackendError(f"cannot {what} while work is recorded")
+
+
+class Tape(Recording[Any]):
+    def __init__(self, result: Any, operations: list[Callable[[], object]], device: FakeDevice) -> None:
+        self.result, self._operations, self._device = result, operations, device
+
+    def replay(self) -> None:
+        self._device.replays += 1
+        for operation in self._operations:
+            operation()
+
+
+class HostRunner(StageRunner):
+    """The bundle's graphs in ONNX Runtime, reading and writing at the addresses that it is given."""
+
+    name = "fake"
+
+    def __init__(self, bundle: Bundle, device: FakeDevice, recordable: bool) -> None:
+        self.recordable, self._bundle, self._device = recordable, bundle, device
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self.runs: list[str] = []
+
+    def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
+        # Only addresses: the arrays may be gone when a recording is replayed.
+        places = {name: (array.pointer, array.shape, array.dtype) for name, array in arrays.items()}
+        self._device.queue(lambda: self._run(stage, places))
+
+    def _run(self, stage: str, places: Mapping[str, tuple[int, tuple[int, ...], str]]) -> None:
+        if stage not in self._sessions:
+            self._sessions[stage] = onnxruntime.InferenceSession(
+                self._bundle.graph(stage), providers=["CPUExecutionProvider"]
+            )
+        self.runs.append(stage)
+        spec = self._bundle.manifest.graphs[stage]
+        host = {name: view(DeviceArray(*place, None)) for name, place in places.items()}
+        outputs = self._sessions[stage].run(None, {tensor.name: host[tensor.name] for tensor in spec.inputs})
+        for tensor, output in zip(spec.outputs, outputs, strict=True):
+            host[tensor.name][...] = output
+
+
+class QueuedKernels:
+    """The kernels for the CPU, in the order of the fake device's work."""
+
+    def __init__(self, library: KernelLibrary, device: FakeDevice) -> None:
+        self._library, self._device = library, device
+
+    def modulation(self, *arguments: Any) -> Any:
+        modulation = self._library.modulation(*arguments)
+        launch, modulation.launch = modulation.launch, lambda stream: self._device.queue(lambda: launch(stream))
+        return modulation
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        function = getattr(self._library, name)
+        return lambda *arguments: self._device.queue(lambda: function(*arguments))
+
+
+def view(array: DeviceArray) -> np.ndarray:
+    """The device's memory as numpy sees it."""
+    import ctypes
+
+    memory = (ctypes.c_uint8 * array.nbytes).from_address(array.pointer)
+    return np.frombuffer(memory, np.dtype(array.dtype)).reshape(array.shape)
