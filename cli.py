@@ -16,12 +16,20 @@ from .errors import HyperStyleDeployError
 EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 FILE = click.Path(path_type=Path)
-BACKEND_OPTION = click.option(
-    "--backend", default="auto", show_default=True, help="onnxruntime, openvino, or auto: the fastest one installed."
-)
-THREADS_OPTION = click.option("--threads", type=click.IntRange(1), help="CPU threads a run may use.")
-HINT_OPTION = click.option(
-    "--precision-hint", type=click.Choice(["f32", "bf16"]), help="What OpenVINO computes in; f32 unless said."
+LOADING_OPTIONS = (
+    click.option(
+        "--backend",
+        default="auto",
+        show_default=True,
+        help="onnxruntime or openvino on the CPU, auto: the faster of these; "
+        "tensorrt, tensorrt-rtx or onnxruntime-cuda on a GPU.",
+    ),
+    click.option("--threads", type=click.IntRange(1), help="CPU threads a run may use."),
+    click.option(
+        "--precision-hint", type=click.Choice(["f32", "bf16"]), help="What OpenVINO computes in; f32 unless said."
+    ),
+    click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said."),
+    click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs."),
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
@@ -52,6 +60,19 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(EXIT_INTERRUPTED)
 
     return guarded
+
+
+def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what runs a bundle; the command gets them as ``loading``, arguments of ``load``."""
+    names = ("backend", "threads", "precision_hint", "device", "trust_engines")
+
+    @wraps(command)
+    def collected(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, loading={name: kwargs.pop(name) for name in names}, **kwargs)
+
+    for option in reversed(LOADING_OPTIONS):
+        collected = option(collected)
+    return collected
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -108,9 +129,7 @@ def export(checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool) -> 
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
 @click.option("--overwrite", is_flag=True, help="Invert photos again whose results are there.")
-@BACKEND_OPTION
-@THREADS_OPTION
-@HINT_OPTION
+@loading_options
 @JSON_OPTION
 @user_errors
 def invert(
@@ -122,9 +141,7 @@ def invert(
     every_step: bool,
     no_strip: bool,
     overwrite: bool,
-    backend: str,
-    threads: int | None,
-    precision_hint: str | None,
+    loading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Invert photos: the result at full size, a strip of the steps, and the inversion, for each.
@@ -137,7 +154,7 @@ def invert(
     from .runtime.session import load
 
     found = find_photos(photos)
-    session = load(bundle, backend, threads, precision_hint)
+    session = load(bundle, **loading)
     steps = session.manifest.default_steps if steps is None else steps
     outputs = Outputs(output, steps, not no_strip, every_step, overwrite)
     with console.photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
@@ -156,8 +173,7 @@ def invert(
 @click.option("--w-encoder", type=FILE, help="The checkpoint's W-encoder.")
 @click.option("--photo", type=FILE, help="The photo to run; the demo's unless said.")
 @click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps.")
-@BACKEND_OPTION
-@THREADS_OPTION
+@loading_options
 @JSON_OPTION
 @user_errors
 def verify(
@@ -166,8 +182,7 @@ def verify(
     w_encoder: Path | None,
     photo: Path | None,
     steps: int | None,
-    backend: str,
-    threads: int | None,
+    loading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Check a bundle's files, and with --against its results at every step of the loop.
@@ -182,7 +197,7 @@ def verify(
         raise click.UsageError("--against and --w-encoder belong together.")
     if against is None and (photo is not None or steps is not None):
         raise click.UsageError("--photo and --steps are for a comparison: give --against as well.")
-    session = load(bundle, backend, threads)
+    session = load(bundle, **loading)
     if against is None or w_encoder is None:
         console.show_loaded(bundle, session, as_json)
         return
@@ -204,11 +219,10 @@ def verify(
 )
 @click.option("--size", type=click.Choice(["256", "512", "1024"]), default="256", show_default=True, help="Image size.")
 @click.option("--steps", type=click.IntRange(1, 100), default=5, show_default=True, help="Refinement steps.")
-@BACKEND_OPTION
-@THREADS_OPTION
+@loading_options
 @click.pass_context
 @user_errors
-def demo(context: click.Context, output: Path, size: str, steps: int, backend: str, threads: int | None) -> None:
+def demo(context: click.Context, output: Path, size: str, steps: int, loading: dict[str, Any]) -> None:
     """Do the whole main job on a seeded checkpoint: inspect, export, verify, invert a photo."""
     from .demo import PHOTO, closing_words, demo_checkpoints
 
@@ -219,7 +233,7 @@ def demo(context: click.Context, output: Path, size: str, steps: int, backend: s
     click.secho(f"\n$ hyperstyle-deploy export {checkpoint} --w-encoder {encoder} -o {bundle}", bold=True)
     context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True)
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
-    common = {"backend": backend, "threads": threads, "as_json": False, "steps": steps}
+    common = {**loading, "as_json": False, "steps": steps}
     context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, photo=PHOTO, **common)
     click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
     context.invoke(
@@ -231,7 +245,6 @@ def demo(context: click.Context, output: Path, size: str, steps: int, backend: s
         every_step=False,
         no_strip=False,
         overwrite=True,
-        precision_hint=None,
         **common,
     )
     click.echo(closing_words(output))

@@ -6,10 +6,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import pycuda.driver as driver
-import pycuda.tools
 from cuda.bindings import runtime as cudart
 from numpy.typing import NDArray
+from pycuda import driver, tools
 
 from ..errors import BackendError
 from .device import ITEM_BYTES, Device, DeviceArray, Recording, T
@@ -37,8 +36,8 @@ class CudaDevice(Device):
         self._in_flight: list[object] = []
         with self.active():
             self._stream = driver.Stream()
-            self._arrays, self._recorded = pycuda.tools.DeviceMemoryPool(), pycuda.tools.DeviceMemoryPool()
-            self._staging = pycuda.tools.PageLockedMemoryPool()
+            self._arrays, self._recorded = tools.DeviceMemoryPool(), tools.DeviceMemoryPool()
+            self._staging = tools.PageLockedMemoryPool()
         self._pool = self._arrays
         self.stream = int(self._stream.handle)
 

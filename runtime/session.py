@@ -48,9 +48,7 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     bundle = Bundle.open(Path(path))
-    return Session(
-        bundle.manifest, open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines))
-    )
+    return Session(bundle.manifest, open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""ONNX Runtime's CUDA provider on the loop's own memory and stream: for GPUs without TensorRT, and to compare it with."""
+"""ONNX Runtime's CUDA provider on the loop's own memory and stream: for GPUs where TensorRT cannot be installed."""
 
 from collections.abc import Mapping
 

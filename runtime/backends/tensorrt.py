@@ -88,7 +88,7 @@ class EngineRunner(StageRunner):
 
 
 class Log:
-    """Keeps the errors that TensorRT logs, which it does from any thread, so that they can be said where they matter."""
+    """Keeps the errors that TensorRT logs, from any thread, so that they can be said where they matter."""
 
     def __init__(self, module: ModuleType) -> None:
         self._messages: list[str] = []
