@@ -57,3 +57,7 @@ class BackendError(HyperStyleDeployError):
 
 class OutputError(HyperStyleDeployError):
     """A file or folder that could not be written: it exists, is read-only, or the disk is full."""
+
+
+class KernelError(HyperStyleDeployError):
+    """The CUDA kernel: not built or not loadable, a layer table that it refuses, or an error that CUDA reports."""

@@ -1,0 +1,1 @@
+#include "cpu_cuda.h"
