@@ -93,6 +93,12 @@ class KernelLibrary:
         self._check.argtypes = (*table, ctypes.POINTER(ctypes.c_int))
         self._launch.argtypes = (*table, ctypes.c_void_p)
         self._describe.argtypes, self._describe.restype = (ctypes.c_int,), ctypes.c_char_p
+        pointer, count = ctypes.c_void_p, ctypes.c_int64
+        self._add, self._squared_error = library.hyperstyle_add, library.hyperstyle_squared_error
+        self._pixels = library.hyperstyle_pixels
+        self._add.argtypes = (pointer, pointer, pointer, count, pointer)
+        self._squared_error.argtypes = (pointer, pointer, pointer, count, count, pointer)
+        self._pixels.argtypes = (pointer, pointer, count, count, pointer)
         self.path = path
 
     def modulation(self, arrays: Sequence[LayerArrays], dtype: str, offset_dtype: str | None = None) -> "Modulation":
@@ -124,7 +130,41 @@ class KernelLibrary:
 
     def launch(self, table: "ctypes.Array[_Layer]", dtypes: tuple[int, int], stream: int) -> None:
         """What ``Modulation.launch`` calls."""
-        code = self._launch(table, len(table), *dtypes, stream)
+        self._launched(self._launch(table, len(table), *dtypes, stream))
+
+    def add(self, left: int, right: int, total: int, count: int, stream: int = 0) -> None:
+        """Enqueue ``total = left + right``, ``count`` numbers in float32.
+
+        Raises:
+            KernelError: an argument is wrong, or CUDA refused the launch.
+        """
+        self._launched(self._add(left, right, total, count, stream))
+
+    def squared_error(self, left: int, right: int, errors: int, rows: int, size: int, stream: int = 0) -> None:
+        """Enqueue the paper's L2 of ``rows`` photos: ``errors[r] = mean((left[r] - right[r])^2)``.
+
+        Args:
+            left: [rows, size] float32.
+            right: the same.
+            errors: written: [rows] float64.
+            rows: how many.
+            size: numbers of a row.
+            stream: a CUDA stream's handle.
+
+        Raises:
+            KernelError: an argument is wrong, or CUDA refused the launch.
+        """
+        self._launched(self._squared_error(left, right, errors, rows, size, stream))
+
+    def pixels(self, planes: int, pixels: int, images: int, area: int, stream: int = 0) -> None:
+        """Enqueue ``clip((y + 1) / 2, 0, 1) * 255``, truncated: [images, 3, area] float32 to [images, area, 3] uint8.
+
+        Raises:
+            KernelError: an argument is wrong, or CUDA refused the launch.
+        """
+        self._launched(self._pixels(planes, pixels, images, area, stream))
+
+    def _launched(self, code: int) -> None:
         if code:
             raise KernelError(
                 f"The kernel was not launched: {self.describe(code)}",

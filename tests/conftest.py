@@ -1,12 +1,15 @@
 """Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,11 @@ def faces256_bundle(demo: Demo) -> Path:
 def faces256(request: pytest.FixtureRequest, faces256_bundle: Path) -> Session:
     """A session on the seeded 256 bundle, once a backend that is installed."""
     return load(faces256_bundle, backend=request.param)
+
+
+@pytest.fixture(scope="session")
+def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
+    """The CUDA sources, compiled for the CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ to compile the kernel for the CPU")
+    return KernelLibrary(compile_for_cpu(tmp_path_factory.mktemp("kernel") / "modulate_cpu.so", "-O1"))

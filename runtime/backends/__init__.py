@@ -110,10 +110,10 @@ def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
 def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
     if options.threads is not None or options.precision_hint is not None:
         raise BackendError(f"{name} runs on the GPU", got="an option for CPUs", hint="Leave it out.")
-    from ...kernels.library import Kernels
+    from ...kernels.library import KernelLibrary
     from .device import DeviceBackend, StageRunner
 
-    kernels = Kernels.load()
+    kernels = KernelLibrary()
     from ..cuda import CudaDevice
 
     device = CudaDevice(options.device or 0)

@@ -9,14 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.kernels.library import KernelLibrary
-
 ROOT = Path(__file__).parents[3]
 #: Warnings are errors; no contraction, so that products are rounded as the reference rounds them.
-_FLAGS = (
-    "-std=c++17 -g -fPIC -shared -fvisibility=hidden -fno-strict-aliasing -ffp-contract=off "
-    "-Wall -Wextra -Werror -Wno-unknown-pragmas"
-).split()
+_FLAGS = [
+    "-std=c++17",
+    "-g",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+]
 
 
 class HostMemory:
@@ -48,20 +55,14 @@ class HostMemory:
 def compile_for_cpu(target: Path, *options: str) -> Path:
     """The sources of the kernel, unchanged, as a shared library for the CPU."""
     sources = Path(__file__).parent / "cpu_cuda"
-    command = ["g++", *_FLAGS, *options, f"-I{sources}", "-x", "c++", str(ROOT / "kernels" / "modulate.cu")]
+    files = [str(ROOT / "kernels" / name) for name in ("modulate.cu", "arithmetic.cu")]
+    command = ["g++", *_FLAGS, *options, f"-I{sources}", "-x", "c++", *files]
     result = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return target
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to compile the kernel for the CPU")
-
-
-@pytest.fixture(scope="session")
-def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ to compile the kernel for the CPU")
-    return KernelLibrary(compile_for_cpu(tmp_path_factory.mktemp("kernel") / "modulate_cpu.so", "-O1"))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,7 @@ from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.session import Session, load
-
-from .fake_device import FakeDevice, HostRunner, QueuedKernels
+from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, HostRunner, QueuedKernels
 
 DATA = Path(__file__).parents[2] / "data"
 PHOTO = DATA / "faces.png"
