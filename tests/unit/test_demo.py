@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image
 
 from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.tests.conftest import DEMO_STEPS
 
 
 def test_the_demo_does_the_whole_main_job(demo: Any) -> None:
     commands = [line.split()[2] for line in demo.text.splitlines() if line.startswith("$ hyperstyle-deploy")]
     assert commands == ["inspect", "export", "verify", "invert"]
-    assert demo.text.count("within tolerance") == 6  # before refinement and after each of five steps
+    assert demo.text.count("within tolerance") == DEMO_STEPS + 1  # before refinement and after each step
     assert "OUT OF TOLERANCE" not in demo.text
 
 
@@ -27,8 +28,8 @@ def test_the_demo_leaves_its_results(demo: Any) -> None:
     assert {path.name for path in results.iterdir()} == {"demo.png", "demo.strip.png", "demo.inversion"}
     assert Image.open(results / "demo.png").size == (256, 256)
     strip = Image.open(results / "demo.strip.png")
-    assert strip.size == (7 * 256, 256)
-    panels = np.split(np.asarray(strip, np.int16), 7, axis=1)
+    assert strip.size == ((DEMO_STEPS + 2) * 256, 256)
+    panels = np.split(np.asarray(strip, np.int16), DEMO_STEPS + 2, axis=1)
     changes = [np.abs(left - right).mean() for left, right in pairwise(panels[1:])]
     assert min(changes) > 0.1  # every step changes the picture
-    assert Inversion.load(results / "demo.inversion").steps == 5
+    assert Inversion.load(results / "demo.inversion").steps == DEMO_STEPS

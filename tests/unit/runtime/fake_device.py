@@ -1,17 +1,19 @@
 """A device on the host that is as strict as a GPU: freed memory is spoiled, and what is recorded is not yet done."""
 
+import ctypes
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 
 from hyperstyle_deploy.errors import BackendError
-from hyperstyle_deploy.kernels.library import KernelLibrary
+from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
+from hyperstyle_deploy.kernels.reference import tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.backends.device import StageRunner
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.device import ITEM_BYTES, Device, DeviceArray, Recording
@@ -135,24 +137,38 @@ class HostRunner(StageRunner):
 
 
 class QueuedKernels:
-    """The kernels for the CPU, in the order of the fake device's work."""
+    """The kernels, in the order of the work: the modulation in numpy, the small ones compiled for the CPU."""
 
     def __init__(self, library: KernelLibrary, device: FakeDevice) -> None:
         self._library, self._device = library, device
 
-    def modulation(self, *arguments: Any) -> Any:
-        modulation = self._library.modulation(*arguments)
-        launch, modulation.launch = modulation.launch, lambda stream: self._device.queue(lambda: launch(stream))
-        return modulation
+    def modulation(self, arrays: Sequence[LayerArrays], dtype: str, offset_dtype: str) -> "QueuedKernels.Launch":
+        self._library.modulation(arrays, dtype, offset_dtype)  # checks the table
+        return self.Launch(lambda stream: self._device.queue(lambda: modulate_at(arrays, dtype, offset_dtype)))
+
+    class Launch(NamedTuple):
+        launch: Callable[[int], None]
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         function = getattr(self._library, name)
         return lambda *arguments: self._device.queue(lambda: function(*arguments))
 
 
+def modulate_at(arrays: Sequence[LayerArrays], dtype: str, offset_dtype: str) -> None:
+    """The reference on the kernel's own table."""
+    for entry in arrays:
+        layer = entry.layer
+        axes = (1, 0, 2, 3) if layer.up else (0, 1, 2, 3)
+        shape = tuple(layer.weight_shape[axis] for axis in axes)
+        base, weight = (view(DeviceArray(place, shape, dtype, None)) for place in (entry.base, entry.weight))
+        offset_shape = layer.weight_shape[:2] if layer.offset == "channel" else layer.weight_shape
+        offset = view(DeviceArray(entry.offset, offset_shape, offset_dtype, None))
+        weight[...] = tuned_weight(base.transpose(axes), offset).transpose(axes)
+        if entry.energy is not None:
+            view(DeviceArray(entry.energy, shape[:2], "float32", None))[...] = weight_energy(weight)
+
+
 def view(array: DeviceArray) -> np.ndarray:
     """The device's memory as numpy sees it."""
-    import ctypes
-
     memory = (ctypes.c_uint8 * array.nbytes).from_address(array.pointer)
     return np.frombuffer(memory, np.dtype(array.dtype)).reshape(array.shape)
