@@ -12,6 +12,7 @@ from pycuda import driver, tools
 
 from ..errors import BackendError
 from .device import ITEM_BYTES, Device, DeviceArray, Recording, T
+from .gpu import Gpu
 
 NUMPY_TYPES = {"float32": np.float32, "float64": np.float64, "uint8": np.uint8, "float16": np.float16}
 
@@ -30,7 +31,8 @@ class CudaDevice(Device):
             raise BackendError(
                 "CUDA cannot use the GPU", got=str(error), hint="nvidia-smi says whether there is a driver and a GPU."
             ) from error
-        self.index, self.name, self.compute_capability = index, gpu.name(), gpu.compute_capability()
+        major, minor = gpu.compute_capability()
+        self.index, self.gpu = index, Gpu(gpu.name(), 10 * major + minor)
         #: Copies from the device to the host since the start; a test sees that the loop makes none.
         self.downloads = 0
         self._in_flight: list[object] = []

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from .gpu import Gpu
+
 #: Bytes of an element, by the manifest's names of dtypes and those of results.
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "uint8": 1}
 
@@ -41,9 +43,7 @@ class Device(ABC):
     Methods are called by one thread at a time, inside ``active``.
     """
 
-    name: str
-    #: As in (8, 9) for sm_89.
-    compute_capability: tuple[int, int]
+    gpu: Gpu
     #: Handle of the stream (a ``cudaStream_t``).
     stream: int
 

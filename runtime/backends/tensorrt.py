@@ -2,15 +2,39 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from ...errors import BackendError
+from ..bundle import Bundle
 from ..device import Device, DeviceArray
+from ..engines.loading import Machine, check_shape, load_engine
+from ..engines.record import MODULES, Engine, read_record
+from ..engines.trust import runtime_cache
+from ..files import atomic_file
 from .device import StageRunner
 
+#: What the loop cannot do without; `synthesis`, for several codes at once, is loaded if it was built.
+LOOP_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one")
 #: What a context's scratch memory must be aligned to.
 SCRATCH_ALIGNMENT = 256
+
+
+def open_engines(target: str, bundle: Bundle, device: Device, trust_engines: bool) -> "EngineRunner":
+    """Check and load a bundle's engines for ``target``, "tensorrt" or "tensorrt-rtx".
+
+    Raises:
+        EngineError: an engine is missing, foreign, damaged, or built for something else.
+        BackendError: the library refuses an engine.
+    """
+    module = import_module(MODULES[target])
+    machine = Machine(target, module.__version__, device.gpu)
+    built = read_record(bundle.path, target).engines
+    stages = [*LOOP_STAGES, *(["synthesis"] if "synthesis" in built else [])]
+    engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
+    return EngineRunner(bundle, module, engines, device)
 
 
 class EngineRunner(StageRunner):
@@ -23,16 +47,18 @@ class EngineRunner(StageRunner):
 
     recordable = True
 
-    def __init__(self, name: str, module: ModuleType, engines: Mapping[str, bytes], device: Device) -> None:
-        self.name, self._module, self._device = name, module, device
+    def __init__(
+        self, bundle: Bundle, module: ModuleType, engines: Mapping[str, tuple[Engine, bytes]], device: Device
+    ) -> None:
+        self._bundle, self._module, self._device = bundle, module, device
+        self._entries = {stage: entry for stage, (entry, _) in engines.items()}
+        self.name = next(iter(self._entries.values())).recipe.target
         self._log = Log(module)
         self._runtime = module.Runtime(self._log.adapter)
-        self._engines = {stage: self._load(stage, content) for stage, content in engines.items()}
+        self._engines = {stage: self._load(stage, content) for stage, (_, content) in engines.items()}
         self._contexts: dict[tuple[str, tuple[tuple[int, ...], ...]], Any] = {}
-        size = max((engine.device_memory_size_v2 for engine in self._engines.values()), default=0)
-        scratch = device.allocate((max(size, 1) + SCRATCH_ALIGNMENT,), "uint8")
-        self._scratch, self._scratch_size = scratch, size
-        self._scratch_pointer = -(-scratch.pointer // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT
+        self._scratch_bytes = max(engine.device_memory_size_v2 for engine in self._engines.values())
+        self._scratch = device.allocate((self._scratch_bytes + SCRATCH_ALIGNMENT,), "uint8")
 
     def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
         context = self._context(stage, arrays)
@@ -43,48 +69,78 @@ class EngineRunner(StageRunner):
             raise self._failure(f"{self.name} failed in {stage}")
 
     def _load(self, stage: str, content: bytes) -> Any:
+        # A version-compatible engine brings its own runtime, that is, host code; it was checked or is trusted.
+        self._runtime.engine_host_code_allowed = self._entries[stage].recipe.flags.version_compatible
         engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise self._failure(
                 f"{self.name} cannot load the engine of {stage}",
-                hint=f"Build it on this machine: hyperstyle-deploy build BUNDLE --target {self.name} --force",
+                hint=f"Build it anew on this machine: hyperstyle-deploy build {self._bundle.path} --target {self.name}"
+                f" --stages {stage} --force",
             )
         return engine
 
     def _context(self, stage: str, arrays: Mapping[str, DeviceArray]) -> Any:
         if stage not in self._engines:
             raise BackendError(
-                f"There is no engine of {stage}",
-                got=", ".join(sorted(self._engines)),
-                hint=f"Build it: hyperstyle-deploy build BUNDLE --target {self.name} --stages {stage}",
+                f"{self._bundle.path} has no {self.name} engine of {stage}",
+                got=", ".join(self._engines),
+                hint=f"Build it: hyperstyle-deploy build {self._bundle.path} --target {self.name} --stages {stage}",
             )
-        engine = self._engines[stage]
-        inputs = [name for name in _tensors(engine) if engine.get_tensor_mode(name) == self._module.TensorIOMode.INPUT]
+        inputs = [tensor.name for tensor in self._bundle.manifest.graphs[stage].inputs]
         key = stage, tuple(arrays[name].shape for name in inputs)
         if key not in self._contexts:
-            self._contexts[key] = self._make_context(stage, engine, {name: arrays[name] for name in inputs})
+            self._contexts[key] = self._make_context(stage, {name: arrays[name].shape for name in inputs})
         return self._contexts[key]
 
-    def _make_context(self, stage: str, engine: Any, inputs: Mapping[str, DeviceArray]) -> Any:
-        context = engine.create_execution_context(self._module.ExecutionContextAllocationStrategy.USER_MANAGED)
+    def _make_context(self, stage: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        for name, shape in shapes.items():
+            check_shape(self._entries[stage], self._bundle.path, name, shape)
+        config = self._engines[stage].create_runtime_config()
+        config.set_execution_context_allocation_strategy(self._module.ExecutionContextAllocationStrategy.USER_MANAGED)
+        cache = RuntimeCache(self._module, config, self._entries[stage], self._device)
+        context = self._engines[stage].create_execution_context(config)
         if context is None:
             raise self._failure(f"{self.name} cannot make a context for {stage}")
-        context.set_device_memory(self._scratch_pointer, self._scratch_size)
-        for name, array in inputs.items():
-            if not context.set_input_shape(name, array.shape):
-                smallest, _, largest = engine.get_tensor_profile_shape(name, 0)
-                raise self._failure(
-                    f"{name} is outside the shapes that {stage} was built for",
-                    got=list(array.shape),
-                    expected=f"{list(smallest)} to {list(largest)}",
-                    hint=f"Build for it: hyperstyle-deploy build BUNDLE --target {self.name} --batch MIN:OPT:MAX",
-                )
+        start = -(-self._scratch.pointer // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT
+        context.set_device_memory(start, self._scratch_bytes)
+        for name, shape in shapes.items():
+            if not context.set_input_shape(name, shape):
+                raise self._failure(f"{self.name} cannot run {stage} with {name} of shape {list(shape)}")
+        cache.save()
         return context
 
-    def _failure(self, what: str, **details: Any) -> BackendError:
-        if messages := self._log.take():
-            details.setdefault("got", "; ".join(messages)[:400])
-        return BackendError(what, **details)
+    def _failure(self, what: str, hint: str | None = None) -> BackendError:
+        return BackendError(what, got="; ".join(self._log.take())[:400] or "no message", hint=hint)
+
+
+class RuntimeCache:
+    """The kernels that TensorRT-RTX makes for a GPU when a context is made; kept in the user's cache folder.
+
+    TensorRT's engines hold their kernels, so for them this does nothing. A cache that cannot be read or written costs
+    time, and nothing else.
+    """
+
+    def __init__(self, module: ModuleType, config: Any, entry: Engine, device: Device) -> None:
+        self._cache = None
+        if entry.recipe.target != "tensorrt-rtx":
+            return
+        # Kernels for the shapes at hand are made at once, not in the background: a recording must not catch that.
+        config.dynamic_shapes_kernel_specialization_strategy = module.DynamicShapesKernelSpecializationStrategy.EAGER
+        self._cache, self._path = config.create_runtime_cache(), runtime_cache(entry, device.gpu.compute_capability)
+        self._known = False
+        with suppress(OSError):
+            self._known = self._cache.deserialize(self._path.read_bytes())
+        config.set_runtime_cache(self._cache)
+
+    def save(self) -> None:
+        """Keep what was made, unless it was there already."""
+        if self._cache is None or self._known:
+            return
+        with suppress(OSError, BackendError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with atomic_file(self._path) as partial:
+                partial.write_bytes(bytes(self._cache.serialize()))
 
 
 class Log:
@@ -114,7 +170,3 @@ class Log:
     def _keep(self, message: str) -> None:
         with self._lock:
             self._messages.append(message)
-
-
-def _tensors(engine: Any) -> list[str]:
-    return [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]

@@ -17,6 +17,7 @@ from hyperstyle_deploy.kernels.reference import tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.backends.device import StageRunner
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.device import ITEM_BYTES, Device, DeviceArray, Recording
+from hyperstyle_deploy.runtime.gpu import Gpu
 
 #: What freed memory holds: NaN in every floating-point type.
 SPOILED = 0xFF
@@ -37,7 +38,7 @@ class Memory:
 class FakeDevice(Device):
     """Counts what a test wants to know: copies to the host, replays, bytes ever taken."""
 
-    name, compute_capability, stream = "fake", (0, 0), 0
+    gpu, stream = Gpu("fake", 89), 0
 
     def __init__(self) -> None:
         self.downloads = self.replays = self.bytes = 0
