@@ -186,13 +186,13 @@ def test_a_shape_outside_the_profile_names_the_command(bundle: Bundle, module: F
 
 def test_a_stage_without_an_engine_names_the_command(bundle: Bundle, module: FakeModule) -> None:
     runs, device = runner(bundle, module, entry("encoder"))
-    with pytest.raises(BackendError, match="no tensorrt engine of synthesis.*--target tensorrt --stages synthesis"):
+    with pytest.raises(BackendError, match=r"no tensorrt engine of synthesis.*--target tensorrt --stages synthesis"):
         runs.run("synthesis", arrays(device, 1))
 
 
 def test_an_engine_that_the_library_refuses_is_an_error_with_its_words(bundle: Bundle, module: FakeModule) -> None:
     module.loads = False
-    with pytest.raises(BackendError, match="cannot load the engine of encoder. Got: the engine is of another version"):
+    with pytest.raises(BackendError, match=r"cannot load the engine of encoder. Got: the engine is of another version"):
         runner(bundle, module, entry("encoder"))
 
 
@@ -202,7 +202,7 @@ def test_a_run_that_fails_is_an_error(bundle: Bundle, module: FakeModule) -> Non
     runs.run("encoder", placed)
     module.contexts[0].good = False
     module.logger.log(0, "illegal memory access")
-    with pytest.raises(BackendError, match="tensorrt failed in encoder. Got: illegal memory access"):
+    with pytest.raises(BackendError, match=r"tensorrt failed in encoder. Got: illegal memory access"):
         runs.run("encoder", placed)
 
 
