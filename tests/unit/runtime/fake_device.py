@@ -9,12 +9,12 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.reference import tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.backends.device import StageRunner
+from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.device import ITEM_BYTES, Device, DeviceArray, Recording
 from hyperstyle_deploy.runtime.gpu import Gpu
@@ -114,9 +114,8 @@ class HostRunner(StageRunner):
 
     name = "fake"
 
-    def __init__(self, bundle: Bundle, device: FakeDevice, recordable: bool) -> None:
-        self.recordable, self._bundle, self._device = recordable, bundle, device
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+    def __init__(self, bundle: Bundle, device: FakeDevice, sessions: Sessions, recordable: bool) -> None:
+        self.recordable, self._bundle, self._device, self._sessions = recordable, bundle, device, sessions
         self.runs: list[str] = []
 
     def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
@@ -125,14 +124,10 @@ class HostRunner(StageRunner):
         self._device.queue(lambda: self._run(stage, places))
 
     def _run(self, stage: str, places: Mapping[str, tuple[int, tuple[int, ...], str]]) -> None:
-        if stage not in self._sessions:
-            self._sessions[stage] = onnxruntime.InferenceSession(
-                self._bundle.graph(stage), providers=["CPUExecutionProvider"]
-            )
         self.runs.append(stage)
         spec = self._bundle.manifest.graphs[stage]
         host = {name: view(DeviceArray(*place, None)) for name, place in places.items()}
-        outputs = self._sessions[stage].run(None, {tensor.name: host[tensor.name] for tensor in spec.inputs})
+        outputs = self._sessions.run(stage, {tensor.name: host[tensor.name] for tensor in spec.inputs})
         for tensor, output in zip(spec.outputs, outputs, strict=True):
             host[tensor.name][...] = output
 
