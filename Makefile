@@ -20,6 +20,6 @@ test: .venv/test
 
 .venv/test: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,dev]"
 	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
 	touch $@

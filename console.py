@@ -13,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,9 +22,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from .export.engines.builder import Built
     from .export.inspection import Description
     from .export.verification import StepDifference
     from .runtime.batch import Record
+    from .runtime.engines.overview import EngineState
     from .runtime.manifest import Manifest
     from .runtime.session import Session
 
@@ -60,6 +63,61 @@ def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
         yield report
         if running:
             finish()
+
+
+class BuildProgress:
+    """Stages of a build, and below the running one the builder's own phases, indented as they nest."""
+
+    #: Phases below this depth last for moments: they would only flicker.
+    DEPTH = 3
+
+    def __init__(self, progress: Progress, title: str, stages: int) -> None:
+        self._progress, self._title = progress, title
+        self._all = progress.add_task(title, total=stages)
+        self._phases: dict[str, tuple[TaskID | None, int]] = {}
+        self._started = time.monotonic()
+
+    def stage_started(self, stage: str) -> None:
+        """Show that a stage has begun."""
+        self._started = time.monotonic()
+        self._progress.update(self._all, description=f"{self._title}: {stage}")
+
+    def stage_finished(self, stage: str, note: str) -> None:
+        """Leave a line that says what became of a stage."""
+        self._progress.console.print(f"  {stage:38s} {time.monotonic() - self._started:6.1f} s  {note}")
+        self._progress.advance(self._all)
+
+    def phase_started(self, phase: str, parent: str | None, steps: int) -> None:
+        """Show a phase below the one that it is part of."""
+        depth = self._phases[parent][1] + 1 if parent in self._phases else 1
+        task = self._progress.add_task(f"{'  ' * depth}{phase}", total=steps) if depth <= self.DEPTH else None
+        self._phases[phase] = task, depth
+
+    def step_done(self, phase: str, step: int) -> None:
+        """Move a phase's bar; ``step`` counts from 0."""
+        task, _ = self._phases.get(phase, (None, 0))
+        if task is not None:
+            self._progress.update(task, completed=step + 1)
+
+    def phase_finished(self, phase: str) -> None:
+        """Take a phase away, whether or not all its steps were told of."""
+        task, _ = self._phases.pop(phase, (None, 0))
+        if task is not None:
+            self._progress.remove_task(task)
+
+
+@contextmanager
+def build_progress(title: str, stages: int) -> Iterator[BuildProgress]:
+    """Show a build of ``stages`` engines; the library calls the result from its own threads."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=ERR) as progress:
+        yield BuildProgress(progress, title, stages)
 
 
 @contextmanager
@@ -121,6 +179,40 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     for name, file in manifest.files.items():
         _add_row(table, name, _size(file.bytes), file.sha256[:12])
     OUT.print(table)
+
+
+def show_engines(states: "Sequence[EngineState]") -> None:
+    """Print the engines that a bundle has, and under them what is wrong with some."""
+    if not states:
+        return
+    table = Table("engine", "target", _right("size"), "built for", "batch", "library", "")
+    for state in states:
+        if state.engine is not None:
+            recipe = state.engine.recipe
+            batch = ":".join(map(str, recipe.batch)) if recipe.batch else ""
+            verdict = "not usable" if state.problem else "ready"
+            gpus = recipe.gpu or ",".join(map(str, recipe.compute_capabilities))
+            cells = (state.target, _size(state.engine.bytes), gpus, batch, recipe.library, verdict)
+            _add_row(table, recipe.stage, *cells)
+    if table.rows:
+        OUT.print(table)
+    for state in states:
+        if state.problem:
+            OUT.print(state.problem)
+
+
+def show_built(folder: Path, built: "Sequence[Built]") -> None:
+    """Print what became of each engine, and the builder's warnings."""
+    table = Table("engine", "", _right("size"), _right("seconds"), "file")
+    for one in built:
+        engine = one.engine
+        verdict, seconds = ("reused", "") if one.reused else ("built", f"{engine.seconds:.1f}")
+        _add_row(table, engine.recipe.stage, verdict, _size(engine.bytes), seconds, engine.file)
+    OUT.print(table)
+    for one in built:
+        for warning in one.warnings:
+            OUT.print(f"warning ({one.engine.recipe.stage}): {warning}")
+    OUT.print(f"Engines are in {folder}")
 
 
 def show_records(folder: Path, records: "Sequence[Record]") -> None:

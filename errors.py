@@ -55,6 +55,14 @@ class BackendError(HyperStyleDeployError):
     """A backend that is unknown, not installed, or failed to load or run; there is never a fallback to another."""
 
 
+class EngineError(BackendError):
+    """An engine that is missing, foreign or damaged, or was built for another GPU, version, precision or shape."""
+
+
+class BuildError(HyperStyleDeployError):
+    """An engine that could not be built: a missing library, an option of another target, or what the builder said."""
+
+
 class OutputError(HyperStyleDeployError):
     """A file or folder that could not be written: it exists, is read-only, or the disk is full."""
 
