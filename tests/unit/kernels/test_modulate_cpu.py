@@ -54,8 +54,13 @@ def test_any_kernel(cpu_library: KernelLibrary, memory: Memory, kernel: int, dty
 
 
 @pytest.mark.parametrize("dtypes", DTYPE_PAIRS, ids="-".join)
-def test_the_largest_kernel(cpu_library: KernelLibrary, memory: Memory, dtypes: tuple[str, str]) -> None:
-    check(cpu_library, memory, [Case(layer(3, 2, 48, up, kind)) for up in (False, True) for kind in KINDS], dtypes)
+def test_kernels_of_which_a_tile_holds_one_or_three(
+    cpu_library: KernelLibrary, memory: Memory, dtypes: tuple[str, str]
+) -> None:
+    """2304 taps are the most; with 1156, tiles of 16 bits hold three pairs and the second one starts unaligned."""
+    shapes = ((3, 2, 48), (5, 1, 34), (4, 5, 34))
+    cases = [Case(layer(*shape, up, kind)) for shape in shapes for up in (False, True) for kind in KINDS]
+    check(cpu_library, memory, cases, dtypes)
 
 
 @pytest.mark.parametrize("dtypes", DTYPE_PAIRS, ids="-".join)
