@@ -9,6 +9,8 @@ from .base import Backend
 #: Backend name -> (modules it needs, extra that installs them), the fastest on a CPU first.
 BACKENDS = {"openvino": (("openvino", "onnxruntime"), "openvino"), "onnxruntime": (("onnxruntime",), "cpu")}
 AUTO = "auto"
+#: Backends that lack most operators in bfloat16.
+WITHOUT_BFLOAT16 = frozenset({"openvino", "onnxruntime"})
 
 
 def available() -> tuple[str, ...]:
@@ -47,8 +49,15 @@ def open_backend(name: str, bundle: Bundle, threads: int | None, precision_hint:
         precision_hint: "f32" or "bf16", for backends that can choose; None is float32.
 
     Raises:
-        BackendError: the package is missing, or it cannot load or run a graph.
+        BackendError: the package is missing, or it cannot load or run a graph, or not in the bundle's precision.
     """
+    if bundle.manifest.precision == "bfloat16" and name in WITHOUT_BFLOAT16:
+        raise BackendError(
+            f"The backend {name} cannot run a bfloat16 bundle",
+            got=bundle.path,
+            expected="a bundle in float32 or float16",
+            hint="TensorRT runs it, on GPUs since Ampere. For a CPU, export with --precision fp32 or fp16.",
+        )
     if name == "onnxruntime":
         from .onnxruntime import OnnxRuntimeBackend
 
