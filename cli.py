@@ -15,6 +15,8 @@ from .errors import HyperStyleDeployError
 from .parameters import BatchRange, Capabilities, CommaList
 
 EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+#: What --precision takes -> what the manifest says.
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 FILE = click.Path(path_type=Path)
 LOADING_OPTIONS = (
@@ -116,15 +118,26 @@ def inspect(path: Path, as_json: bool) -> None:
 @click.option("--w-encoder", type=FILE, required=True, help="The W-encoder's file that belongs to the checkpoint.")
 @click.option("-o", "--output", type=FILE, required=True, help="The bundle's folder; it appears only when complete.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default="fp32",
+    show_default=True,
+    help="What weights and activations are in the graphs. fp16 halves the bundle; bf16 needs TensorRT to run.",
+)
 @user_errors
-def export(checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool) -> None:
-    """Export a HyperStyle checkpoint to a bundle."""
+def export(checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool, precision: str) -> None:
+    """Export a HyperStyle checkpoint to a bundle.
+
+    TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
+    bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.
+    """
     from . import console
     from .export.exporter import REPORTS
     from .export.exporter import export as export_bundle
 
     with console.stages(f"Exporting {checkpoint.name}", REPORTS) as report:
-        bundle = export_bundle(checkpoint, w_encoder, output, overwrite, report)
+        bundle = export_bundle(checkpoint, w_encoder, output, overwrite, report, PRECISIONS[precision])
     console.show_bundle(output, bundle.manifest)
 
 
@@ -310,7 +323,7 @@ def demo(context: click.Context, output: Path, size: str, steps: int, loading: d
     click.secho(f"\n$ hyperstyle-deploy inspect {checkpoint}", bold=True)
     context.invoke(inspect, path=checkpoint, as_json=False)
     click.secho(f"\n$ hyperstyle-deploy export {checkpoint} --w-encoder {encoder} -o {bundle}", bold=True)
-    context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True)
+    context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True, precision="fp32")
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
     common = {**loading, "as_json": False, "steps": steps}
     context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, photo=PHOTO, **common)

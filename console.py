@@ -1,6 +1,7 @@
 """What commands print: progress on standard error, tables on standard output."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -264,21 +265,29 @@ def show_differences(session: "Session", differences: "Sequence[StepDifference]"
     """Print a bundle's largest differences from PyTorch, step by step."""
     table = Table(
         "step",
-        *(_right(name) for name in ("codes", "image", "offsets")),
+        *(_right(name) for name in ("codes", "image", "offsets", "PSNR")),
         "",
-        title=f"{session.backend} against PyTorch",
+        title=f"{session.backend}, {session.manifest.precision}, against PyTorch",
     )
     for step in differences:
         offsets = "" if step.offsets is None else f"{step.offsets:.1e}"
         verdict = "within tolerance" if step.within else "OUT OF TOLERANCE"
-        _add_row(table, str(step.index), f"{step.codes:.1e}", f"{step.image:.1e}", offsets, verdict)
+        cells = (f"{step.codes:.1e}", f"{step.image:.1e}", offsets, f"{step.psnr:.1f} dB")
+        _add_row(table, str(step.index), *cells, verdict)
     OUT.print(table)
 
 
 def verify_summary(session: "Session", differences: "Sequence[StepDifference]") -> dict[str, Any]:
     """The differences as JSON values."""
     steps = [
-        {"step": d.index, "codes": d.codes, "image": d.image, "offsets": d.offsets, "within": d.within}
+        {
+            "step": d.index,
+            "codes": d.codes,
+            "image": d.image,
+            "offsets": d.offsets,
+            "psnr": d.psnr if math.isfinite(d.psnr) else None,  # equal images; JSON has no infinity
+            "within": d.within,
+        }
         for d in differences
     ]
     return {"backend": session.backend, "steps": steps, "within": all(d.within for d in differences)}

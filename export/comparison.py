@@ -1,46 +1,83 @@
 """Compare a written graph with the PyTorch stage it came from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import ExportError
-from ..runtime.tolerance import TOLERANCE
 from .graphs import Graph
+from .precision import FLOAT32, Precision
+from .rounded import RoundedGraph
 
 
 @torch.no_grad()
-def compare(graph: Graph, path: Path) -> float:
-    """Run the graph in ONNX Runtime and the stage in PyTorch on the same inputs.
+def outputs_of(graph: Graph) -> list[Tensor]:
+    """What the stage gives for its sample inputs."""
+    return torch.utils._pytree.tree_leaves(graph.module(*graph.args))
+
+
+def compare(graph: Graph, path: Path, expected: Sequence[Tensor], precision: Precision = FLOAT32) -> float:
+    """Run the graph in ONNX Runtime on the stage's sample inputs, in 16 bits with every result rounded.
+
+    Args:
+        graph: the stage.
+        path: the ONNX file.
+        expected: what the stage gives in float32; for 16 bits ``Precision.exact``'s stage, unrounded constants and all.
+        precision: of the graph.
 
     Returns:
         The largest absolute difference over all outputs.
 
     Raises:
-        ExportError: naming every output past the tolerance, with its maximum difference.
+        ExportError: naming every output past the tolerance, with its maximum difference; or where FP16 ends.
     """
-    expected = [t.numpy() for t in torch.utils._pytree.tree_leaves(graph.module(*graph.args))]
-    arguments = [t.contiguous().numpy() for t in torch.utils._pytree.tree_leaves(graph.args)]
-    options = onnxruntime.SessionOptions()
-    options.enable_mem_pattern = False
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    outputs = session.run(list(graph.outputs), dict(zip(graph.inputs, arguments, strict=True)))
+    outputs = _run(graph, path, precision)
+    wanted = [tensor.numpy() for tensor in expected]
     differences = {
         name: float(np.max(np.abs(got - want))) if got.shape == want.shape else float("inf")
-        for name, got, want in zip(graph.outputs, outputs, expected, strict=True)
+        for name, got, want in zip(graph.outputs, outputs, wanted, strict=True)
     }
+    # Sixteen bits round relative to what they hold, and that is never far from its peak.
+    floor = 0.0 if precision.rescaled else 1.0
     limits = {
-        name: TOLERANCE["float32"] * max(1.0, float(np.max(np.abs(want))))
-        for name, want in zip(graph.outputs, expected, strict=True)
+        name: precision.tolerance * max(floor, float(np.max(np.abs(want))))
+        for name, want in zip(graph.outputs, wanted, strict=True)
     }
     # A NaN difference must fail, so the comparison asks for what is within the limit.
     failing = [f"{name}: {differences[name]:.2e}" for name in graph.outputs if not differences[name] <= limits[name]]
     if failing:
+        overflow = _overflow(graph, path) if precision.rescaled else None
         raise ExportError(
             f"The graph {graph.name} disagrees with PyTorch",
-            got="; ".join(failing),
-            expected=f"differences up to {TOLERANCE['float32']:.0e}",
+            got="; ".join(failing) + (f". Not finite: {overflow}" if overflow else ""),
+            expected=f"differences up to {precision.tolerance:.0e}",
+            hint=f"{precision.name} cannot hold this model: export it in bf16 or fp32." if overflow else None,
         )
     return max(differences.values())
+
+
+def _run(graph: Graph, path: Path, precision: Precision) -> Sequence[NDArray[np.float32]]:
+    inputs = _inputs(graph)
+    if precision.rescaled:
+        return RoundedGraph(path).run(inputs)
+    options = onnxruntime.SessionOptions()
+    options.enable_mem_pattern = False
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(list(graph.outputs), inputs)
+
+
+def _inputs(graph: Graph) -> dict[str, NDArray[np.float32]]:
+    tensors = torch.utils._pytree.tree_leaves(graph.args)
+    return {name: tensor.float().contiguous().numpy() for name, tensor in zip(graph.inputs, tensors, strict=True)}
+
+
+def _overflow(graph: Graph, path: Path) -> str | None:
+    """The first tensor of a 16-bit graph with Inf or NaN in it."""
+    watched = RoundedGraph(path, watch=True)
+    watched.run(_inputs(graph))
+    return next((name for name, peak in watched.peaks.items() if not np.isfinite(peak)), None)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +15,12 @@ from ..runtime.bundle import MANIFEST_NAME, Bundle
 from ..runtime.files import atomic_directory, sha256_of_all
 from ..runtime.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
 from .checkpoint import Checkpoint, read_checkpoint
-from .comparison import compare
-from .graphs import build_graphs, noise_names
+from .comparison import compare, outputs_of
+from .graphs import Graph, build_graphs, generator_constants
 from .hyperstyle import DEFAULT_STEPS, METHOD, HyperStyle, load_hyperstyle
 from .onnx_writer import Constants, collect_constants, trace, write_graph
-from .stages.offsets import base_weight, energy
-from .stages.synthesis import folded_noises
+from .precision import FLOAT32, Precision, precision_named
+from .stages.scales import ActivationScales, activation_scales
 
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
 GROUPS = {
@@ -39,7 +39,12 @@ REPORTS = 5 + 2 * len(GRAPHS)
 
 
 def export(
-    checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool = False, report: Report = lambda _: None
+    checkpoint: Path,
+    w_encoder: Path,
+    output: Path,
+    overwrite: bool = False,
+    report: Report = lambda _: None,
+    precision: str = FLOAT32.name,
 ) -> Bundle:
     """Export a HyperStyle checkpoint to a bundle.
 
@@ -49,15 +54,17 @@ def export(
         output: the bundle's folder; it appears only when complete.
         overwrite: replace an existing bundle.
         report: called with a sentence before each of ``REPORTS`` pieces of work.
+        precision: "float32", "float16" or "bfloat16": what the large tensors are.
 
     Returns:
         The bundle, its files verified.
 
     Raises:
         CheckpointError: a file that cannot be read or does not hold what it should.
-        ExportError: a graph that is not valid or disagrees with PyTorch.
+        ExportError: an unknown precision; a graph that is not valid or disagrees with PyTorch.
         OutputError: the output exists, is to be overwritten but is no bundle, or cannot be written.
     """
+    typed = precision_named(precision)
     if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
         raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
     with atomic_directory(output, overwrite) as folder, torch.no_grad():
@@ -67,46 +74,52 @@ def export(
         encoder = read_checkpoint(w_encoder)
         report("checking every tensor")
         model = load_hyperstyle(source, encoder)
-        graphs, constants = _write_graphs(model, folder, report)
+        graphs, constants = _write_graphs(model, typed, folder, report)
         report("computing checksums")
-        _write_manifest(folder, model, (source, encoder), graphs, constants)
+        _write_manifest(folder, model, typed, (source, encoder), graphs, constants)
     return Bundle.open(output)
 
 
-def _write_graphs(model: HyperStyle, folder: Path, report: Report) -> tuple[dict[str, GraphSpec], tuple[str, ...]]:
+def _write_graphs(
+    model: HyperStyle, precision: Precision, folder: Path, report: Report
+) -> tuple[dict[str, GraphSpec], tuple[str, ...]]:
     constants = Constants(folder)
-    for name, tensor in generator_constants(model).items():
+    scales = activation_scales(model.generator, model.config.layers, model.latent_avg, precision)
+    constants.add(GENERATOR_GROUP, "latent_avg", model.latent_avg)
+    for name, tensor in generator_constants(model, precision, scales).items():
         constants.add(GENERATOR_GROUP, name, tensor)
     traced = []
-    for graph in build_graphs(model):
+    for graph, expected in _with_expected(model, precision, scales):
         report(f"tracing {graph.name}")
-        program = trace(graph)
-        traced.append((graph, program, collect_constants(program, GROUPS[graph.name], constants)))
+        program = trace(graph, precision.opset)
+        homes = collect_constants(program, GROUPS[graph.name], constants)
+        traced.append((graph, program, homes, expected))
     report("writing constants")
     places = constants.write()
     specs = {}
-    for graph, program, homes in traced:
+    for graph, program, homes, expected in traced:
         report(f"checking {graph.name} against PyTorch")
         specs[graph.name] = write_graph(program, graph, folder / f"{graph.name}.onnx", homes, places)
-        compare(graph, folder / f"{graph.name}.onnx")
+        compare(graph, folder / f"{graph.name}.onnx", expected, precision)
     return specs, constants.files(GENERATOR_GROUP)
 
 
-def generator_constants(model: HyperStyle) -> dict[str, torch.Tensor]:
-    """What `synthesis` takes before any step, under its names: untuned weights, energies, noises; and latent_avg."""
-    constants = {"latent_avg": model.latent_avg}
-    for layer in model.config.layers:
-        if layer.tuned:
-            weight = base_weight(model.generator, layer)
-            constants[f"weight.{layer.name}"] = weight
-            if layer.demodulated:
-                constants[f"energy.{layer.name}"] = energy(weight)
-    return constants | dict(zip(noise_names(model.config.layers), folded_noises(model.generator), strict=True))
+def _with_expected(
+    model: HyperStyle, precision: Precision, scales: ActivationScales
+) -> Iterator[tuple[Graph, list[torch.Tensor]]]:
+    """Every stage with what it should give for its sample inputs, in float32."""
+    graphs = build_graphs(model, precision, scales)
+    if not precision.rescaled:
+        yield from ((graph, outputs_of(graph)) for graph in graphs)
+        return
+    for exact, graph in zip(build_graphs(model, precision.exact, scales), graphs, strict=True):
+        yield graph, outputs_of(exact)
 
 
 def _write_manifest(
     folder: Path,
     model: HyperStyle,
+    precision: Precision,
     sources: tuple[Checkpoint, Checkpoint],
     graphs: dict[str, GraphSpec],
     constants: tuple[str, ...],
@@ -117,7 +130,7 @@ def _write_manifest(
         method=METHOD,
         domain=model.config.domain,
         model=hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest(),
-        precision="float32",
+        precision=precision.name,
         default_steps=DEFAULT_STEPS,
         separable=model.config.separable,
         image=model.config.image,

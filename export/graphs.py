@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from ..runtime.layers import Layer, style_count
 from .hyperstyle import HyperStyle
+from .precision import FLOAT32, Precision
 from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
-from .stages.offsets import OffsetsStage, WeightsStage
+from .stages.offsets import OffsetsStage, WeightsStage, base_weight, energy
+from .stages.scales import ActivationScales, activation_scales
 from .stages.synthesis import SynthesisStage, folded_noises
 
 BATCH = "batch"
@@ -48,9 +50,26 @@ def noise_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     return tuple(f"noise.{layer.name}" for layer in layers if layer.demodulated)
 
 
-def build_graphs(model: HyperStyle) -> Iterator[Graph]:
-    """The stages of a HyperStyle model, `synthesis` in both its forms, each made when it is asked for."""
+def generator_constants(model: HyperStyle, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
+    """What `synthesis` takes besides codes, before any step, in its order: untuned weights, energies, noises."""
+    layers, generator = model.config.layers, model.generator
+    tuned = [layer for layer in layers if layer.tuned]
+    weights = [base_weight(generator, layer, precision) for layer in tuned]
+    energies = [energy(weight) for layer, weight in zip(tuned, weights, strict=True) if layer.demodulated]
+    noises = folded_noises(generator, precision, scales)
+    names = (*weight_names(layers), *noise_names(layers))
+    return dict(zip(names, (*weights, *energies, *noises), strict=True))
+
+
+def build_graphs(
+    model: HyperStyle, precision: Precision = FLOAT32, scales: ActivationScales | None = None
+) -> Iterator[Graph]:
+    """The stages of a HyperStyle model, `synthesis` in both its forms, each made when it is asked for.
+
+    ``scales`` are those of ``activation_scales``, measured here unless given.
+    """
     layers, image = model.config.layers, model.config.image
+    scales = scales or activation_scales(model.generator, layers, model.latent_avg, precision)
     tuned = [layer for layer in layers if layer.tuned]
     generate = torch.Generator().manual_seed(0)
     # A traced size of 1 would be taken for a constant, so free axes are traced with 2.
@@ -62,17 +81,22 @@ def build_graphs(model: HyperStyle) -> Iterator[Graph]:
     steps = torch.tensor(2.0)
 
     yield Graph(
-        "encoder", EncoderStage(model.encoder, model.latent_avg), (photo,), ({0: BATCH},), ("image",), ("codes",)
+        "encoder",
+        EncoderStage(model.encoder, model.latent_avg, precision),
+        (photo,),
+        ({0: BATCH},),
+        ("image",),
+        ("codes",),
     )
     yield Graph(
         "hypernet",
-        HypernetStage(model.hypernet, layers),
+        HypernetStage(model.hypernet, layers, precision),
         (photo, reconstruction),
         ({0: BATCH}, {0: BATCH}),
         ("image", "reconstruction"),
         ("offset_codes",),
     )
-    offsets = OffsetsStage(model.hypernet, layers)
+    offsets = OffsetsStage(model.hypernet, layers, precision)
     codes_axes = {0: STEPS} if model.config.separable else None
     code_inputs = ("offset_codes", "steps")
     yield Graph(
@@ -84,17 +108,26 @@ def build_graphs(model: HyperStyle) -> Iterator[Graph]:
         tuple(f"offset.{layer.name}" for layer in tuned),
     )
     weights = WeightsStage(offsets, model.generator)
-    names = weight_names(layers)
-    yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, names)
-    tensors: list[Tensor] = weights(offset_codes, steps)
-    split = len(tuned)
-    noises = folded_noises(model.generator)
+    constants = generator_constants(model, precision, scales)
+    names, tensors = tuple(constants), list(constants.values())
+    tuned_names = weight_names(layers)
+    yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, tuned_names)
+    parts = (tensors[: len(tuned)], tensors[len(tuned) : len(tuned_names)], tensors[len(tuned_names) :])
     for name, single in (("synthesis", False), ("synthesis_one", True)):
+        module = SynthesisStage(
+            model.generator,
+            layers,
+            image.rows,
+            (32, 224) if model.config.cars else (0, 256),
+            single,
+            precision=precision,
+            scales=scales,
+        )
         yield Graph(
             name,
-            SynthesisStage(model.generator, layers, image.rows, (32, 224) if model.config.cars else (0, 256), single),
-            (codes[:1] if single else codes, tensors[:split], tensors[split:], noises),
-            (None if single else {0: BATCH}, [None] * split, [None] * (len(tensors) - split), [None] * len(noises)),
-            ("codes", *names, *noise_names(layers)),
+            module,
+            (codes[:1] if single else codes, *parts),
+            (None if single else {0: BATCH}, *([None] * len(part) for part in parts)),
+            ("codes", *names),
             ("image", "reconstruction"),
         )

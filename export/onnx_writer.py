@@ -21,14 +21,13 @@ from ..errors import ExportError
 from ..runtime.manifest import GraphSpec, TensorSpec
 from .graphs import Graph
 
-OPSET = 20
 #: Smaller constants stay inside the .onnx file.
 EXTERNAL_BYTES = 1024
 #: A constants file starts a new part past this size, so that checksums are computed on several cores.
 PART_BYTES = 512 << 20
 
 
-def trace(graph: Graph) -> ir.Model:
+def trace(graph: Graph, opset: int) -> ir.Model:
     """Export the stage with ``torch.onnx.export(dynamo=True)``, inputs, outputs and free axes under their own names."""
     graph.module.eval().requires_grad_(False)
     dynamic = torch.utils._pytree.tree_map_only(
@@ -42,7 +41,7 @@ def trace(graph: Graph) -> ir.Model:
             dynamic_shapes=dynamic,
             input_names=graph.inputs,
             output_names=graph.outputs,
-            opset_version=OPSET,
+            opset_version=opset,
             verbose=False,
         )
     if program is None:
@@ -169,7 +168,12 @@ def collect_constants(model: ir.Model, group: str, constants: Constants) -> dict
 
 def _tensor(const: ir.TensorProtocol) -> Tensor:
     raw = const.raw
-    return raw if isinstance(raw, Tensor) else torch.from_numpy(const.numpy().copy())
+    if isinstance(raw, Tensor):
+        return raw
+    array = const.numpy().copy()
+    if const.dtype == ir.DataType.BFLOAT16:  # which PyTorch does not take from NumPy
+        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 def write_graph(
@@ -201,16 +205,14 @@ def write_graph(
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The graph {graph.name} is not valid ONNX", got=str(error)[:400]) from error
-    return GraphSpec(path.name, OPSET, _specs(model.graph.inputs), _specs(model.graph.outputs))
+    return GraphSpec(path.name, model.opset_imports[""], _specs(model.graph.inputs), _specs(model.graph.outputs))
 
 
 def _specs(values: Any) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             value.name,
-            value.dtype.name.lower().replace("float", "float32")
-            if value.dtype == ir.DataType.FLOAT
-            else value.dtype.name.lower(),
+            "float32" if value.dtype == ir.DataType.FLOAT else value.dtype.name.lower(),
             tuple(str(dim.value) if isinstance(dim, ir.SymbolicDim) else int(dim) for dim in value.shape),
         )
         for value in values

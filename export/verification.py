@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import CheckpointError
 from ..runtime.images import Photo
 from ..runtime.session import Session
-from ..runtime.tolerance import TOLERANCE
+from ..runtime.tolerance import LEAST_PSNR, TOLERANCE, psnr
 from .checkpoint import read_checkpoint
 from .hyperstyle import load_hyperstyle
 from .reference import refine
@@ -16,17 +16,25 @@ from .reference import refine
 
 @dataclass(frozen=True)
 class StepDifference:
-    """Largest absolute differences between a session and PyTorch after one step; offsets only after the last."""
+    """Largest absolute differences between a session and PyTorch after one step; offsets only after the last.
+
+    ``psnr`` is the image's, in dB; ``precision`` is the bundle's.
+    """
 
     index: int
     codes: float
     image: float
     offsets: float | None
+    psnr: float
+    precision: str
 
     @property
     def within(self) -> bool:
-        """Whether all of them are within the tolerance of float32."""
-        return all(value is None or value <= TOLERANCE["float32"] for value in (self.codes, self.image, self.offsets))
+        """Whether all of them are within the tolerance of the precision."""
+        # A NaN must fail, so every comparison asks for what is within.
+        differences = (self.codes, self.image, 0.0 if self.offsets is None else self.offsets)
+        small = all(difference <= TOLERANCE[self.precision] for difference in differences)
+        return small and self.psnr >= LEAST_PSNR[self.precision]
 
 
 def verify_against(
@@ -64,7 +72,14 @@ def verify_against(
             ours = session.weight_offsets(inversion)
             offsets = max((_largest(ours[layer], offset[0]) for layer, offset in want.offsets.items()), default=0.0)
         differences.append(
-            StepDifference(got.index, _largest(got.codes, want.codes), _largest(got.image, want.image), offsets)
+            StepDifference(
+                got.index,
+                _largest(got.codes, want.codes),
+                _largest(got.image, want.image),
+                offsets,
+                psnr(got.image, want.image),
+                session.manifest.precision,
+            )
         )
     return differences
 

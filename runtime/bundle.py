@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, deserialize
 
 from ..errors import BundleError
 from .files import inside, sha256_of_all
@@ -17,6 +17,9 @@ from .onnx_paths import external_locations
 
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
+
+_SAFETENSORS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 @dataclass(frozen=True)
@@ -88,23 +91,37 @@ class Bundle:
                     expected="files that bundle.json lists",
                 )
 
-    def constants(self) -> Mapping[str, NDArray[np.float32]]:
+    def constants(self) -> Mapping[str, NDArray[Any]]:
         """The generator's own inputs of `synthesis`, under their names there.
 
         Returns:
             The untuned ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, ``noise.<layer>`` [1, 1, H, W]
-            of every 3x3 convolution, and ``latent_avg`` [n_styles, 512]; float32, on the host.
+            of every 3x3 convolution, and ``latent_avg`` [n_styles, 512], on the host. Weights and noises are of the
+            bundle's precision, bfloat16 as uint16 with the same bits, since NumPy lacks it; the others are float32.
+
+        Raises:
+            BundleError: a file cannot be read, or a tensor is of another type.
         """
-        tensors: dict[str, NDArray[np.float32]] = {}
-        for name in self.manifest.constants:
+        tensors: dict[str, NDArray[Any]] = {}
+        wrong = []
+        for file in self.manifest.constants:
             try:
-                tensors |= load_file(self.file(name))
-            # TypeError, AttributeError: a dtype that numpy lacks.
-            except (SafetensorError, OSError, TypeError, AttributeError) as error:
-                raise BundleError(f"Cannot read {name} of the bundle", got=error) from error
-        if wrong := [f"{name} {array.dtype}" for name, array in tensors.items() if array.dtype != np.float32]:
-            raise BundleError("Constants of the bundle are of the wrong type", got=", ".join(wrong), expected="float32")
+                entries = deserialize(self.file(file).read_bytes())
+            except (SafetensorError, OSError) as error:
+                raise BundleError(f"Cannot read {file} of the bundle", got=error) from error
+            for name, entry in entries:
+                dtype = self._constant_dtype(name)
+                if entry["dtype"] != dtype:
+                    wrong.append(f"{name} {entry['dtype']} for {dtype}")
+                else:
+                    tensors[name] = np.frombuffer(entry["data"], _ARRAY_DTYPES[dtype]).reshape(entry["shape"])
+        if wrong:
+            raise BundleError("Constants of the bundle are of the wrong type", got=", ".join(wrong))
         return tensors
+
+    def _constant_dtype(self, name: str) -> str:
+        """The dtype of a constant as safetensors calls it."""
+        return _SAFETENSORS[self.manifest.precision if name.startswith(("weight.", "noise.")) else "float32"]
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -14,7 +14,13 @@ from ..errors import BackendError
 from .device import ITEM_BYTES, Device, DeviceArray, Recording, T
 from .gpu import Gpu
 
-NUMPY_TYPES = {"float32": np.float32, "float64": np.float64, "uint8": np.uint8, "float16": np.float16}
+NUMPY_TYPES = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "uint8": np.uint8,
+    "float16": np.float16,
+    "bfloat16": np.uint16,
+}
 
 
 class CudaDevice(Device):

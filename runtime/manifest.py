@@ -10,6 +10,8 @@ from .layers import SIZES, Layer, layer_table, style_count
 SCHEMA_VERSION = 1
 
 DTYPES = ("float32", "float16", "bfloat16", "int64")
+#: What the large tensors of a bundle's graphs are: activations, weights and offsets.
+PRECISIONS = ("float32", "float16", "bfloat16")
 #: What the networks of every method take and give.
 VALUE_RANGE = (-1.0, 1.0)
 GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
@@ -119,6 +121,8 @@ class Manifest:
                 hint="Upgrade hyperstyle-deploy." if newer else "Export the checkpoint again with this version.",
             )
         manifest: Manifest = _read(cls, document, "bundle.json")
+        if manifest.precision not in PRECISIONS:
+            raise _bad("precision", manifest.precision, f"one of {PRECISIONS}")
         _check_image(manifest.image)
         _check_loop(manifest)
         _check_graphs(manifest)

@@ -42,7 +42,8 @@ def load(
 
     Raises:
         BundleError: the bundle is incomplete, damaged, unsafe or of another version.
-        BackendError: the backend is unknown, not installed or cannot load the graphs; another is never taken instead.
+        BackendError: the backend is unknown, not installed, or cannot load the graphs or run the bundle's precision;
+            another is never taken instead.
     """
     name = resolve(backend)
     if threads is not None and threads < 1:
@@ -65,7 +66,7 @@ class Session:
 
     @property
     def precision(self) -> str:
-        """What the backend computes in: "float32", or "bf16" where that was asked for."""
+        """What results are computed in: the bundle's precision ("float32"), or "bf16" where that was asked for."""
         return self._backend.precision
 
     @overload
@@ -184,7 +185,9 @@ class Session:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
         offsets = self._backend.offsets(self._kept(inversion), inversion.steps)
         return {
-            layer.index: tile_offset(self._backend.download(offsets[f"offset.{layer.name}"]), layer.kernel)
+            layer.index: tile_offset(
+                self._backend.download(offsets[f"offset.{layer.name}"]).astype(np.float32, copy=False), layer.kernel
+            )
             for layer in tuned
         }
 

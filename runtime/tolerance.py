@@ -1,4 +1,24 @@
 """How far results may differ, by dtype: one table for export, verification and tests."""
 
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
 #: Largest accepted absolute difference of codes, offsets and images (these in the networks' range, about [-1, 1]).
-TOLERANCE = {"float32": 5e-5}
+TOLERANCE = {"float32": 5e-5, "float16": 2e-2, "bfloat16": 1.5e-1}
+
+#: Least accepted PSNR of an image in dB, against float32.
+LEAST_PSNR = {"float32": 90.0, "float16": 45.0, "bfloat16": 35.0}
+
+#: From black to white in the networks' range, [-1, 1].
+PEAK = 2.0
+
+
+def psnr(image: NDArray[np.float32], reference: NDArray[np.float32], peak: float = PEAK) -> float:
+    """``10 log10(peak^2 / mean((image - reference)^2))`` in dB, of values as the networks give them, not clipped.
+
+    Infinite for equal images; NaN if one is not finite.
+    """
+    error = float(np.mean(np.square(image - reference, dtype=np.float64)))
+    return math.inf if error == 0 else 10 * math.log10(peak * peak / error)

@@ -17,8 +17,12 @@ class SqueezeExcitation(nn.Module):
         self.fc1 = nn.Conv2d(channels, channels // reduction, 1, bias=False)
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
 
+    def gate(self, x: Tensor) -> Tensor:
+        """The channels' factors, [B, channels, 1, 1] in [0, 1]."""
+        return torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+        return x * self.gate(x)
 
 
 class ResidualUnit(nn.Module):
@@ -66,5 +70,9 @@ class WEncoder(nn.Module):
         self.body = nn.Sequential(*residual_units())
         self.linear = EqualLinear(512, 512)
 
+    def features(self, x: Tensor) -> Tensor:
+        """What is pooled to the code: [B, 512, H/16, W/16]."""
+        return self.body(self.input_layer(x))
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.body(self.input_layer(x)).mean((2, 3)))
+        return self.linear(self.features(x).mean((2, 3)))

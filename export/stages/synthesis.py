@@ -9,7 +9,12 @@ from torch.nn import functional as F
 from ...runtime.layers import Layer
 from ..networks.layers import DEMODULATION_EPS, LEAKY_SLOPE, SQRT2, EqualLinear
 from ..networks.stylegan2 import Generator, StyledConv, ToRGB
+from ..precision import Precision, split_peak, widen
 from .offsets import base_weight, energy
+from .scales import ActivationScales, weight_scales
+
+#: Past this a channel is one that the style all but switches off; FP16 ends at 65504.
+LARGEST_DEMODULATION = 32768.0
 
 
 def folded_modulation(modulation: EqualLinear) -> nn.Linear:
@@ -20,10 +25,13 @@ def folded_modulation(modulation: EqualLinear) -> nn.Linear:
     return linear
 
 
-def folded_noises(generator: Generator) -> list[Tensor]:
-    """Each 3x3 convolution's noise [1, 1, H, W], in order, the learned strength and the activation's gain folded in."""
-    convs = [generator.conv1, *generator.convs]
-    return [conv.noise.weight * noise * SQRT2 for conv, noise in zip(convs, generator.noises.buffers(), strict=True)]
+def folded_noises(generator: Generator, precision: Precision, scales: ActivationScales) -> list[Tensor]:
+    """Each 3x3 convolution's noise [1, 1, H, W], in order, the learned strength and the activation's gain folded in.
+
+    In 16 bits it is over the scale of the layer's output.
+    """
+    convs = zip([generator.conv1, *generator.convs], generator.noises.buffers(), scales.outputs.values(), strict=True)
+    return [precision.narrow(conv.noise.weight * noise * SQRT2 / scale) for conv, noise, scale in convs]
 
 
 class SynthesisConv(nn.Module):
@@ -32,24 +40,47 @@ class SynthesisConv(nn.Module):
     leaky_relu commutes with the positive gain sqrt(2), so it moves into d, the noise (its strength folded in) and the
     bias. In an up-convolution d commutes with the blur, which then takes the bias along. For a single code s and d may
     go onto the weights instead: ``conv(x, s * W' * d)``, the same sum in another order.
+
+    In 16 bits s is divided by its peak, W' came divided by its scale, and x and the result are over ``scales``: d, in
+    float32 throughout, makes up for all of them, once eps is divided by the squares of the first two.
     """
 
-    def __init__(self, conv: StyledConv, styled_weights: bool) -> None:
+    def __init__(
+        self,
+        conv: StyledConv,
+        styled_weights: bool,
+        precision: Precision,
+        scales: tuple[float, float],
+        weight_scales: Tensor,
+    ) -> None:
         super().__init__()
+        before, after = scales
+        self.precision, self.styled_weights = precision, styled_weights
         self.modulation = folded_modulation(conv.conv.modulation)
-        self.bias = nn.Parameter(conv.activate.bias * SQRT2)
-        self.fir = nn.Parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1)) if conv.conv.up else None
-        self.styled_weights = styled_weights
+        self.gain = SQRT2 * before / after
+        # A vector, because the exporter takes a scalar of 1e-8 for zero and drops the sum.
+        self.eps = nn.Parameter(DEMODULATION_EPS / weight_scales.square())
+        self.bias = precision.parameter(conv.activate.bias * SQRT2 / after)
+        self.fir = None
+        if conv.conv.up:
+            self.fir = precision.parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1))
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor, noise: Tensor) -> Tensor:
         up = self.fir is not None
-        style = self.modulation(code)
+        style, eps = self.modulation(code), self.eps
+        if self.precision.rescaled:
+            style, peak = split_peak(style)
+            eps = eps / (peak * peak)
         in_out = weight_energy if up else weight_energy.t()
-        demodulation = SQRT2 * torch.rsqrt((style * style) @ in_out + DEMODULATION_EPS)
+        demodulation = self.gain * torch.rsqrt(torch.addmm(eps, style * style, in_out))
         if self.styled_weights:
             gain = torch.outer(style[0], demodulation[0])
-            y = self._convolve(x, weight * (gain if up else gain.t())[:, :, None, None], None)
+            weight = widen(weight) * (gain if up else gain.t())[:, :, None, None]
+            y = self._convolve(x, self.precision.narrow(weight), None)
         else:
+            if self.precision.rescaled:
+                demodulation = demodulation.clamp_max(LARGEST_DEMODULATION)
+            style, demodulation = self.precision.narrow(style), self.precision.narrow(demodulation)
             y = self._convolve(x * style[:, :, None, None], weight, demodulation[:, :, None, None])
         return F.leaky_relu(y + noise, LEAKY_SLOPE)
 
@@ -65,22 +96,36 @@ class SynthesisConv(nn.Module):
 
 
 class SynthesisToRGB(nn.Module):
-    """``conv(x * s, W') + bias``, added to the upsampled image of the level below; for one code s may go onto W'."""
+    """``conv(x * s, W') + bias``, added to the upsampled image of the level below; for one code s may go onto W'.
 
-    def __init__(self, to_rgb: ToRGB, styled_weights: bool) -> None:
+    Nothing is demodulated here: in 16 bits the style's peak, the scale of W' and that of x come back in float32, in
+    which the levels are added up.
+    """
+
+    def __init__(
+        self, to_rgb: ToRGB, styled_weights: bool, precision: Precision, scale: float, weight_scales: Tensor
+    ) -> None:
         super().__init__()
+        self.precision, self.styled_weights = precision, styled_weights
         self.modulation = folded_modulation(to_rgb.conv.modulation)
         self.bias = nn.Parameter(to_rgb.bias.flatten())
+        self.factor = nn.Parameter(scale * weight_scales)
         self.upsample = getattr(to_rgb, "upsample", None)
-        self.styled_weights = styled_weights
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, skip: Tensor | None) -> Tensor:
         style = self.modulation(code)
-        if self.styled_weights:
-            rgb = F.conv2d(x, weight * style[0][None, :, None, None], self.bias)
+        if self.precision.rescaled:
+            style, peak = split_peak(style)
+            factor = (peak * self.factor)[:, :, None, None]
+            rgb = widen(self._convolve(x, style, weight, None)) * factor + self.bias.view(1, -1, 1, 1)
         else:
-            rgb = F.conv2d(x * style[:, :, None, None], weight, self.bias)
+            rgb = self._convolve(x, style, weight, self.bias)
         return rgb if skip is None or self.upsample is None else rgb + self.upsample(skip)
+
+    def _convolve(self, x: Tensor, style: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.styled_weights:
+            return F.conv2d(x, self.precision.narrow(widen(weight) * style[0][None, :, None, None]), bias)
+        return F.conv2d(x * self.precision.narrow(style)[:, :, None, None], weight, bias)
 
 
 class SynthesisStage(nn.Module):
@@ -90,7 +135,7 @@ class SynthesisStage(nn.Module):
     person. ``weights`` and ``energies`` hold the tuned layers' tensors in the order of the layer table; untuned layers
     keep theirs inside. ``noises`` are ``folded_noises``: were they constants, compilers would add them to biases and
     keep the sums, as large as all activations (0.54 GB at 1024). The image is cropped to ``image_rows``; the
-    reconstruction is average-pooled to 256x256, then cropped to ``reconstruction_rows``.
+    reconstruction is average-pooled to 256x256, then cropped to ``reconstruction_rows``. Both are float32.
 
     ``single`` is the form for N = 1, which the loop runs: there the style goes onto whatever is smaller, a layer's
     weights or its input, so that no large activation is read and written again only to be scaled.
@@ -103,23 +148,32 @@ class SynthesisStage(nn.Module):
         image_rows: tuple[int, int],
         reconstruction_rows: tuple[int, int],
         single: bool = False,
+        *,
+        precision: Precision,
+        scales: ActivationScales,
     ) -> None:
         super().__init__()
         self.layers, self.image_rows, self.reconstruction_rows = layers, image_rows, reconstruction_rows
         self.pool = layers[-1].resolution // 256
-        self.constant = generator.input.input
         self.convs, self.fixed_weights, self.fixed_energies = nn.ModuleDict(), nn.ParameterDict(), nn.ParameterDict()
+        scale = scales.constant
+        self.constant = precision.parameter(generator.input.input / scale)
         for layer in layers:
             module = generator.get_submodule(layer.name)
             styled_weights = single and math.prod(layer.weight_shape) < layer.in_channels * layer.input_resolution**2
+            divisors = weight_scales(generator, layer, precision)
             if isinstance(module, StyledConv):
-                self.convs[str(layer.index)] = SynthesisConv(module, styled_weights)
+                before, scale = scale, scales.outputs[layer.index]
+                self.convs[str(layer.index)] = SynthesisConv(
+                    module, styled_weights, precision, (before, scale), divisors
+                )
             elif isinstance(module, ToRGB):
-                self.convs[str(layer.index)] = SynthesisToRGB(module, styled_weights)
+                self.convs[str(layer.index)] = SynthesisToRGB(module, styled_weights, precision, scale, divisors)
             if not layer.tuned:
-                self.fixed_weights[str(layer.index)] = base_weight(generator, layer)
+                weight = base_weight(generator, layer, precision)
+                self.fixed_weights[str(layer.index)] = weight
                 if layer.demodulated:
-                    self.fixed_energies[str(layer.index)] = energy(base_weight(generator, layer))
+                    self.fixed_energies[str(layer.index)] = energy(weight)
 
     def forward(
         self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]

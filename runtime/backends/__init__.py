@@ -87,13 +87,21 @@ def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
     """Load a bundle's graphs into the backend ``name``, as ``resolve`` gave it.
 
     Raises:
-        BackendError: an option is not this backend's, a package is missing, or it cannot load a graph.
+        BackendError: an option is not this backend's, a package is missing, or it cannot load a graph, or not run the
+            bundle's precision.
         EngineError: engines are missing, stale, not from this machine, or built for something else.
     """
     if BACKENDS[name].gpu:
         return _open_gpu(name, bundle, options)
     if options.device is not None or options.trust_engines:
         raise BackendError(f"{name} runs on the CPU", got="an option for GPUs", hint="Leave it out.")
+    if bundle.manifest.precision == "bfloat16":
+        raise BackendError(
+            f"The backend {name} cannot run a bfloat16 bundle",
+            got=bundle.path,
+            expected="a bundle in float32 or float16",
+            hint="TensorRT runs it, on GPUs since Ampere. For a CPU, export with --precision fp32 or fp16.",
+        )
     if name == "onnxruntime":
         from .onnxruntime import OnnxRuntimeBackend
 

@@ -19,13 +19,14 @@ HostArray: TypeAlias = NDArray[np.float32]
 
 
 class Backend(ABC):
-    """Runs the stages of one bundle. Safe to share between threads; float32 arrays, batch first.
+    """Runs the stages of one bundle. Safe to share between threads; arrays are float32, batch first.
 
-    ``untuned`` are the generator's own weights, what the loop starts from.
+    ``untuned`` are the generator's own weights, what the loop starts from. They, tuned weights and offsets are of the
+    bundle's precision. ``precision`` is that, or what the backend computes in if it was asked for less.
     """
 
     name: str
-    precision: str = "float32"
+    precision: str
     untuned: Weights
 
     @abstractmethod
@@ -92,7 +93,7 @@ class GraphBackend(Backend):
     """A backend on the host that runs the portable graphs by name."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
+        self.bundle, self.precision = bundle, bundle.manifest.precision
         constants = bundle.constants()
         self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
         self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError
 from ...kernels.library import KernelLibrary, LayerArrays
+from ...kernels.reference import decoded
 from ..bundle import Bundle
 from ..device import Device, DeviceArray, Recording
 from .base import Backend, HostArray, Weights
@@ -130,7 +131,8 @@ class DeviceBackend(Backend):
 
     def download(self, array: DeviceArray) -> NDArray[Any]:
         with self._use():
-            return self._device.download(array)
+            host = self._device.download(array)
+        return decoded(host, array.dtype) if array.dtype in ("float16", "bfloat16") else host
 
     def compute(
         self, key: Hashable, work: Callable[[DeviceArray], Sequence[DeviceArray]], array: HostArray
@@ -178,7 +180,9 @@ class DeviceBackend(Backend):
         return self._scalars[value]
 
     def _constant(self, array: NDArray[Any]) -> DeviceArray:
-        placed = self._device.allocate(array.shape, array.dtype.name)
+        # The bundle's reader has bfloat16 as its bits, since numpy lacks it.
+        dtype = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
+        placed = self._device.allocate(array.shape, dtype)
         self._device.upload(array, placed)
         return placed
 

@@ -32,7 +32,8 @@ class OpenVinoBackend(GraphBackend):
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
-        self.precision = "bf16" if precision_hint == "bf16" else "float32"
+        if precision_hint == "bf16":
+            self.precision = "bf16"
         self._config = {
             "INFERENCE_NUM_THREADS": threads or _processors(),
             "NUM_STREAMS": 1,

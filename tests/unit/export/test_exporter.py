@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from hyperstyle_deploy.errors import CheckpointError, ExportError, OutputError
-from hyperstyle_deploy.export.comparison import compare
+from hyperstyle_deploy.export.comparison import compare, outputs_of
 from hyperstyle_deploy.export.exporter import REPORTS, export
 from hyperstyle_deploy.export.graphs import Graph
-from hyperstyle_deploy.export.onnx_writer import OPSET, Constants, collect_constants, trace, write_graph
+from hyperstyle_deploy.export.onnx_writer import Constants, collect_constants, trace, write_graph
+from hyperstyle_deploy.export.precision import FLOAT32
 from hyperstyle_deploy.runtime.bundle import Bundle
 
 
@@ -26,7 +27,7 @@ def test_the_bundle_is_whole_and_small(faces256_bundle: Path) -> None:
         model = onnx.load(faces256_bundle / graph.file, load_external_data=False)
         assert [value.name for value in model.graph.input] == [tensor.name for tensor in graph.inputs]
         assert [value.name for value in model.graph.output] == [tensor.name for tensor in graph.outputs]
-        assert next(entry.version for entry in model.opset_import if not entry.domain) == OPSET == graph.opset
+        assert next(entry.version for entry in model.opset_import if not entry.domain) == FLOAT32.opset == graph.opset
         assert {node.domain for node in model.graph.node} == {""}, f"{stage} uses an operator that is not standard"
 
 
@@ -96,15 +97,15 @@ def small_graph(factor: float) -> Graph:
 
 def test_a_graph_that_disagrees_is_refused_by_output(tmp_path: Path) -> None:
     graph = small_graph(1.0)
-    model = trace(graph)
+    model = trace(graph, FLOAT32.opset)
     constants = Constants(tmp_path)
     homes = collect_constants(model, "small", constants)
     assert homes
     spec = write_graph(model, graph, tmp_path / "small.onnx", homes, constants.write())
     assert spec.inputs[0].shape == ("rows", 600)
-    assert compare(graph, tmp_path / "small.onnx") < 1e-6
+    assert compare(graph, tmp_path / "small.onnx", outputs_of(graph)) < 1e-6
     with pytest.raises(ExportError, match=r"scaled: \d") as caught:
-        compare(small_graph(2.0), tmp_path / "small.onnx")
+        compare(graph, tmp_path / "small.onnx", outputs_of(small_graph(2.0)))
     assert "shifted" not in str(caught.value)
 
 

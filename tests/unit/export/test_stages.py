@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
+from hyperstyle_deploy.export.comparison import outputs_of
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.graphs import build_graphs
 from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
+from hyperstyle_deploy.export.precision import FLOAT16
 from hyperstyle_deploy.export.reference import refine
 from hyperstyle_deploy.export.seeded import write_checkpoints
-from hyperstyle_deploy.export.stages.synthesis import folded_noises
+from hyperstyle_deploy.export.stages.scales import weight_scales
 from hyperstyle_deploy.export.verification import verify_against
 from hyperstyle_deploy.kernels.reference import tile_offset, tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.session import load
@@ -41,7 +43,8 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @torch.no_grad()
 def test_the_stages_reproduce_the_loop(model: HyperStyle) -> None:
     """Two steps through the stage modules, as the runtime strings them together."""
-    stages = {graph.name: graph.module for graph in build_graphs(model)}
+    graphs = {graph.name: graph for graph in build_graphs(model)}
+    stages = {name: graph.module for name, graph in graphs.items()}
     size = model.config.image
     photos = 2 if model.config.separable else 1  # the other formulation takes half a minute a photo
     images = (
@@ -55,7 +58,7 @@ def test_the_stages_reproduce_the_loop(model: HyperStyle) -> None:
     kept = [stages["hypernet"](images, y)]
     y = torch.from_numpy(reconstruction(expected[1].image, size.input_height))
     kept.append(stages["hypernet"](images, y))
-    noises = folded_noises(model.generator)
+    noises = graphs["synthesis"].args[-1]
     for photo in range(photos):
         history = torch.stack([step[photo] for step in kept])
         history = history if model.config.separable else history.sum(0, keepdim=True)
@@ -91,6 +94,28 @@ def check_modulation(
         if layer.demodulated:
             energy = next(remaining).numpy()
             np.testing.assert_allclose(energy.T if layer.up else energy, weight_energy(want), rtol=2e-5)
+
+
+@torch.no_grad()
+def test_what_16_bits_need_changes_nothing(model: HyperStyle) -> None:
+    """The stages with peaks, scales and folded batch norms, in float32: the same results, weights in other units."""
+    for plain, exact in zip(build_graphs(model), build_graphs(model, FLOAT16.exact), strict=True):
+        for name, want, got in zip(plain.outputs, outputs_of(plain), outputs_of(exact), strict=True):
+            assert got.dtype is torch.float32
+            scaled = got * units(model, name)
+            limit = 1e-5 * float(want.abs().max())
+            torch.testing.assert_close(scaled, want, rtol=0, atol=limit, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def units(model: HyperStyle, output: str) -> torch.Tensor:
+    """What an output of `weights` is divided by in 16 bits; 1 for every other output."""
+    kind, _, name = output.partition(".")
+    if kind not in ("weight", "energy"):
+        return torch.ones(())
+    layer = next(layer for layer in model.config.layers if layer.name == name)
+    scales = weight_scales(model.generator, layer, FLOAT16.exact)
+    scales = scales if layer.up else scales[:, None]
+    return scales[..., None, None] if kind == "weight" else scales.square()
 
 
 @pytest.mark.slow
