@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 from pycuda import driver, tools
 
 from ..errors import BackendError
+from ..kernels.reference import DTYPES
 from .device import ITEM_BYTES, Device, DeviceArray, Recording, T
 from .gpu import Gpu
 
-NUMPY_TYPES = {
-    "float32": np.float32,
-    "float64": np.float64,
-    "uint8": np.uint8,
-    "float16": np.float16,
-    "bfloat16": np.uint16,
-}
+#: bfloat16 comes as its bits.
+NUMPY_TYPES = {**DTYPES, "float64": np.float64, "uint8": np.uint8}
 
 
 class CudaDevice(Device):

@@ -24,7 +24,7 @@ BACKENDS = {
     "openvino": Requirement(("openvino", "onnxruntime"), "openvino"),
     "onnxruntime": Requirement(("onnxruntime",), "cpu"),
     "tensorrt": Requirement(("tensorrt", *GPU_MODULES), "gpu", gpu=True),
-    "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "tensorrt-rtx", gpu=True),
+    "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "gpu,tensorrt-rtx", gpu=True),
     "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True),
 }
 AUTO = "auto"
