@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo test test-all
 
 demo: .venv/demo
 	$(BIN)/hyperstyle-deploy demo
@@ -12,6 +12,9 @@ test: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-all: test
+	$(BIN)/python -m pytest -m exhaustive
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv

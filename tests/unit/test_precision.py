@@ -260,7 +260,7 @@ def test_a_cpu_backend_refuses_bfloat16(bfloat16_bundle: tuple[Bundle, HyperStyl
         load(bfloat16_bundle[0].path, backend=backend)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("size", "dataset_type", "separable"),
     [(512, "cars_hypernet", False), (256, "ffhq_hypernet", True), (1024, "ffhq_hypernet", False)],

@@ -118,7 +118,7 @@ def units(model: HyperStyle, output: str) -> torch.Tensor:
     return scales[..., None, None] if kind == "weight" else scales.square()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_layers_through_the_exported_graphs(tmp_path: Path) -> None:
     """Every layer tuned ('' in the options), toRGB included, on cars with the separable hypernetwork."""
     checkpoint, encoder = write_checkpoints(tmp_path, 256, "cars_hypernet", separable=True, layers_to_tune="")
