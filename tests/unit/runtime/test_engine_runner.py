@@ -131,7 +131,7 @@ def module() -> FakeModule:
     return FakeModule()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bundle(faces256_bundle: Path) -> Bundle:
     return Bundle.open(faces256_bundle)
 
