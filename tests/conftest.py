@@ -1,6 +1,7 @@
 """Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,15 @@ class Demo:
 
     text: str
     folder: Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's state and cache folders are not touched by tests, nor by the commands that they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYPERSTYLE_DEPLOY_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("HYPERSTYLE_DEPLOY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

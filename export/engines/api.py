@@ -96,6 +96,26 @@ class Builder(Protocol):
     ) -> bool: ...
 
 
+class ILogger(Protocol):
+    """Subclassed to hear messages; the library calls it from any thread."""
+
+    def log(self, severity: Enumerator, msg: str) -> None: ...
+
+
+class IProgressMonitor(Protocol):
+    """Subclassed to hear of phases, and to end a build by False."""
+
+    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None: ...
+    def step_complete(self, phase_name: str, step: int) -> bool: ...
+    def phase_finish(self, phase_name: str) -> None: ...
+
+
+class IStreamWriter(Protocol):
+    """Subclassed to take an engine in parts."""
+
+    def write(self, data: bytes) -> int: ...
+
+
 class NetworkDefinitionCreationFlag(Protocol):
     """How to make a network. TensorRT 11 types every network strongly and ignores the flag; 10 needs it."""
 
@@ -125,12 +145,12 @@ class HardwareCompatibilityLevel(Protocol):
 
 
 class Library(Protocol):
-    """The module itself. ``ILogger``, ``IProgressMonitor`` and ``IStreamWriter`` are there to be subclassed."""
+    """The module itself."""
 
     __version__: str
-    ILogger: Any
-    IProgressMonitor: Any
-    IStreamWriter: Any
+    ILogger: type[ILogger]
+    IProgressMonitor: type[IProgressMonitor]
+    IStreamWriter: type[IStreamWriter]
     NetworkDefinitionCreationFlag: NetworkDefinitionCreationFlag
     BuilderFlag: BuilderFlag
     MemoryPoolType: MemoryPoolType

@@ -37,7 +37,7 @@ class Profile:
 
     def holds(self, shape: Shape) -> bool:
         """Whether ``shape`` lies within."""
-        return len(shape) == len(self.minimum) and all(
+        return len(self.minimum) == len(shape) == len(self.maximum) and all(
             low <= size <= high for low, size, high in zip(self.minimum, shape, self.maximum, strict=True)
         )
 
@@ -145,7 +145,7 @@ def _check(stage: str, engine: Engine, target: str, where: str) -> None:
     if recipe.flags.hardware_compatible not in HARDWARE_LEVELS:
         raise wrong(f"{where}.hardware_compatible", recipe.flags.hardware_compatible, HARDWARE_LEVELS)
     for name, profile in recipe.profiles.items():
-        if not (profile.holds(profile.optimum) and len(profile.maximum) == len(profile.minimum)):
+        if not profile.holds(profile.optimum):
             raise wrong(f"{where}.profiles[{name}]", profile, "minimum <= optimum <= maximum")
 
 
