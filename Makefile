@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo test test-gpu
 
 demo: .venv/demo
 	$(BIN)/hyperstyle-deploy demo
@@ -12,6 +12,10 @@ test: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# On a machine with a GPU, in the environment that is active: it has the GPU's packages, and the kernel is built.
+test-gpu:
+	REQUIRE_GPU=1 python -m pytest tests/gpu
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv
