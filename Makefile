@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all
+.PHONY: demo test test-all test-gpu
 
 demo: .venv/demo
 	$(BIN)/hyperstyle-deploy demo
@@ -15,6 +15,10 @@ test: .venv/test
 
 test-all: test
 	$(BIN)/python -m pytest -m exhaustive
+
+# On a machine with a GPU, in the environment that is active: it has the GPU's packages, and the kernel is built.
+test-gpu:
+	REQUIRE_GPU=1 python -m pytest tests/gpu
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -30,6 +30,7 @@ from measure import (
 from sides import STAGES, RuntimeSide, Side, TorchSide, authors_flops, load_model, prepare, stage_work
 
 from hyperstyle_deploy import Bundle
+from hyperstyle_deploy.runtime.backends import Options
 from hyperstyle_deploy.runtime.images import network_input, read_photo
 
 EAGER, COMPILED = "eager", "compile"
@@ -108,7 +109,7 @@ def in_process(bundle: Bundle, checkpoints: tuple[Path, Path], args: argparse.Na
         sides.append(TorchSide(COMPILED, model, batch, compiled=True))
     for name in args.backends:
         progress(f"loading {name}")
-        sides.append(RuntimeSide(name, bundle, args.threads, batch))
+        sides.append(RuntimeSide(name, bundle, Options(args.threads), batch))
     # A graph that is compiled again while the clock runs would be timed; this turns it into an error.
     with torch.compiler.set_stance("fail_on_recompile"):
         agreement = differences(sides, args.steps)

@@ -63,10 +63,10 @@ def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def describe_machine(threads: int) -> dict[str, Any]:
+def describe_machine(threads: int, packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     """The machine and the software of this run."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -131,22 +131,29 @@ def _cpu_seconds() -> tuple[float, float, float] | None:
 
 
 class PeakRates:
-    """What the cores can do at best: float32 GEMM and memory copy, by PyTorch on the threads it was given."""
+    """What a device can do at best: GEMM in ``dtype`` and memory copy, by PyTorch on the threads it was given."""
 
-    def __init__(self) -> None:
-        self._matrices = [torch.full((size, size), 0.5) for size in GEMM_SIZES]
+    def __init__(
+        self,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        sizes: tuple[int, ...] = GEMM_SIZES,
+        clock: Callable[[Callable[[], object]], float] = timed,
+    ) -> None:
+        self._clock = clock
+        self._matrices = [torch.full((size, size), 0.5, dtype=dtype, device=device) for size in sizes]
         self._products = [torch.empty_like(matrix) for matrix in self._matrices]
         # Filled, so that no page is touched for the first time while the clock runs.
-        self._source, self._target = (torch.full((COPY_BYTES // 4,), 1.0) for _ in range(2))
+        self._source, self._target = (torch.full((COPY_BYTES // 4,), 1.0, device=device) for _ in range(2))
 
     def measure(self) -> dict[str, float]:
         """Best of several now: ``flops`` (2 n^3 a matmul) and ``bytes`` (read and written) per second."""
         flops = [
-            2 * len(matrix) ** 3 / timed(lambda a=matrix, y=product: torch.mm(a, a, out=y))
+            2 * len(matrix) ** 3 / self._clock(lambda a=matrix, y=product: torch.mm(a, a, out=y))
             for matrix, product in zip(self._matrices, self._products, strict=True)
             for _ in range(3)
         ]
-        copies = [2 * COPY_BYTES / timed(lambda: self._target.copy_(self._source)) for _ in range(4)]
+        copies = [2 * COPY_BYTES / self._clock(lambda: self._target.copy_(self._source)) for _ in range(4)]
         return {"flops": max(flops), "bytes": max(copies)}
 
 
@@ -156,12 +163,14 @@ def interleave(
     rounds: int,
     rates: PeakRates,
     clock: NoiseClock,
+    repeats: int = 1,
+    time_call: Callable[[Callable[[], object]], float] = timed,
 ) -> dict[str, Any]:
-    """Time every call of the table (stage, then side) once a round, the sides' order rotating.
+    """Time every call of the table (stage, then side) ``repeats`` times a round, the sides' order rotating.
 
     Returns:
-        ``seconds`` by stage and side, ``rates`` (FLOPs and bytes per second) and ``noise`` (shares of CPU time), each
-        a list with an entry a round.
+        ``seconds`` by stage and side, a list with ``repeats`` entries a round; ``rates`` (FLOPs and bytes per second)
+        and ``noise`` (shares of CPU time), lists with an entry a round.
     """
     seconds: dict[str, dict[str, list[float]]] = {stage: {name: [] for name in calls} for stage, calls in table.items()}
     measured, noise = [], []
@@ -173,7 +182,7 @@ def interleave(
             names = list(calls)
             first = index % len(names)
             for name in names[first:] + names[:first]:
-                seconds[stage][name].append(timed(calls[name]))
+                seconds[stage][name] += [time_call(calls[name]) for _ in range(repeats)]
         noise.append(clock.lap())
     return {"seconds": seconds, "rates": measured, "noise": noise}
 

@@ -1,4 +1,4 @@
-"""The sides of the CPU benchmark: the authors' formulation in PyTorch, our runtime, and the work that a stage takes."""
+"""The sides of the benchmarks: the authors' formulation in PyTorch, our runtime, and the work that a stage takes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from hyperstyle_deploy.export.networks.hypernetwork import HyperNetwork
 from hyperstyle_deploy.export.networks.irse import WEncoder
 from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.seeded import write_checkpoints
+from hyperstyle_deploy.kernels.traffic import BYTES
 from hyperstyle_deploy.runtime.backends import Options, open_backend
+from hyperstyle_deploy.runtime.loop import invert
 
 STAGES = ("encoder", "hypernet", "weights", "synthesis")
 #: The networks' input, and the size of the reconstruction they look at.
@@ -37,7 +39,10 @@ class Side(Protocol):
     stages: Mapping[str, Callable[[], object]]
 
     def invert(self, steps: int) -> NDArray[np.float32]:
-        """The refined image, [1, 3, size, size] float32."""
+        """The refined images, [B, 3, size, size] float32."""
+
+    def pictures(self, steps: int) -> NDArray[np.uint8]:
+        """What a user waits for, from the photos on the host to [B, size, size, 3] on the host."""
 
 
 class AuthorsEncoder(nn.Module):
@@ -79,17 +84,23 @@ class AuthorsGenerator(nn.Module):
 
 
 class TorchSide:
-    """The authors' formulation in PyTorch, eager or with each of its three networks under ``torch.compile``."""
+    """The authors' formulation in PyTorch, eager or with each of its three networks under ``torch.compile``.
 
-    def __init__(self, name: str, model: HyperStyle, batch: NDArray[np.float32], compiled: bool) -> None:
+    The model's networks move to ``device`` and stay there.
+    """
+
+    def __init__(
+        self, name: str, model: HyperStyle, batch: NDArray[np.float32], compiled: bool, device: str = "cpu"
+    ) -> None:
         self.name = name
         networks: list[Any] = [
-            AuthorsEncoder(model.encoder, model.latent_avg),
-            AuthorsHypernet(model.hypernet),
-            AuthorsGenerator(model.generator),
+            AuthorsEncoder(model.encoder, model.latent_avg.to(device)).to(device),
+            AuthorsHypernet(model.hypernet).to(device),
+            AuthorsGenerator(model.generator).to(device),
         ]
         self._encoder, self._hypernet, self._generator = map(torch.compile, networks) if compiled else networks
-        self._photo = torch.from_numpy(batch)
+        self._host = torch.from_numpy(batch)
+        self._photo = self._host.to(device)
         # The whole loop once, two steps, so that every graph is compiled before a stage is timed.
         self.invert(steps=2)
         with torch.inference_mode():
@@ -112,6 +123,17 @@ class TorchSide:
 
     @torch.inference_mode()
     def invert(self, steps: int) -> NDArray[np.float32]:
+        """The images of the authors' loop, brought to the host."""
+        return self._draw(steps).cpu().numpy()
+
+    @torch.inference_mode()
+    def pictures(self, steps: int) -> NDArray[np.uint8]:
+        """The photos to the device, the authors' loop, and its images as 8 bits on the host."""
+        self._photo.copy_(self._host)
+        colours = ((self._draw(steps) + 1) / 2).clamp(0, 1) * 255
+        return colours.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def _draw(self, steps: int) -> Tensor:
         """The authors' loop: the encoder's inversion, then ``steps`` times offsets summed and an image drawn."""
         codes = self._encoder(self._photo)
         image, reconstruction = self._generator(codes)
@@ -120,34 +142,44 @@ class TorchSide:
             new = self._hypernet(self._photo, reconstruction)
             offsets = {index: offsets[index] + offset for index, offset in new.items()} if step else new
             image, reconstruction = self._generator(codes, offsets)
-        return image.numpy()
+        return image
 
 
 class RuntimeSide:
     """Our runtime in one backend."""
 
-    def __init__(self, name: str, bundle: Bundle, threads: int, batch: NDArray[np.float32]) -> None:
+    def __init__(self, name: str, bundle: Bundle, options: Options, batch: NDArray[np.float32]) -> None:
         self.name = name
-        backend = open_backend(name, bundle, Options(threads))
+        self._backend = backend = open_backend(name, bundle, options)
         self._session, self._batch = Session(bundle.manifest, backend), batch
+
+        def rows(array: Any) -> list[Any]:
+            return [backend.row(array, index) for index in range(len(batch))]
+
+        # As in the loop, weights are tuned and images drawn a photo at a time.
         photo = backend.upload(batch)
         codes = backend.encode(photo)
-        _, reconstruction = backend.synthesize(codes, backend.untuned)
-        offset_codes = backend.predict(photo, reconstruction)
-        weights = backend.tune(offset_codes, 1)
-        backend.synthesize(codes, weights)
+        first = [backend.synthesize(code, backend.untuned)[1] for code in rows(codes)]
+        reconstruction = backend.concatenate(first)
+        each_offsets = rows(backend.predict(photo, reconstruction))
+        drawn = [(code, backend.tune(offsets, 1)) for code, offsets in zip(rows(codes), each_offsets, strict=True)]
         self.stages = {
             "encoder": lambda: backend.encode(photo),
             "hypernet": lambda: backend.predict(photo, reconstruction),
-            "weights": lambda: backend.tune(offset_codes, 1),
+            "weights": lambda: [backend.tune(offsets, 1) for offsets in each_offsets],
             # Tuning again may overwrite these weights, with the same values.
-            "synthesis": lambda: backend.synthesize(codes, weights),
+            "synthesis": lambda: [backend.synthesize(code, weights) for code, weights in drawn],
         }
+        self.stages["synthesis"]()
 
     def invert(self, steps: int) -> NDArray[np.float32]:
-        """``Session.refine``, the last image brought to the host."""
+        """``Session.refine``, the last images brought to the host."""
         *_, last = self._session.refine(self._batch, steps)
         return last.image
+
+    def pictures(self, steps: int) -> NDArray[np.uint8]:
+        """The work of ``Session.invert``, from its prepared photos to its images."""
+        return invert(self._backend, self._session.manifest, self._batch, steps).pixels
 
 
 @dataclass(frozen=True)
@@ -170,7 +202,7 @@ def stage_work(model: HyperStyle, bundle: Bundle) -> dict[str, Work]:
         for graph in build_graphs(model):
             if graph.name in STAGES:
                 args = [_one(arg, axes) for arg, axes in zip(graph.args, graph.free_axes, strict=True)]
-                work[graph.name] = Work(_flops(lambda g=graph, a=args: g.module(*a)), _bytes(bundle, graph.name))
+                work[graph.name] = Work(_flops(lambda g=graph, a=args: g.module(*a)), stage_bytes(bundle, graph.name))
     return work
 
 
@@ -190,25 +222,28 @@ def _one(arg: Any, axes: Any) -> Any:
     return arg[:1] if isinstance(axes, dict) and axes.get(0) == BATCH else arg
 
 
-def _bytes(bundle: Bundle, stage: str) -> int:
+def stage_bytes(bundle: Bundle, stage: str, batch: int = 1) -> int:
+    """Bytes of a stage's constants, inputs and outputs, each once; a free axis is ``batch`` long."""
     spec = bundle.manifest.graphs[stage]
     total = 0
     for tensor in (*spec.inputs, *spec.outputs):
-        shape = [1 if isinstance(axis, str) else axis for axis in tensor.shape]
-        total += int(np.prod(shape)) * np.dtype(tensor.dtype).itemsize
+        shape = [batch if isinstance(axis, str) else axis for axis in tensor.shape]
+        total += int(np.prod(shape)) * BYTES[tensor.dtype]
     for constant in onnx.load(bundle.graph(stage), load_external_data=False).graph.initializer:
         itemsize = onnx.helper.tensor_dtype_to_np_dtype(constant.data_type).itemsize
         total += int(np.prod(constant.dims)) * itemsize
     return total
 
 
-def prepare(work: Path, bundle: Path | None, size: int) -> tuple[Bundle, tuple[Path, Path]]:
+def prepare(work: Path, bundle: Path | None, size: int, precision: str = "float32") -> tuple[Bundle, tuple[Path, Path]]:
     """The bundle and the checkpoint pair, made where they are missing.
 
     Args:
-        work: an existing folder that holds or gets `hyperstyle.pt`, `w_encoder.pt` and, without ``bundle``, `bundle`.
+        work: an existing folder that holds or gets `hyperstyle.pt`, `w_encoder.pt` and, without ``bundle``, `bundle`
+            (or `bundle-<precision>`).
         bundle: a bundle of that checkpoint pair.
         size: 256, 512 or 1024.
+        precision: of a bundle that is made: "float32", "float16" or "bfloat16".
 
     Raises:
         HyperStyleDeployError: a file cannot be read or written, or a bundle is not valid.
@@ -218,9 +253,9 @@ def prepare(work: Path, bundle: Path | None, size: int) -> tuple[Bundle, tuple[P
     if not all(path.exists() for path in checkpoints):
         progress(f"writing a seeded checkpoint of size {size}")
         write_checkpoints(work, size)
-    path = bundle or work / "bundle"
+    path = bundle or work / ("bundle" if precision == "float32" else f"bundle-{precision}")
     if not path.exists():
-        export(*checkpoints, path, report=lambda doing: progress(f"export: {doing}"))
+        export(*checkpoints, path, report=lambda doing: progress(f"export: {doing}"), precision=precision)
     opened = Bundle.open(path)
     image = opened.manifest.image
     if (image.size, image.height, image.input_height) != (size, size, INPUT_SIZE) or opened.manifest.separable:
