@@ -13,8 +13,8 @@ from ..precision import Precision, split_peak, widen
 from .offsets import base_weight, energy
 from .scales import ActivationScales, weight_scales
 
-#: Past this a channel is one that the style all but switches off; FP16 ends at 65504.
-LARGEST_DEMODULATION = 32768.0
+#: A channel that needs more is one that the style all but switches off, or a dead one; FP16 ends at 65504.
+LARGEST_DEMODULATION = 8192.0
 
 
 def folded_modulation(modulation: EqualLinear) -> nn.Linear:
