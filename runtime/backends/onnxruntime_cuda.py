@@ -30,7 +30,8 @@ class OnnxRuntimeRunner(StageRunner):
                 hint='pip uninstall onnxruntime, then: pip install "hyperstyle-deploy[gpu]"',
             )
         self._bundle, self._index = bundle, index
-        self._options = {"device_id": str(index), "user_compute_stream": str(device.stream)}
+        # float32 means float32: TF32 would round the inputs of products to 10 bits.
+        self._options = {"device_id": str(index), "user_compute_stream": str(device.stream), "use_tf32": "0"}
         self._sessions = {stage: self._load(stage) for stage in ("encoder", "hypernet", "offsets", "synthesis_one")}
         self._run_options = onnxruntime.RunOptions()
         # The stream keeps the order; waiting after every stage would only cost time.
