@@ -1,4 +1,4 @@
-"""The built CUDA library from Python: load it, check a layer table, launch. Pointers are ints; nothing is copied here."""
+"""The built CUDA library from Python: load it, check a layer table, launch. Pointers are ints; no array is copied."""
 
 import ctypes
 from collections.abc import Sequence

@@ -11,11 +11,11 @@
 namespace hyperstyle {
 
 // Blocks that a multiprocessor must have registers for. The architectures with HBM need the most bytes under way, and
-// have the shared memory for it; the others hold five blocks of 16-bit weights at most.
+// have the shared memory for it.
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000)
 constexpr int kBlocks = 6;
 #else
-constexpr int kBlocks = 5;
+constexpr int kBlocks = 4;
 #endif
 
 // floor(n / d) for n and d up to 4608, with inverse = floor(2^31 / d): the half added to n outweighs what was cut off.

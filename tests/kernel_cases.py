@@ -74,6 +74,24 @@ def faces_layers(divide: int = 1) -> list[Layer]:
     ]
 
 
+def random_cases(seed: int, largest: int) -> list[Case]:
+    """A table of 1 to 32 layers of any kind, of up to ``largest`` channels."""
+    random = np.random.default_rng(1000 + seed)
+    return [
+        Case(
+            layer(
+                *(int(size) for size in random.integers(1, largest, 2)),
+                int(random.choice([1, 1, 3, 3, 3, 4])),
+                bool(random.integers(2)),
+                str(random.choice(KINDS)),
+            ),
+            energy=bool(random.integers(2)),
+            shift=int(random.choice([0, 0, 8, 1])),
+        )
+        for _ in range(int(random.integers(1, 33)))
+    ]
+
+
 def place(case: Case, memory: Memory, random: np.random.Generator, dtype: str, offset_dtype: str) -> Placed:
     shape = case.layer.weight_shape
     stored_shape = (shape[1], shape[0], *shape[2:]) if case.layer.up else shape
@@ -102,7 +120,9 @@ def place(case: Case, memory: Memory, random: np.random.Generator, dtype: str, o
     return Placed(case, decoded(base, dtype), values, dtype, arrays, blocks)
 
 
-def run(library: KernelLibrary, memory: Memory, cases: list[Case], dtypes: tuple[str, str], seed: int = 0) -> list[Placed]:
+def run(
+    library: KernelLibrary, memory: Memory, cases: list[Case], dtypes: tuple[str, str], seed: int = 0
+) -> list[Placed]:
     """Lay the cases out and launch once."""
     random = np.random.default_rng(seed)
     placed = [place(case, memory, random, *dtypes) for case in cases]

@@ -12,17 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 #: Warnings are errors; no contraction, so that products are rounded as the reference rounds them.
 _FLAGS = [
-    "-std=c++17",
-    "-g",
-    "-fPIC",
-    "-shared",
-    "-fvisibility=hidden",
-    "-fno-strict-aliasing",
-    "-ffp-contract=off",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wno-unknown-pragmas",
+    *("-std=c++17", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
 ]
 
 

@@ -17,7 +17,9 @@ if sys.argv[2:] == ["past-the-end"]:  # an array one element too short: the sani
 shapes = ((33, 17, 3), (64, 48, 3), (3, 32, 1), (5, 6, 7))
 for dtypes in DTYPE_PAIRS:
     for shift in (0, 1):
-        cases = [Case(layer(*shape, up, kind), shift=shift) for shape in shapes for up in (False, True) for kind in KINDS]
+        cases = [
+            Case(layer(*shape, up, kind), shift=shift) for shape in shapes for up in (False, True) for kind in KINDS
+        ]
         check(library, memory, cases, dtypes)
 memory.free()
 print("compared")  # noqa: T201

@@ -1,4 +1,4 @@
-"""The kernel's own source, compiled for the CPU, against the reference: indexing, rounding, and what it leaves alone."""
+"""The kernel's own source, compiled for the CPU, against the reference: indexing, rounding, what it leaves alone."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.reference import encoded, modulate
-from hyperstyle_deploy.tests.kernel_cases import DTYPE_PAIRS, KINDS, Case, Memory, check, faces_layers, layer, run
+from hyperstyle_deploy.tests.kernel_cases import DTYPE_PAIRS, KINDS, Case, Memory, check, faces_layers, layer, random_cases, run
 
 ODD_SIZES = (1, 3, 17, 33, 130)
 KERNELS = (1, 2, 3, 5, 7)
@@ -73,9 +73,7 @@ def test_unaligned_arrays(cpu_library: KernelLibrary, memory: Memory, shift: int
 @pytest.mark.parametrize("dtypes", DTYPE_PAIRS, ids="-".join)
 def test_without_energies(cpu_library: KernelLibrary, memory: Memory, dtypes: tuple[str, str]) -> None:
     shapes = ((3, 512, 1), (3, 33, 1), (64, 48, 3), (17, 5, 3))
-    cases = [
-        Case(layer(*shape, up, kind), energy=False) for shape in shapes for up in (False, True) for kind in KINDS
-    ]
+    cases = [Case(layer(*shape, up, kind), energy=False) for shape in shapes for up in (False, True) for kind in KINDS]
     check(cpu_library, memory, cases, dtypes)
 
 
@@ -99,21 +97,7 @@ def test_the_layers_for_faces_in_one_launch(
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_tables(cpu_library: KernelLibrary, memory: Memory, seed: int) -> None:
-    random = np.random.default_rng(1000 + seed)
-    cases = [
-        Case(
-            layer(
-                *(int(size) for size in random.integers(1, 90, 2)),
-                int(random.choice([1, 1, 3, 3, 3, 4])),
-                bool(random.integers(2)),
-                str(random.choice(KINDS)),
-            ),
-            energy=bool(random.integers(2)),
-            shift=int(random.choice([0, 0, 8, 1])),
-        )
-        for _ in range(int(random.integers(1, 33)))
-    ]
-    check(cpu_library, memory, cases, DTYPE_PAIRS[seed % len(DTYPE_PAIRS)], seed)
+    check(cpu_library, memory, random_cases(seed, largest=90), DTYPE_PAIRS[seed % len(DTYPE_PAIRS)], seed)
 
 
 def test_energies_are_those_of_the_stored_weights(cpu_library: KernelLibrary, memory: Memory) -> None:
