@@ -8,17 +8,21 @@ from pathlib import Path
 
 from ..errors import KernelError
 
-#: Kernels that a build makes for every architecture: by their mangled template arguments, what they compute.
+#: Kernels that a build makes for every architecture: by a part of their mangled names, what they compute. Those with a
+#: dtype are the modulation.
 KERNELS = {
-    "ff": "float32",
-    "6__halfS1_": "float16",
-    "6__halff": "float16, offsets float32",
-    "13__nv_bfloat16S1_": "bfloat16",
-    "13__nv_bfloat16f": "bfloat16, offsets float32",
+    "modulateIffE": "float32",
+    "modulateI6__halfS1_E": "float16",
+    "modulateI6__halffE": "float16, offsets float32",
+    "modulateI13__nv_bfloat16S1_E": "bfloat16",
+    "modulateI13__nv_bfloat16fE": "bfloat16, offsets float32",
+    "3addE": "sum",
+    "13squared_errorE": "squared error",
+    "6pixelsE": "pixels",
 }
-_COMPILING = re.compile(r"Compiling entry function '\w*modulateI(\w+?)EEv\w+' for 'sm_(\d+)\w?'")
+_COMPILING = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)\w?'")
 _MEMORY = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
-_USED = re.compile(r"Used (\d+) registers.*?(\d+) bytes smem")
+_USED = re.compile(r"Used (\d+) registers(?:.*?, (\d+) bytes smem)?")
 _FAT_MAGIC = 0xBA55ED50
 _PTX_CODE, _MACHINE_CODE = 1, 2
 
@@ -58,8 +62,8 @@ def parse(text: str) -> list[Usage]:
         if not memory or not used:
             raise KernelError("ptxas does not report what a kernel uses", got=body[:500] or "nothing")
         stack, stores, loads = (int(number) for number in memory.groups())
-        name = KERNELS.get(entry[1], entry[1])
-        usages.append(Usage(name, int(entry[2]), int(used[1]), int(used[2]), stack, stores + loads))
+        name = next((name for part, name in KERNELS.items() if part in entry[1]), entry[1])
+        usages.append(Usage(name, int(entry[2]), int(used[1]), int(used[2] or 0), stack, stores + loads))
     return sorted(usages, key=lambda usage: (usage.kernel, usage.architecture))
 
 

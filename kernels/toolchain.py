@@ -16,7 +16,7 @@ ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 PTX = 100
 #: The first release that knows all of ``ARCHITECTURES``.
 OLDEST = (12, 8)
-SOURCE = Path(__file__).parent / "modulate.cu"
+SOURCE = Path(__file__).parent / "library.cu"
 
 
 def find_nvcc(given: Path | None = None) -> Path:
@@ -77,7 +77,7 @@ def command(nvcc: Path, target: Path, architectures: Sequence[int], threads: int
     """What makes the library ``target``.
 
     It contains CUDA's runtime, so it needs nothing but the driver, and that only for a launch; it shows the functions
-    of modulate.h alone; ptxas reports what each kernel uses.
+    of modulate.h and arithmetic.h alone; ptxas reports what each kernel uses.
     """
     codes = [(sm, f"sm_{sm}") for sm in architectures] + [(PTX, f"compute_{PTX}")]
     targets = [f"-gencode=arch=compute_{virtual},code={real}" for virtual, real in codes]

@@ -46,8 +46,7 @@ class HostMemory:
 def compile_for_cpu(target: Path, *options: str) -> Path:
     """The sources of the kernel, unchanged, as a shared library for the CPU."""
     sources = Path(__file__).parent / "cpu_cuda"
-    files = [str(ROOT / "kernels" / name) for name in ("modulate.cu", "arithmetic.cu")]
-    command = ["g++", *_FLAGS, *options, f"-I{sources}", "-x", "c++", *files]
+    command = ["g++", *_FLAGS, *options, f"-I{sources}", "-x", "c++", str(ROOT / "kernels" / "library.cu")]
     result = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return target
