@@ -65,7 +65,7 @@ def test_every_architecture_has_every_kernel_and_none_spills(built: tuple[Path, 
     assert len(usages) == len(report.KERNELS) * len(toolchain.ARCHITECTURES)
     assert {usage.architecture for usage in usages} == {75, 80, 86, 89, 90, 100, 120}
     assert all(usage.stack == usage.spills == 0 for usage in usages)
-    assert all(0 < usage.registers <= 80 and 0 < usage.shared < 20 << 10 for usage in usages)
+    assert all(0 < usage.registers <= 80 and usage.shared < 20 << 10 for usage in usages)
     assert report.code_in(target) == ({75, 80, 86, 89, 90, 100, 120}, {100})
     assert list(target.parent.iterdir()) == [target]  # nothing of the build is left
 
