@@ -154,13 +154,22 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(faces256_bundle: Path, photos:
         "-o",
         str(output),
     ]
-    process = subprocess.Popen([*command, "--steps", "100"], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not output.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    # A shell's background jobs, such as a CI's, ignore SIGINT, and so would what they start.
+    process = subprocess.Popen(
+        [*command, "--steps", "100"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not output.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "Stopped" in errors
     assert "Traceback" not in errors
