@@ -186,15 +186,16 @@ def show_engines(states: "Sequence[EngineState]") -> None:
     """Print the engines that a bundle has, and under them what is wrong with some."""
     if not states:
         return
-    table = Table("engine", "target", _right("size"), "built for", "batch", "library", "")
+    folded = [Column(name, overflow="fold") for name in ("with", "for")]
+    table = Table("engine", *folded, "batch", _right("size"), "")
     for state in states:
         if state.engine is not None:
             recipe = state.engine.recipe
             batch = ":".join(map(str, recipe.batch)) if recipe.batch else ""
             verdict = "not usable" if state.problem else "ready"
             gpus = recipe.gpu or ",".join(map(str, recipe.compute_capabilities))
-            cells = (state.target, _size(state.engine.bytes), gpus, batch, recipe.library, verdict)
-            _add_row(table, recipe.stage, *cells)
+            library = f"{recipe.target} {recipe.library}"
+            _add_row(table, recipe.stage, library, gpus, batch, _size(state.engine.bytes), verdict)
     if table.rows:
         OUT.print(table)
     for state in states:

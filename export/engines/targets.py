@@ -109,11 +109,10 @@ class TensorRt(Target):
             _use_timing_cache(config, folder / TIMING_CACHE_NAME)
 
     def finish(self, config: IBuilderConfig, options: Options, folder: Path) -> None:
-        cache = config.get_timing_cache()
-        if options.timing_cache is False or cache is None:
-            return
-        with atomic_file(folder / TIMING_CACHE_NAME) as partial:
-            partial.write_bytes(cache.serialize())
+        cache = None if options.timing_cache is False else config.get_timing_cache()
+        if cache is not None:
+            with atomic_file(folder / TIMING_CACHE_NAME) as partial:
+                partial.write_bytes(cache.serialize())
 
 
 def _use_timing_cache(config: IBuilderConfig, path: Path) -> None:

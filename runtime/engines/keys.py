@@ -2,6 +2,7 @@
 
 import hashlib
 
+from ...errors import BundleError
 from ..bundle import Bundle
 from ..manifest import GraphSpec
 from ..onnx_paths import external_locations
@@ -12,11 +13,16 @@ def graph_digest(bundle: Bundle, stage: str) -> str:
     """SHA-256 over a graph and every constants file that it points into, by the manifest's checksums.
 
     Raises:
-        BundleError: the graph's file is missing or no ONNX.
+        BundleError: there is no such graph, or its file is missing, no ONNX, or points outside the bundle.
     """
-    file = bundle.manifest.graphs[stage].file
+    manifest = bundle.manifest
+    if stage not in manifest.graphs:
+        raise BundleError(f"{bundle.path} has no graph {stage}", expected=f"one of {', '.join(manifest.graphs)}")
+    file = manifest.graphs[stage].file
     names = {file, *external_locations(bundle.file(file).read_bytes())}
-    return hashlib.sha256(canonical({name: bundle.manifest.files[name].sha256 for name in names})).hexdigest()
+    if unlisted := names - set(manifest.files):
+        raise BundleError(f"{file} takes constants from files that are not the bundle's", got=", ".join(unlisted))
+    return hashlib.sha256(canonical({name: manifest.files[name].sha256 for name in names})).hexdigest()
 
 
 def free_axes(spec: GraphSpec) -> set[str]:

@@ -159,7 +159,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(faces256_bundle: Path, photos:
         [*command, "--steps", "100"],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
         deadline = time.monotonic() + 120

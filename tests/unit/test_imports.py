@@ -36,6 +36,7 @@ def in_base_install(program: str) -> subprocess.CompletedProcess[str]:
 
 def light_modules() -> list[str]:
     files = [*ROOT.glob("*.py"), *(ROOT / "runtime").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    files += (ROOT / "export" / "engines").glob("*.py")
     files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
     needs_a_package = {"onnxruntime.py", "openvino.py", "cuda.py", "onnxruntime_cuda.py", "__main__.py"}
     names = []
@@ -74,6 +75,15 @@ def test_a_missing_extra_is_named() -> None:
     result = in_base_install(no_spec + "import hyperstyle_deploy as hd\nhd.load('x')")
     assert "BackendError: No backend is installed" in result.stderr
     assert "hyperstyle-deploy[cpu]" in result.stderr
+
+
+def test_a_missing_builder_is_named(faces256_bundle: Path) -> None:
+    for target, extra in (("tensorrt", "gpu"), ("tensorrt-rtx", "tensorrt-rtx")):
+        arguments = ["build", str(faces256_bundle), "--target", target]
+        result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
+        assert result.returncode == 2
+        assert f"hyperstyle-deploy[{extra}]" in result.stderr
+    assert not (faces256_bundle / "engines").exists()
 
 
 def test_the_runtime_never_imports_torch() -> None:

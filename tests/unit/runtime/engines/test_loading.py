@@ -158,6 +158,22 @@ def test_another_export_of_the_graph(engines: "EngineBundle") -> None:
         load_engine(Bundle.open(path), engines.machine(recipe), "encoder")
 
 
+def test_an_engine_of_a_graph_that_is_not_there(engines: "EngineBundle") -> None:
+    recipe = dataclasses.replace(engines.recipe(), stage="decoder")
+    engines.engine(recipe)
+    with pytest.raises(BundleError, match="has no graph decoder"):
+        load_engine(engines.bundle, engines.machine(recipe), "decoder")
+    (state,) = engine_states(engines.bundle)
+    assert "has no graph decoder" in str(state.problem)
+
+
+def test_a_graph_that_points_outside_is_told_by_the_overview(engines: "EngineBundle") -> None:
+    engines.engine(engines.recipe())
+    del engines.bundle.manifest.files["encoder.onnx"]  # type: ignore[attr-defined]
+    (state,) = engine_states(engines.bundle)
+    assert "not the bundle's" in str(state.problem)
+
+
 @pytest.mark.parametrize(
     ("shape", "batch"),
     [((5, 3, 256, 256), (1, 1, 5)), ((1, 3, 192, 256), None), ((3, 256, 256), None), ((), None)],
