@@ -150,7 +150,7 @@ def test_every_stage_of_the_demo_bundle_is_built(demo_copy: Path) -> None:
     assert run("inspect", demo_copy).stdout.count("│ ready") == len(GRAPHS)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_stage_at_1024_in_fp16_is_built(tmp_path: Path, record_property: Any) -> None:
     checkpoint, encoder = write_checkpoints(tmp_path, 1024)
     bundle = tmp_path / "fp16.bundle"
