@@ -9,9 +9,10 @@ from .layers import SIZES, Layer, layer_table, style_count
 
 SCHEMA_VERSION = 1
 
-DTYPES = ("float32", "float16", "bfloat16", "int64")
+NARROW = ("float16", "bfloat16")
+DTYPES = ("float32", *NARROW, "int64")
 #: What the large tensors of a bundle's graphs are: activations, weights and offsets.
-PRECISIONS = ("float32", "float16", "bfloat16")
+PRECISIONS = ("float32", *NARROW)
 #: What the networks of every method take and give.
 VALUE_RANGE = (-1.0, 1.0)
 GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
@@ -165,6 +166,8 @@ def _check_graphs(manifest: Manifest) -> None:
         for tensor in (*graph.inputs, *graph.outputs):
             if tensor.dtype not in DTYPES:
                 raise _bad(f"{graph.file}: {tensor.name}.dtype", tensor.dtype, f"one of {DTYPES}")
+            if tensor.dtype in NARROW and tensor.dtype != manifest.precision:
+                raise _bad(f"{graph.file}: {tensor.name}.dtype", tensor.dtype, f"float32 or {manifest.precision}")
             if not all(isinstance(dim, str) or dim > 0 for dim in tensor.shape):
                 raise _bad(f"{graph.file}: {tensor.name}.shape", list(tensor.shape), "positive sizes")
 

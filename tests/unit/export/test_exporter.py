@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -57,6 +58,14 @@ def test_every_constant_is_stored_once(faces256_bundle: Path) -> None:
         places[stage] = {(entry["location"], int(entry["offset"])) for entry, size in entries if size > 100_000}
     assert places["offsets"] < places["weights"]
     assert {location for location, _ in places["weights"] - places["offsets"]} == {"generator.safetensors"}
+
+
+def test_demodulation_keeps_its_eps(faces256_bundle: Path) -> None:
+    """Without it weights of 0 are demodulated to NaN; optimizers take 1e-8 for nothing."""
+    graph = Bundle.open(faces256_bundle).manifest.graphs["synthesis_one"]
+    session = onnxruntime.InferenceSession(faces256_bundle / graph.file, providers=["CPUExecutionProvider"])
+    image, _ = session.run(None, {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in graph.inputs})
+    assert np.isfinite(image).all()
 
 
 def test_an_existing_output_is_left_alone(faces256_checkpoints: tuple[Path, Path], tmp_path: Path) -> None:

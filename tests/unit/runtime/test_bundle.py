@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from hyperstyle_deploy.errors import BundleError
+from hyperstyle_deploy.errors import BackendError, BundleError
+from hyperstyle_deploy.runtime.backends import WITHOUT_BFLOAT16, open_backend
 from hyperstyle_deploy.runtime.bundle import MAX_MANIFEST_BYTES, Bundle, read_manifest
 from hyperstyle_deploy.runtime.layers import layer_table
 from hyperstyle_deploy.runtime.manifest import GRAPHS, SCHEMA_VERSION, ImageSpec, Manifest
@@ -130,7 +131,7 @@ def test_an_unknown_field_is_named(small_bundle: "SmallBundle", place: Place) ->
 
 def wrong_types() -> Iterator[tuple[Place, object]]:
     """Every field with values that JSON allows and the schema does not."""
-    free_text = {("method",), ("domain",), ("model",), ("precision",), ("layers", 0, "name")}
+    free_text = {("method",), ("domain",), ("model",), ("layers", 0, "name")}
     allowed: dict[Place, tuple[object, ...]] = {
         ("separable",): (True,),
         ("default_steps",): (7,),
@@ -172,6 +173,8 @@ def test_a_field_of_the_wrong_type_is_refused(small_bundle: "SmallBundle", place
         (("image", "rows"), [0, 128, 256]),
         (("image", "value_range"), [0, 1]),
         (("image", "value_range"), [float("nan"), 1]),
+        (("precision",), "fp16"),
+        (("precision",), "float64"),
         (("default_steps",), 0),
         (("default_steps",), -5),
         (("layers",), []),
@@ -186,6 +189,7 @@ def test_a_field_of_the_wrong_type_is_refused(small_bundle: "SmallBundle", place
         (("files", "encoder.onnx", "sha256"), "A" * 64),
         (("files", "encoder.onnx", "sha256"), "0" * 64 + "\n"),
         (("graphs", "encoder", "inputs", 0, "dtype"), "object"),
+        (("graphs", "encoder", "inputs", 0, "dtype"), "float16"),  # in a bundle of float32
         (("graphs", "encoder", "inputs", 0, "shape"), [1, -1]),
         (("graphs", "encoder", "outputs", 0, "shape"), [0]),
         (("graphs", "encoder", "file"), "unlisted.onnx"),
@@ -371,10 +375,42 @@ def test_a_link_to_a_bundle_is_a_bundle(small_bundle: "SmallBundle") -> None:
     assert Bundle.open(link).manifest == Bundle.open(small_bundle.path).manifest
 
 
-def hostile_constants() -> Iterator[tuple[str, bytes]]:
-    def raw(header: str, body: bytes) -> bytes:
-        return len(header).to_bytes(8, "little") + header.encode() + body
+def raw(header: str, body: bytes) -> bytes:
+    """A safetensors file."""
+    return len(header).to_bytes(8, "little") + header.encode() + body
 
+
+@pytest.mark.parametrize(
+    ("precision", "stored", "one", "read"),
+    [("float16", "F16", b"\0\x3c", np.float16(1)), ("bfloat16", "BF16", b"\x80\x3f", np.uint16(0x3F80))],
+)
+def test_constants_come_in_the_bundles_precision(
+    small_bundle: "SmallBundle", precision: str, stored: str, one: bytes, read: np.generic
+) -> None:
+    document = small_bundle.document()
+    document["precision"] = precision
+    entries = f'"weight.conv1":{{"dtype":"{stored}","shape":[1,2],"data_offsets":[0,4]}}'
+    energy = '"energy.conv1":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}'
+    content = raw(f"{{{entries},{energy}}}", one + one + np.float32(3).tobytes())
+    document["files"]["generator.safetensors"] = small_bundle.add("generator.safetensors", content)
+    constants = Bundle.open(small_bundle.write(document)).constants()
+    np.testing.assert_array_equal(constants["weight.conv1"], np.array([[read, read]]), strict=True)
+    np.testing.assert_array_equal(constants["energy.conv1"], np.array([3], np.float32), strict=True)
+    document["precision"] = "float32"
+    with pytest.raises(BundleError, match=rf"weight.conv1 {stored} for F32"):
+        Bundle.open(small_bundle.write(document)).constants()
+
+
+@pytest.mark.parametrize("backend", sorted(WITHOUT_BFLOAT16))
+def test_a_cpu_backend_refuses_bfloat16_and_names_what_runs_it(small_bundle: "SmallBundle", backend: str) -> None:
+    document = small_bundle.document()
+    document["precision"] = "bfloat16"
+    bundle = Bundle.open(small_bundle.write(document))
+    with pytest.raises(BackendError, match=f"{backend} cannot run a bfloat16 bundle.*TensorRT runs it.*fp16"):
+        open_backend(backend, bundle, None, None)
+
+
+def hostile_constants() -> Iterator[tuple[str, bytes]]:
     yield "float64", save({"weight.conv1": np.zeros(4)})
     yield "not safetensors", b"not safetensors at all"
     yield "empty", b""
