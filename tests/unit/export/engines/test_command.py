@@ -173,7 +173,13 @@ def test_ctrl_c_stops_a_build_and_leaves_nothing_half_written(demo_copy: Path) -
     run("build", demo_copy, "--target", RTX, "--stages", "encoder")
     before = read_record(demo_copy, RTX)
     command = [sys.executable, "-m", "hyperstyle_deploy", "build", str(demo_copy), "--target", RTX]
-    process = subprocess.Popen([*command, "--stages", "hypernet", "--force"], stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs, such as a CI's, ignore SIGINT, and so would what they start.
+    process = subprocess.Popen(
+        [*command, "--stages", "hypernet", "--force"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     deadline = time.monotonic() + 120
     while not list(engines_folder(demo_copy, RTX).glob(".*.partial-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
