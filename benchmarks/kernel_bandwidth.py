@@ -1,6 +1,6 @@
 """Bandwidth of the modulation kernel against a device-to-device copy of the same number of bytes, on a GPU.
 
-    python benchmarks/kernel_bandwidth.py --json FILE
+python benchmarks/kernel_bandwidth.py --json FILE
 """
 
 import argparse

@@ -15,7 +15,9 @@ memory.guard = 0
 for dtypes in DTYPE_PAIRS:
     for shift in (0, 1):
         shapes = ((33, 17, 3), (64, 48, 3), (3, 32, 1), (5, 6, 7))
-        cases = [Case(layer(*shape, up, kind), shift=shift) for shape in shapes for up in (False, True) for kind in KINDS]
+        cases = [
+            Case(layer(*shape, up, kind), shift=shift) for shape in shapes for up in (False, True) for kind in KINDS
+        ]
         check(library, memory, cases, dtypes)
     check(library, memory, [Case(entry) for entry in faces_layers(divide=8)], dtypes)
 memory.free()

@@ -54,9 +54,7 @@ def test_unaligned_arrays(gpu_library: KernelLibrary, memory: Memory, shift: int
 
 
 @pytest.mark.parametrize("dtypes", DTYPE_PAIRS, ids="-".join)
-def test_without_energies_and_with_a_scale(
-    gpu_library: KernelLibrary, memory: Memory, dtypes: tuple[str, str]
-) -> None:
+def test_without_energies_and_with_a_scale(gpu_library: KernelLibrary, memory: Memory, dtypes: tuple[str, str]) -> None:
     cases = [
         Case(layer(*shape, up, kind), energy=False, scale=scale)
         for shape in ((3, 512, 1), (17, 5, 3), (64, 48, 3))

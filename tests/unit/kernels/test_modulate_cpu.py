@@ -12,7 +12,17 @@ import pytest
 
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.reference import encoded, modulate
-from hyperstyle_deploy.tests.kernel_cases import DTYPE_PAIRS, KINDS, Case, Memory, check, faces_layers, layer, random_cases, run
+from hyperstyle_deploy.tests.kernel_cases import (
+    DTYPE_PAIRS,
+    KINDS,
+    Case,
+    Memory,
+    check,
+    faces_layers,
+    layer,
+    random_cases,
+    run,
+)
 
 ODD_SIZES = (1, 3, 17, 33, 130)
 KERNELS = (1, 2, 3, 5, 7)
