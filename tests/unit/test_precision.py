@@ -24,7 +24,7 @@ from hyperstyle_deploy.export.rounded import RoundedBackend
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.export.stages.scales import PEAK as ACTIVATION_PEAK
 from hyperstyle_deploy.export.stages.scales import activation_scales
-from hyperstyle_deploy.runtime.backends import available, open_backend
+from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.runtime.tolerance import LEAST_PSNR, PEAK, psnr
@@ -114,7 +114,7 @@ def test_codes_of_any_size_draw_the_same_image(
     generate = np.random.default_rng(0)
     average = float16_bundle.constants()["latent_avg"]
     codes = np.float32(factor) * (average + generate.standard_normal((2, *average.shape), np.float32))
-    plain = open_backend("onnxruntime", Bundle.open(faces256_bundle), None, None)
+    plain = open_backend("onnxruntime", Bundle.open(faces256_bundle), Options())
     narrow = RoundedBackend(float16_bundle, watch=True)
     for count in (1, 2):
         want, _ = plain.synthesize(codes[:count], plain.untuned)

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save
 
 from hyperstyle_deploy.errors import BackendError, BundleError
-from hyperstyle_deploy.runtime.backends import WITHOUT_BFLOAT16, open_backend
+from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.bundle import MAX_MANIFEST_BYTES, Bundle, read_manifest
 from hyperstyle_deploy.runtime.layers import layer_table
 from hyperstyle_deploy.runtime.manifest import GRAPHS, SCHEMA_VERSION, ImageSpec, Manifest
@@ -401,13 +401,13 @@ def test_constants_come_in_the_bundles_precision(
         Bundle.open(small_bundle.write(document)).constants()
 
 
-@pytest.mark.parametrize("backend", sorted(WITHOUT_BFLOAT16))
+@pytest.mark.parametrize("backend", available())
 def test_a_cpu_backend_refuses_bfloat16_and_names_what_runs_it(small_bundle: "SmallBundle", backend: str) -> None:
     document = small_bundle.document()
     document["precision"] = "bfloat16"
     bundle = Bundle.open(small_bundle.write(document))
     with pytest.raises(BackendError, match=f"{backend} cannot run a bfloat16 bundle.*TensorRT runs it.*fp16"):
-        open_backend(backend, bundle, None, None)
+        open_backend(backend, bundle, Options())
 
 
 def hostile_constants() -> Iterator[tuple[str, bytes]]:
