@@ -13,6 +13,18 @@ from .targets import Options, Target
 
 #: The library's names of types that graphs take and give.
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT64": "int64"}
+#: Words of the builder's errors whose cause is known, and what to do then.
+_HINTS = (
+    (
+        ("Turing",),
+        "TensorRT-RTX multiplies no float32 matrices on Turing (75), and every bundle has some: leave 75 out.",
+    ),
+    (
+        ("deconv", "bf16"),
+        "TensorRT-RTX 1.7 has no transposed convolution in bfloat16: export with --precision fp16 or fp32.",
+    ),
+    (("OutOfMemory",), "Give more --workspace, or leave the option out."),
+)
 
 
 class StageBuild:
@@ -83,13 +95,12 @@ class StageBuild:
                 )
 
     def _refused(self) -> BuildError:
-        turing = self._target.name == "tensorrt-rtx" and 75 in self._recipe.compute_capabilities
+        said = " ".join(self.messages.errors)
+        hints = (hint for words, hint in _HINTS if all(word in said for word in words))
         return BuildError(
             f"{self._target.name} cannot build {self._recipe.stage}",
             got=self.messages.last_errors(),
-            hint="TensorRT-RTX has no float32 products for Turing (75): leave it out, or export with --precision fp16."
-            if turing
-            else "A too small --workspace is a common cause; docs/engines.md has others.",
+            hint=next(hints, None),
         )
 
 

@@ -10,9 +10,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import pytest
 import tensorrt_rtx
-from onnx import helper
+from onnx import TensorProto, helper
 
 import hyperstyle_deploy
 from hyperstyle_deploy.errors import BuildError, BundleError, EngineError, OutputError
@@ -213,24 +214,60 @@ def test_an_unknown_free_axis_is_named(tiny_bundle: "TinyBundle") -> None:
         rtx(tiny_bundle)
 
 
-def test_what_the_builder_said_is_in_the_error(tiny_bundle: "TinyBundle") -> None:
+def replace_encoder(bundle: "TinyBundle", graph: onnx.ModelProto, inputs: list[Any], outputs: list[Any]) -> None:
+    """Make ``graph`` the encoder, with these (name, dtype, shape) in the manifest."""
+    bundle.replace("encoder.onnx", graph.SerializeToString())
+    document = json.loads((bundle.path / "bundle.json").read_bytes())
+    for kind, tensors in (("inputs", inputs), ("outputs", outputs)):
+        entries = [dict(zip(("name", "dtype", "shape"), tensor, strict=True)) for tensor in tensors]
+        document["graphs"]["encoder"][kind] = entries
+    (bundle.path / "bundle.json").write_text(json.dumps(document))
+
+
+def test_float32_products_for_turing_are_refused_with_the_builders_words(tiny_bundle: "TinyBundle") -> None:
     graph = tiny_bundle.graph("encoder")
-    shape = helper.make_tensor("shape", 7, [2], [-1, 2048])
-    graph.graph.initializer.extend([shape, helper.make_tensor("map", 1, [2048, 4], [0.5] * 8192)])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 2048])
+    graph.graph.initializer.extend([shape, helper.make_tensor("map", TensorProto.FLOAT, [2048, 4], [0.5] * 8192)])
     graph.graph.node.extend(
         [
             helper.make_node("Reshape", ["codes", "shape"], ["flat"], name="flatten"),
             helper.make_node("MatMul", ["flat", "map"], ["product"], name="product"),
         ]
     )
-    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("product", 1, ["batch", 4]))
-    tiny_bundle.replace("encoder.onnx", graph.SerializeToString())
-    document = json.loads((tiny_bundle.path / "bundle.json").read_bytes())
-    document["graphs"]["encoder"]["outputs"] = [{"name": "product", "dtype": "float32", "shape": ["batch", 4]}]
-    (tiny_bundle.path / "bundle.json").write_text(json.dumps(document))
-    with pytest.raises(BuildError, match=r"cannot build encoder.*FP32 GEMM is not supported.*--precision fp16"):
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("product", TensorProto.FLOAT, ["batch", 4]))
+    inputs = [("image", "float32", ["batch", 3, 16, 16])]
+    replace_encoder(tiny_bundle, graph, inputs, [("product", "float32", ["batch", 4])])
+    with pytest.raises(BuildError, match=r"cannot build encoder.*FP32 GEMM is not supported.*leave 75 out"):
         rtx(tiny_bundle, compute_capabilities=(75,))
     assert not rtx(tiny_bundle)[0].reused  # and without Turing it works
+
+
+def test_transposed_convolutions_in_bfloat16_are_refused_with_the_cure(tiny_bundle: "TinyBundle") -> None:
+    """When this fails, the library has learnt it: then say so in docs/engines.md, and drop the hint."""
+    x = helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [1, 8, 4, 4])
+    weight = helper.make_tensor_value_info("w", TensorProto.BFLOAT16, [8, 8, 3, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.BFLOAT16, [1, 8, 9, 9])
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up", strides=[2, 2])
+    opsets = [helper.make_opsetid("", 22)]
+    model = helper.make_model(helper.make_graph([node], "up", [x, weight], [y]), opset_imports=opsets, ir_version=10)
+    inputs = [("x", "bfloat16", [1, 8, 4, 4]), ("w", "bfloat16", [8, 8, 3, 3])]
+    replace_encoder(tiny_bundle, model, inputs, [("y", "bfloat16", [1, 8, 9, 9])])
+    with pytest.raises(BuildError, match=r"deconv.*bf16.*export with --precision fp16 or fp32"):
+        rtx(tiny_bundle)
+
+
+def test_a_workspace_that_is_too_small_is_named(tiny_bundle: "TinyBundle") -> None:
+    graph = tiny_bundle.graph("encoder")
+    graph.graph.node[0].output[0] = graph.graph.node[1].input[0] = "wide"
+    rows = helper.make_tensor("sizes", TensorProto.FLOAT, [4], [1, 1, 64, 64])
+    graph.graph.initializer.append(rows)
+    graph.graph.node.insert(1, helper.make_node("Resize", ["wide", "", "sizes"], ["large"], name="enlarge"))
+    graph.graph.node[2].input[0] = "large"
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("codes", TensorProto.FLOAT, ["batch", 8, 1024, 1024]))
+    inputs = [("image", "float32", ["batch", 3, 16, 16])]
+    replace_encoder(tiny_bundle, graph, inputs, [("codes", "float32", ["batch", 8, 1024, 1024])])
+    with pytest.raises(BuildError, match=r"OutOfMemory.*more --workspace"):
+        rtx(tiny_bundle, flags=Flags(workspace_mib=1))
 
 
 @pytest.mark.parametrize(("asked", "hint"), [((90,), "--target tensorrt"), ((89, 100), "80, 86, 89"), ((7,), "Got: 7")])
@@ -242,7 +279,7 @@ def test_a_gpu_that_the_target_lacks_is_refused(tiny_bundle: "TinyBundle", asked
 
 
 def test_the_lists_of_capabilities_are_the_librarys() -> None:
-    assert targets.TensorRtRtx().capabilities() == RTX_CAPABILITIES
+    assert targets.TensorRtRtx().capabilities() == (75, *RTX_CAPABILITIES)  # 75: see the test above
     assert set(DEFAULT_CAPABILITIES) < set(RTX_CAPABILITIES)
 
 
