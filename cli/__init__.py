@@ -10,6 +10,7 @@ from .demo import demo
 from .export import export
 from .inspect import inspect
 from .invert import invert
+from .profile import profile
 from .verify import verify
 
 
@@ -21,5 +22,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
-for command in (inspect, export, build, invert, verify, demo):
+for command in (inspect, export, build, invert, verify, profile, demo):
     main.add_command(command)

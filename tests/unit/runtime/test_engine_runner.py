@@ -17,13 +17,26 @@ from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, view
 
 #: Everything that the backend touches, by the class that must have it.
 API = {
-    "": ("Runtime", "ILogger", "ExecutionContextAllocationStrategy", "__version__"),
+    "": (
+        "Runtime",
+        "ILogger",
+        "IProfiler",
+        "LayerInformationFormat",
+        "ExecutionContextAllocationStrategy",
+        "__version__",
+    ),
     "ILogger.Severity": ("ERROR", "INTERNAL_ERROR"),
     "ExecutionContextAllocationStrategy": ("USER_MANAGED",),
     "Runtime": ("deserialize_cuda_engine", "engine_host_code_allowed"),
-    "ICudaEngine": ("create_runtime_config", "create_execution_context", "device_memory_size_v2"),
+    "ICudaEngine": (
+        *("create_runtime_config", "create_execution_context", "device_memory_size_v2"),
+        *("create_engine_inspector", "num_layers"),
+    ),
+    "EngineInspector": ("get_layer_information",),
+    "IProfiler": ("report_layer_time",),
+    "LayerInformationFormat": ("JSON",),
     "IRuntimeConfig": ("set_execution_context_allocation_strategy",),
-    "IExecutionContext": ("set_device_memory", "set_input_shape", "set_tensor_address", "execute_async_v3"),
+    "IExecutionContext": ("set_device_memory", "set_input_shape", "set_tensor_address", "execute_async_v3", "profiler"),
 }
 #: What TensorRT-RTX has besides.
 RTX_API = {
