@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
+from ...runtime.profiling.report import case_labels
 from .text import ERR, OUT, add_row, right, size
 
 if TYPE_CHECKING:
@@ -32,30 +33,44 @@ def show_profile(document: dict[str, Any]) -> None:
     OUT.print(f"{gpu or machine['cpu']}, {machine['cores']['logical']} logical processors, {document['date']}")
     OUT.print(f"of the processor time, others took {noise['others']:.0%} and the hypervisor {noise['stolen']:.0%}")
     cases = [case for case in document["cases"] if case["inversion"]]
-    _show_latencies(cases)
-    for case in cases:
-        _show_stages(case)
-        _show_quality(case)
-        _show_layers(case)
+    if not cases:
+        OUT.print("nothing was measured")
+        return
+    common, labels = case_labels(cases)
+    OUT.print(f"all cases: {common}")
+    _show_latencies(cases, labels)
+    _show_cold_starts(cases, labels)
+    for label, case in zip(labels, cases, strict=True):
+        _show_stages(label, case)
+        _show_quality(label, case)
+        _show_layers(label, case)
 
 
-def _show_latencies(cases: Sequence[dict[str, Any]]) -> None:
-    numbers = ("median", "p90", "p99", "min", "max", "runs", "images/s", "cold start", "first", "memory")
-    table = Table("milliseconds", *map(right, numbers))
-    for case in cases:
-        found, cold = case["inversion"], case["cold_start"]
+def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
+    names = ("median", "p90", "p99", "min", "max")
+    table = Table(_name("milliseconds"), *map(right, (*names, "runs", "images/s")))
+    for label, case in zip(labels, cases, strict=True):
+        found = case["inversion"]
         runs = f"{found['count']}{'' if case['warmup']['stable'] else ' *'}"
-        cells = [_ms(found[name]) for name in ("median", "p90", "p99", "min", "max")]
-        cells += [runs, f"{case['images_per_second']:.2f}"]
-        cells += [_ms(cold["load_s"]), _ms(cold["first_inversion_s"]), _memory(cold)] if cold else [""] * 3
-        add_row(table, case["name"], *cells)
+        add_row(table, label, *(_ms(found[name]) for name in names), runs, f"{case['images_per_second']:.2f}")
     OUT.print(table)
     if any(not case["warmup"]["stable"] for case in cases):
-        OUT.print("* the warm-up did not become stable: the machine is busy, or the clocks change")
+        OUT.print("* the warm-up did not become stable: the machine is busy, or its clocks change")
 
 
-def _show_stages(case: dict[str, Any]) -> None:
-    table = Table("stage", *map(right, ("runs", "median ms", "p99 ms", "all runs ms", "share")), title=case["name"])
+def _show_cold_starts(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
+    table = Table(_name("a fresh process"), *map(right, ("load ms", "first inversion ms", "peak memory")))
+    for label, case in zip(labels, cases, strict=True):
+        if cold := case["cold_start"]:
+            device = f" + {size(cold['device_bytes'])} on the GPU" if cold["device_bytes"] else ""
+            times = _ms(cold["load_s"]), _ms(cold["first_inversion_s"])
+            add_row(table, label, *times, size(cold["peak_bytes"]) + device)
+    if table.rows:
+        OUT.print(table)
+
+
+def _show_stages(label: str, case: dict[str, Any]) -> None:
+    table = Table("stage", *map(right, ("runs", "median ms", "p99 ms", "all runs ms", "share")), title=label)
     for row in case["stages"]:
         run = row["run"]
         each = [_ms(run["median"]), _ms(run["p99"])] if run else ["", ""]
@@ -65,17 +80,17 @@ def _show_stages(case: dict[str, Any]) -> None:
         OUT.print(f"timing the stages added {case['clock_overhead']:+.1%} to the inversion")
 
 
-def _show_quality(case: dict[str, Any]) -> None:
+def _show_quality(label: str, case: dict[str, Any]) -> None:
     if not case["quality"]:
         return
-    table = Table("steps", *map(right, ("ms", "L2", "PSNR", "gain")), title=f"quality, {case['setup']['backend']}")
+    table = Table("steps", *map(right, ("ms", "L2", "PSNR", "gain")), title=f"quality: {label}")
     for step in case["quality"]:
         gain = "" if step["gain"] is None else f"{step['gain']:.1%}"
         add_row(table, str(step["steps"]), _ms(step["seconds"]), f"{step['l2']:.4f}", f"{step['psnr']:.2f} dB", gain)
     OUT.print(table)
 
 
-def _show_layers(case: dict[str, Any]) -> None:
+def _show_layers(label: str, case: dict[str, Any]) -> None:
     layers = case["layers"]
     if layers is None:
         return
@@ -83,7 +98,7 @@ def _show_layers(case: dict[str, Any]) -> None:
     arithmetic = f"{peaks['flops'] / 1e9:.0f} GFLOP/s and " if peaks["flops"] else ""
     for kind, key in (("operator", "operators"), ("layer", "layers")):
         numbers = ("runs", "ms", "GFLOP", "MB", "of roofline")
-        table = Table("stage", kind, *map(right, numbers), title=f"{kind}s, {case['name']}")
+        table = Table("stage", kind, *map(right, numbers), title=f"{kind}s: {label}")
         for row in layers[key][:LISTED]:
             share = f"{row['floor_s'] / row['seconds']:.0%}" if row["floor_s"] else ""
             name = f"{row['name']} ({row['operator']})" if row["name"] else row["operator"]
@@ -112,6 +127,6 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:,.1f}"
 
 
-def _memory(cold: dict[str, Any]) -> str:
-    device = f" + {size(cold['device_bytes'])} GPU" if cold["device_bytes"] else ""
-    return size(cold["peak_bytes"]) + device
+def _name(title: str) -> Column:
+    """What rows are called: never cut, since it tells them apart."""
+    return Column(title, no_wrap=True, overflow="fold")

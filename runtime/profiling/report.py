@@ -1,6 +1,7 @@
 """What a profile found, as one JSON document: docs/profile.md describes every field."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -105,6 +106,29 @@ def _layers(profile: LayerProfile | None) -> dict[str, Any] | None:
         "operators": [share.to_json() for share in profile.operators],
         "layers": [share.to_json() for share in profile.layers],
     }
+
+
+def case_labels(cases: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
+    """What all cases share, and for each of them what it does not, as text."""
+    parts = [_parts(case) for case in cases]
+    shared = set.intersection(*map(set, parts)) if parts else set()
+    common = [part for part in parts[0] if part in shared] if parts else []
+    own = [", ".join(part for part in case if part not in shared) for case in parts]
+    return ", ".join(common), [text or "the case" for text in own]
+
+
+def _parts(case: dict[str, Any]) -> list[str]:
+    setup = case["setup"]
+    threads = f"{setup['threads']} threads" if setup["threads"] else "own threads"
+    return [
+        Path(setup["bundle"]).name,
+        setup["backend"],
+        setup["precision"],
+        threads,
+        f"batch {case['batch']}",
+        f"{case['steps']} steps",
+        f"{case['streams']} stream{'s' if case['streams'] > 1 else ''}",
+    ]
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
