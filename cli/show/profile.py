@@ -48,7 +48,7 @@ def show_profile(document: dict[str, Any]) -> None:
 
 def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
     names = ("median", "p90", "p99", "min", "max")
-    table = Table(_name("milliseconds"), *map(right, (*names, "runs", "images/s")))
+    table = Table(_name("milliseconds"), *map(right, (*names, "runs", "img/s")))
     for label, case in zip(labels, cases, strict=True):
         found = case["inversion"]
         runs = f"{found['count']}{'' if case['warmup']['stable'] else ' *'}"
@@ -124,7 +124,8 @@ def show_comparison(comparison: "Comparison", slower: "Sequence[CaseRatio]") -> 
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:,.1f}"
+    milliseconds = seconds * 1e3
+    return f"{milliseconds:,.0f}" if milliseconds >= 1000 else f"{milliseconds:.1f}"
 
 
 def _name(title: str) -> Column:

@@ -96,7 +96,7 @@ def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup |
 
 
 def _roofline(layers: dict[str, Any]) -> "Markup":
-    """Every layer that computes products: FLOPs a byte against FLOPs a second, under what the machine can do at best."""
+    """Every layer of products: FLOPs a byte against FLOPs a second, under what the machine can do at best."""
     peaks = layers["peaks"]
     drawn = [layer for layer in layers["layers"] if layer["flops"] and layer["bytes"]]
     figure, axes = _figure(4.2)
@@ -122,18 +122,21 @@ def _roofline(layers: dict[str, Any]) -> "Markup":
 
 
 def _quality(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup | None":
-    """L2 against the time that each number of steps takes."""
+    """L2 and PSNR against the time that each number of steps takes."""
+    from matplotlib.figure import Figure
+
     drawn = [(text, case["quality"]) for text, case in zip(labels, cases, strict=True) if case["quality"]]
     if not drawn:
         return None
-    figure, axes = _figure(3.4)
-    for text, steps in drawn:
-        times, errors = [step["seconds"] for step in steps], [step["l2"] for step in steps]
-        axes.plot(times, errors, "o-", label=text)
-        for step in steps:
-            place = step["seconds"], step["l2"]
-            axes.annotate(str(step["steps"]), place, textcoords="offset points", xytext=(4, 5), fontsize=8)
-    axes.set_xlabel("seconds; the numbers are refinement steps")
-    axes.set_ylabel("L2 to the photo")
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, measure, name in zip(figure.subplots(1, 2), ("l2", "psnr"), ("L2 to the photo", "PSNR, dB"), strict=True):
+        for text, steps in drawn:
+            axes.plot([step["seconds"] for step in steps], [step[measure] for step in steps], "o-", label=text)
+            for step in steps:
+                place = step["seconds"], step[measure]
+                axes.annotate(str(step["steps"]), place, textcoords="offset points", xytext=(4, 5), fontsize=8)
+        axes.set_xlabel("seconds; the numbers are refinement steps")
+        axes.set_ylabel(name)
+        axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return svg(figure)
