@@ -73,8 +73,8 @@ def run(
     """Measure inversions of bundles, and where their time goes.
 
     Lists such as --batch 1,4 and --backend onnxruntime,openvino are swept: every combination is a case, and all cases
-    take turns, so that they meet the same noise. Exit status: 0 measured, 2 something cannot run, 130 interrupted; then
-    the report has what was measured until then.
+    take turns, so that they meet the same noise. `profile compare A.json B.json` holds two reports against each other.
+    Exit status: 0 measured, 2 something cannot run, 130 interrupted; then the report has what was measured until then.
     """
     from ..demo import PHOTO
     from ..runtime.backends import resolve
