@@ -12,6 +12,12 @@ from ..errors import HyperStyleDeployError
 
 EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
+#: The extra that installs a package.
+EXTRAS = {
+    **dict.fromkeys(("torch", "onnx", "onnx_ir", "onnxscript"), "export"),
+    **dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report"),
+}
+
 FILE = click.Path(path_type=Path)
 LOADING_OPTIONS = (
     click.option(
@@ -42,9 +48,7 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_ERROR)
         except ModuleNotFoundError as error:
-            extra = {"torch": "export", "onnx": "export", "onnx_ir": "export", "onnxscript": "export"}.get(
-                error.name or ""
-            )
+            extra = EXTRAS.get(error.name or "")
             if extra is None:
                 raise
             click.echo(

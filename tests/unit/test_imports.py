@@ -18,6 +18,9 @@ HEAVY = (
     "tensorrt_rtx",
     "pycuda",
     "cuda",
+    "matplotlib",
+    "jinja2",
+    "lpips",
 )
 
 BLOCKED = f"""
