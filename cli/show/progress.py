@@ -119,3 +119,12 @@ def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[in
             progress.update(task, done=progress.tasks[0].completed / steps)
 
         yield advance
+
+
+@contextmanager
+def verify_progress(states: int) -> Iterator[Callable[[], None]]:
+    """Show the states of the loop that were compared; call the result for each."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("states"))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task("Verifying", total=states)
+        yield lambda: progress.advance(task)

@@ -40,7 +40,8 @@ class Sessions:
                     self._loaded[stage] = self._load(stage)
         return self._loaded[stage]
 
-    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+    def options(self, stage: str) -> onnxruntime.SessionOptions:
+        """How a graph is loaded."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         # A planned memory pattern holds every activation of `synthesis_one` at once: 0.76 GB more at 1024.
@@ -50,8 +51,11 @@ class Sessions:
         if stage in ("weights", "offsets"):
             # Packing copies constants that are mapped from the file otherwise: 0.8 s more at load, no faster at 1024.
             options.add_session_config_entry("session.disable_prepacking", "1")
+        return options
+
+    def _load(self, stage: str) -> onnxruntime.InferenceSession:
         try:
-            session = onnxruntime.InferenceSession(self._bundle.graph(stage), options, providers=[PROVIDER])
+            session = onnxruntime.InferenceSession(self._bundle.graph(stage), self.options(stage), providers=[PROVIDER])
         except Exception as error:
             raise BackendError(f"ONNX Runtime cannot load {stage}", got=str(error)[:400]) from error
         if session.get_providers() != [PROVIDER]:
@@ -68,7 +72,7 @@ class OnnxRuntimeBackend(GraphBackend):
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
         super().__init__(bundle)
-        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"))
+        self.sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"))
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        return self._sessions.run(stage, inputs)
+        return self.sessions.run(stage, inputs)
