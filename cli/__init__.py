@@ -7,6 +7,7 @@ import click
 from .. import __version__
 from .build import build
 from .demo import demo
+from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .invert import invert
@@ -21,5 +22,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
-for command in (inspect, export, build, invert, verify, demo):
+for command in (inspect, export, build, invert, verify, evaluate, demo):
     main.add_command(command)

@@ -41,6 +41,7 @@ def demo(context: click.Context, output: Path, size: str, steps: int, loading: d
         bundle=bundle,
         photos=(PHOTO,),
         output=results,
+        until_gain=None,
         batch=1,
         every_step=False,
         no_strip=False,

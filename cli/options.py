@@ -16,6 +16,7 @@ EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnx_ir", "onnxscript"), "export"),
     **dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report"),
+    "onnxruntime": "cpu",
 }
 
 FILE = click.Path(path_type=Path)

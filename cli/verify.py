@@ -60,7 +60,7 @@ def verify(
     from ..runtime.batch import find_photos
     from ..runtime.bundle import Bundle
     from .show.fidelity import show_comparisons, show_files, verify_summary
-    from .show.progress import verify_progress
+    from .show.progress import count_progress
 
     _check_options(reference, against, w_encoder, bisect, files_only, (images, steps, html))
     opened = Bundle.open(bundle)
@@ -78,7 +78,7 @@ def verify(
     backends = _backends(loading)
     verifier = Verifier(opened, _reference(opened, reference, against, w_encoder), backends)
     steps = opened.manifest.default_steps if steps is None else steps
-    with verify_progress(len(photos) * (1 + len(backends)) * (steps + 1)) as advance:
+    with count_progress("Verifying", len(photos) * (1 + len(backends)) * (steps + 1), "states") as advance:
         run = verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance)
         comparisons = list(run)
     if html is not None:

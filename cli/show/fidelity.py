@@ -39,20 +39,24 @@ def show_comparisons(comparisons: "Sequence[Comparison]", page: Path | None = No
 def _show_comparison(comparison: "Comparison") -> None:
     from ...runtime.verification.explain import explanation
 
-    names = list(comparison.steps[-1].differences)
-    table = Table(
-        "step",
-        *(right(name) for name in (*names, "PSNR", "MS-SSIM", "L2")),
-        "",
-        title=f"{Path(comparison.photo).name}: {comparison.backend}, {comparison.precision}, against "
-        f"{comparison.reference}; largest | mean error",
+    OUT.print(
+        f"{Path(comparison.photo).name}: {comparison.backend}, {comparison.precision}, against {comparison.reference}"
     )
+    names = list(comparison.steps[-1].differences)
+    table = Table("step", "", *(right(name) for name in (*names, "PSNR", "MS-SSIM", "L2")), "", box=None)
     for step in comparison.steps:
         found = step.differences
-        cells = [_cell(found[name]) if name in found else "" for name in names]
-        verdict = "within tolerance" if step.within else "OUT OF TOLERANCE"
-        add_row(table, str(step.index), *cells, f"{step.psnr:.1f} dB", f"{step.ms_ssim:.6f}", f"{step.l2:.1e}", verdict)
+        largest, mean = (
+            [f"{getattr(found[name], kind):.1e}" if name in found else "" for name in names]
+            for kind in ("largest", "mean")
+        )
+        measures = f"{step.psnr:.1f}", f"{step.ms_ssim:.6f}", f"{step.l2:.1e}"
+        add_row(table, str(step.index), "max", *largest, *measures, "within" if step.within else "OUT")
+        add_row(table, "", "mean", *mean)
     OUT.print(table)
+    for step in comparison.steps:
+        if bad := [f"{each.nan} NaN, {each.inf} Inf in {name}" for name, each in step.differences.items() if each.bad]:
+            OUT.print(f"  step {step.index}: {'; '.join(bad)}")
     if comparison.drift is not None and len(comparison.steps) > 1:
         OUT.print(
             f"  drift: the mean error of the image after step {comparison.steps[-1].index} is "
@@ -60,11 +64,6 @@ def _show_comparison(comparison: "Comparison") -> None:
         )
     if not comparison.within:
         OUT.print("\n".join(f"  {line}" for line in explanation(comparison)))
-
-
-def _cell(difference: "Difference") -> str:
-    bad = f" ({difference.nan} NaN, {difference.inf} Inf)" if difference.nan or difference.inf else ""
-    return f"{difference.largest:.1e} | {difference.mean:.1e}{bad}"
 
 
 def verify_summary(bundle: "Bundle", comparisons: "Sequence[Comparison]") -> dict[str, Any]:

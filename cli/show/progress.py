@@ -122,9 +122,9 @@ def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[in
 
 
 @contextmanager
-def verify_progress(states: int) -> Iterator[Callable[[], None]]:
-    """Show the states of the loop that were compared; call the result for each."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("states"))
+def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], None]]:
+    """Show ``count`` equal pieces of work with the time left; call the result for each."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(what))
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
-        task = progress.add_task("Verifying", total=states)
+        task = progress.add_task(title, total=count)
         yield lambda: progress.advance(task)

@@ -30,10 +30,15 @@ class Difference:
     limit: float
 
     @property
+    def bad(self) -> int:
+        """How many values are not finite."""
+        return self.nan + self.inf
+
+    @property
     def within(self) -> bool:
         """Whether all is finite and nothing is off by more than ``limit``."""
         # A NaN must fail, so the comparison asks for what is within.
-        return not self.nan and not self.inf and self.largest <= self.limit
+        return not self.bad and self.largest <= self.limit
 
 
 def difference(array: NDArray[Any], reference: NDArray[Any], allowed: float, floor: float = 1.0) -> Difference:
@@ -159,7 +164,7 @@ def compare_steps(
 
 def _excess(one: Difference) -> float:
     """How many times its limit a difference is; what is not finite comes first."""
-    return math.inf if one.nan or one.inf or math.isnan(one.largest) else one.largest / one.limit
+    return math.inf if one.bad or math.isnan(one.largest) else one.largest / one.limit
 
 
 def _pooled(image: Host, width: int) -> Host:

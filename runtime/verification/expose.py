@@ -4,23 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from ...errors import BackendError
 from ..backends.base import Backend
-from ..backends.onnxruntime import PROVIDER, OnnxRuntimeBackend
 from .reference import PlainBackend, plain_options
+
+if TYPE_CHECKING:
+    from onnxruntime import SessionOptions
 
 Arrays = Mapping[str, NDArray[Any]]
 
 #: What is brought out of a graph at once: the rest is computed again in the next round.
 MAX_TENSORS, MAX_BYTES = 48, 256 << 20
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,15 @@ class Node:
 
 def nodes_of(path: Path) -> list[Node]:
     """The nodes of a graph that compute numbers, in the order in which they are computed."""
+    import onnx
+
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     graph = onnx.load(path, load_external_data=False).graph
     types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
     found = []
     for node in graph.node:
         tensor = types.get(node.output[0])
-        if tensor is None or tensor.elem_type in _FLOATS:
+        if tensor is None or tensor.elem_type in floats:
             # A free axis is a batch of one.
             size = prod(dim.dim_value or 1 for dim in tensor.shape.dim) if tensor is not None else 1
             found.append(Node(node.name, node.op_type, tuple(node.input), node.output[0], 4 * size))
@@ -68,7 +70,10 @@ def expose(backend: Backend, path: Path, stage: str, names: Sequence[str], input
     try:
         if isinstance(backend, PlainBackend):
             return _in_onnxruntime(path, names, inputs, plain_options(None))
-        if isinstance(backend, OnnxRuntimeBackend):
+        if backend.name == "onnxruntime":
+            from ..backends.onnxruntime import OnnxRuntimeBackend
+
+            assert isinstance(backend, OnnxRuntimeBackend)
             return _in_onnxruntime(path, names, inputs, backend.sessions.options(stage))
         if backend.name == "openvino":
             from ..backends.openvino import CONVOLVING, OpenVinoBackend
@@ -87,13 +92,16 @@ def expose(backend: Backend, path: Path, stage: str, names: Sequence[str], input
 
 
 def _in_onnxruntime(
-    path: Path, names: Sequence[str], inputs: Arrays, options: onnxruntime.SessionOptions
+    path: Path, names: Sequence[str], inputs: Arrays, options: "SessionOptions"
 ) -> dict[str, NDArray[Any]]:
+    import onnx
+    from onnxruntime import InferenceSession
+
     model = onnx.load(path, load_external_data=False)
     there = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[PROVIDER])
+    session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     wanted = {value.name for value in session.get_inputs()}
     outputs = session.run(list(names), {name: array for name, array in inputs.items() if name in wanted})
     return {name: np.asarray(array) for name, array in zip(names, outputs, strict=True)}

@@ -1,15 +1,16 @@
 """The reference: a bundle's float32 graphs in ONNX Runtime on the CPU, every node by itself, nothing optimized."""
 
 from collections.abc import Iterator, Mapping
-
-import onnxruntime
+from typing import TYPE_CHECKING
 
 from ...errors import BackendError, BundleError
 from ..backends.base import Array, GraphBackend, HostArray
-from ..backends.onnxruntime import PROVIDER
 from ..bundle import Bundle
 from ..loop import refine
 from .compare import Expected
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
 
 
 class PlainBackend(GraphBackend):
@@ -20,17 +21,21 @@ class PlainBackend(GraphBackend):
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         super().__init__(bundle)
         self._threads = threads
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._sessions: dict[str, InferenceSession] = {}
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
         try:
             if stage not in self._sessions:
-                self._sessions[stage] = onnxruntime.InferenceSession(
-                    self.bundle.graph(stage), plain_options(self._threads), providers=[PROVIDER]
-                )
+                self._sessions[stage] = self._load(stage)
             return self._sessions[stage].run(None, dict(inputs))
         except Exception as error:
             raise BackendError(f"The reference failed in {stage}", got=str(error)[:400]) from error
+
+    def _load(self, stage: str) -> "InferenceSession":
+        from onnxruntime import InferenceSession
+
+        options = plain_options(self._threads)
+        return InferenceSession(self.bundle.graph(stage), options, providers=["CPUExecutionProvider"])
 
     @property
     def label(self) -> str:
@@ -43,8 +48,10 @@ class PlainBackend(GraphBackend):
             yield Expected(step.index, step.codes, step.image, step.offset_codes)
 
 
-def plain_options(threads: int | None) -> onnxruntime.SessionOptions:
+def plain_options(threads: int | None) -> "SessionOptions":
     """Options of ONNX Runtime that leave a graph as it is."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.enable_mem_pattern = False
