@@ -12,7 +12,7 @@ from .text import OUT, add_row, right
 if TYPE_CHECKING:
     from ...runtime.evaluation import Score, Summary
 
-PAPER = "Table 1 of the paper (arXiv:2111.15666) has these measures for faces of CelebA-HQ, over thousands of photos."
+PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4."
 
 
 def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
