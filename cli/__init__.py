@@ -11,6 +11,7 @@ from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .invert import invert
+from .profile import profile
 from .verify import verify
 
 
@@ -22,5 +23,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
-for command in (inspect, export, build, invert, verify, evaluate, demo):
+for command in (inspect, export, build, invert, verify, evaluate, profile, demo):
     main.add_command(command)

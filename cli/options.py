@@ -14,8 +14,8 @@ EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 #: The extra that installs a package.
 EXTRAS = {
-    **dict.fromkeys(("torch", "onnx", "onnx_ir", "onnxscript"), "export"),
-    **dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report"),
+    **dict.fromkeys(("torch", "onnx_ir", "onnxscript"), "export"),
+    **dict.fromkeys(("matplotlib", "jinja2", "markupsafe", "onnx"), "report"),
     "onnxruntime": "cpu",
 }
 

@@ -12,7 +12,9 @@ import openvino
 from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Array, GraphBackend
+from .layer_runs import LayerRun
 from .onnxruntime import Sessions
+from .openvino_layers import OpenVinoLayers
 
 PRECISION_HINTS = ("f32", "bf16")
 CONVOLVING = ("encoder", "hypernet", "synthesis", "synthesis_one")
@@ -28,7 +30,7 @@ class OpenVinoBackend(GraphBackend):
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str, layers: bool = False) -> None:
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
@@ -38,11 +40,13 @@ class OpenVinoBackend(GraphBackend):
             "INFERENCE_NUM_THREADS": threads or _processors(),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": precision_hint,
+            "PERF_COUNT": layers,
         }
+        self._layers = OpenVinoLayers() if layers else None
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._requests = threading.local()
-        self.products = Sessions(bundle, threads, ("weights",))
+        self.products = Sessions(bundle, threads, ("weights",), layers)
         with ThreadPoolExecutor() as pool:
             first = [(stage, 1) for stage in ("encoder", "hypernet", "synthesis_one")]
             self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
@@ -56,6 +60,8 @@ class OpenVinoBackend(GraphBackend):
             request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()}, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {stage}", got=str(error)[:400]) from error
+        if self._layers is not None:
+            self._layers.note(stage, request)
         # The request's next run overwrites its buffers.
         return [request.get_output_tensor(index).data.copy() for index in range(len(request.model_outputs))]
 
@@ -70,6 +76,9 @@ class OpenVinoBackend(GraphBackend):
         wanted = {name for value in model.inputs for name in value.get_names()}
         request.infer({name: np.asarray(array, order="C") for name, array in inputs.items() if name in wanted})
         return {name: request.get_tensor(name).data.copy() for name in found}
+
+    def layer_runs(self) -> list[LayerRun]:
+        return [*(self._layers.take() if self._layers else ()), *self.products.layer_runs()]
 
     def _request(self, stage: str, batch: int) -> Any:
         requests = self._requests.__dict__.setdefault("by_shape", {})
