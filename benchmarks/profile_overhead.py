@@ -33,7 +33,7 @@ class Idle(GraphBackend):
             "hypernet": [np.zeros((1, 3, 512), np.float32)],
             "synthesis_one": [np.zeros((1, 3, 1, 1), np.float32)] * 2,
         }
-        self._noises = {}
+        self.noises = {}
 
     def run(self, stage: str, inputs: Mapping[str, Any]) -> list[Any]:
         return self._answers[stage]

@@ -7,6 +7,7 @@ import click
 from .. import __version__
 from .build import build
 from .demo import demo
+from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .invert import invert
@@ -22,5 +23,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
-for command in (inspect, export, build, invert, verify, profile, demo):
+for command in (inspect, export, build, invert, verify, evaluate, profile, demo):
     main.add_command(command)

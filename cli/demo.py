@@ -33,13 +33,15 @@ def demo(context: click.Context, output: Path, size: str, steps: int, loading: d
     context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True, precision="fp32")
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
     common = {**loading, "as_json": False, "steps": steps}
-    context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, photo=PHOTO, **common)
+    several = {**common, "backend": (loading["backend"],)}
+    context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, **several)
     click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
     context.invoke(
         invert,
         bundle=bundle,
         photos=(PHOTO,),
         output=results,
+        until_gain=None,
         batch=1,
         every_step=False,
         no_strip=False,

@@ -15,6 +15,12 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_error
 @click.argument("photos", type=FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
 @click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@click.option(
+    "--until-gain",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Stop a photo after a step that lowers its L2 by less than this share of it, such as 0.01.",
+)
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
@@ -27,6 +33,7 @@ def invert(
     photos: tuple[Path, ...],
     output: Path,
     steps: int | None,
+    until_gain: float | None,
     batch: int,
     every_step: bool,
     no_strip: bool,
@@ -47,11 +54,11 @@ def invert(
     found = find_photos(photos)
     session = load(bundle, **loading)
     steps = session.manifest.default_steps if steps is None else steps
-    outputs = Outputs(output, steps, not no_strip, every_step, overwrite)
+    outputs = Outputs(output, steps, not no_strip, every_step, overwrite, until_gain)
     with photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
         records = list(invert_files(session, found, outputs, batch, advance))
     if as_json:
-        click.echo(json.dumps(invert_summary(session, steps, records), indent=1))
+        click.echo(json.dumps(invert_summary(session, steps, until_gain, records), indent=1))
     else:
         show_records(output, records)
     if any(record.status == FAILED for record in records):

@@ -16,17 +16,18 @@ EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx_ir", "onnxscript"), "export"),
     **dict.fromkeys(("matplotlib", "jinja2", "markupsafe", "onnx"), "report"),
+    "onnxruntime": "cpu",
 }
 
 FILE = click.Path(path_type=Path)
+BACKEND_OPTION = click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="onnxruntime or openvino on the CPU, auto: the faster of these; "
+    "tensorrt, tensorrt-rtx or onnxruntime-cuda on a GPU.",
+)
 LOADING_OPTIONS = (
-    click.option(
-        "--backend",
-        default="auto",
-        show_default=True,
-        help="onnxruntime or openvino on the CPU, auto: the faster of these; "
-        "tensorrt, tensorrt-rtx or onnxruntime-cuda on a GPU.",
-    ),
     click.option("--threads", type=click.IntRange(1), help="CPU threads a run may use."),
     click.option(
         "--precision-hint", type=click.Choice(["f32", "bf16"]), help="What OpenVINO computes in; f32 unless said."
@@ -63,7 +64,7 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def loading_options(command: Callable[..., Any], backend: Callable[..., Any] = BACKEND_OPTION) -> Callable[..., Any]:
     """Options that say what runs a bundle; the command gets them as ``loading``, arguments of ``load``."""
     names = ("backend", "threads", "precision_hint", "device", "trust_engines")
 
@@ -71,6 +72,6 @@ def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def collected(*args: Any, **kwargs: Any) -> Any:
         return command(*args, loading={name: kwargs.pop(name) for name in names}, **kwargs)
 
-    for option in reversed(LOADING_OPTIONS):
+    for option in reversed((backend, *LOADING_OPTIONS)):
         collected = option(collected)
     return collected

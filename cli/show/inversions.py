@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_records(folder: Path, records: "Sequence[Record]") -> None:
     """Print what became of each photo, with the paper's L2 before refinement and after every step."""
-    table = Table("photo", "", right("seconds"), "L2 before refinement and after each step")
+    table = Table("photo", "", right("seconds"), right("steps"), "L2 before refinement and after each step")
     for record in records:
         l2 = " ".join(f"{value:.4f}" for value in record.l2)
         add_row(
@@ -23,23 +23,28 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
             record.photo.name,
             record.status,
             f"{record.seconds:.1f}" if record.seconds else "",
+            "" if record.steps is None else str(record.steps),
             record.error or l2,
         )
     OUT.print(table)
     OUT.print(f"Results are in {folder}")
 
 
-def invert_summary(session: "Session", steps: int, records: "Sequence[Record]") -> dict[str, Any]:
-    """The records as JSON values."""
+def invert_summary(
+    session: "Session", steps: int, until_gain: float | None, records: "Sequence[Record]"
+) -> dict[str, Any]:
+    """The records as JSON values; ``steps`` of all is the limit, of a photo what its result took."""
     return {
         "backend": session.backend,
         "model": session.manifest.model,
         "steps": steps,
+        "until_gain": until_gain,
         "photos": [
             {
                 "photo": str(record.photo),
                 "status": record.status,
                 "seconds": round(record.seconds, 3),
+                "steps": record.steps,
                 "l2": list(record.l2),
                 "files": [str(file) for file in record.files],
                 "error": record.error,

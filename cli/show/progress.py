@@ -119,3 +119,12 @@ def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[in
             progress.update(task, done=progress.tasks[0].completed / steps)
 
         yield advance
+
+
+@contextmanager
+def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], None]]:
+    """Show ``count`` equal pieces of work with the time left; call the result for each."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(what))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(title, total=count)
+        yield lambda: progress.advance(task)

@@ -5,8 +5,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 # No markup: names of files and options are the users' own text, square brackets and all.
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, highlight=False)
+OUT = Console(markup=False, highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, markup=False, highlight=False)
 
 
 def right(name: str) -> Column:

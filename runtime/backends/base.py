@@ -111,13 +111,13 @@ class Backend(ABC):
 
 
 class GraphBackend(Backend):
-    """A backend on the host that runs the portable graphs by name."""
+    """A backend on the host that runs the portable graphs by name; ``noises`` are constant inputs of `synthesis`."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle, self.precision = bundle, bundle.manifest.precision
         constants = bundle.constants()
         self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
-        self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
+        self.noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
 
     @abstractmethod
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
@@ -146,7 +146,7 @@ class GraphBackend(Backend):
 
     def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
         stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
-        image, reconstruction = self.run(stage, {"codes": codes, **weights, **self._noises})
+        image, reconstruction = self.run(stage, {"codes": codes, **weights, **self.noises})
         return image, reconstruction
 
     def squared_error(self, left: Array, right: Array) -> Array:

@@ -64,7 +64,8 @@ class Sessions:
                     self._loaded[stage] = self._load(stage)
         return self._loaded[stage]
 
-    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+    def options(self, stage: str) -> onnxruntime.SessionOptions:
+        """How a graph is loaded."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         # A planned memory pattern holds every activation of `synthesis_one` at once: 0.76 GB more at 1024.
@@ -74,6 +75,10 @@ class Sessions:
         if stage in ("weights", "offsets"):
             # Packing copies constants that are mapped from the file otherwise: 0.8 s more at load, no faster at 1024.
             options.add_session_config_entry("session.disable_prepacking", "1")
+        return options
+
+    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+        options = self.options(stage)
         if self._notes is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / stage)
         try:
@@ -94,13 +99,13 @@ class OnnxRuntimeBackend(GraphBackend):
 
     def __init__(self, bundle: Bundle, threads: int | None, layers: bool = False) -> None:
         super().__init__(bundle)
-        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"), layers)
+        self.sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"), layers)
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        return self._sessions.run(stage, inputs)
+        return self.sessions.run(stage, inputs)
 
     def layer_runs(self) -> list[LayerRun]:
-        return self._sessions.layer_runs()
+        return self.sessions.layer_runs()
 
 
 def _read_profile(stage: str, events: list[dict[str, Any]]) -> list[LayerRun]:
