@@ -171,7 +171,7 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     OUT.print(f"{path}  {_size(sum(file.bytes for file in manifest.files.values()))}")
     OUT.print(
         f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
-        f"{image.size}x{image.height} out, {manifest.precision}, {len(manifest.tuned)} tuned layers, "
+        f"{image.size}x{image.height} out, {manifest.arithmetic}, {len(manifest.tuned)} tuned layers, "
         f"{manifest.default_steps} steps by default"
     )
     origin = manifest.provenance.get("checkpoint", {})
@@ -268,7 +268,7 @@ def show_differences(session: "Session", differences: "Sequence[StepDifference]"
         "step",
         *(_right(name) for name in ("codes", "image", "offsets", "PSNR")),
         "",
-        title=f"{session.backend}, {session.manifest.precision}, against PyTorch",
+        title=f"{session.backend}, {session.manifest.arithmetic}, against PyTorch",
     )
     for step in differences:
         offsets = "" if step.offsets is None else f"{step.offsets:.1e}"

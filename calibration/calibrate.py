@@ -1,4 +1,4 @@
-"""From a float32 bundle and photos to a calibrated bundle: ranges, sensitivity, choice, writing, and the measured gate."""
+"""From a float32 bundle and photos to a calibrated one: ranges, sensitivity, choice, writing, and the measured gate."""
 
 import json
 import platform
@@ -182,9 +182,7 @@ class _Calibration:
     def _loop(self, bundle: Bundle) -> tuple[list[Images], dict[str, float]]:
         return run_loop(bundle, self._backend, self._settings.threads, self._checked, self._steps)
 
-    def _write(
-        self, folder: Path, blocks: tuple[Block, ...], thresholds: Mapping[str, Mapping[str, float]]
-    ) -> Bundle:
+    def _write(self, folder: Path, blocks: tuple[Block, ...], thresholds: Mapping[str, Mapping[str, float]]) -> Bundle:
         for file in folder.iterdir():  # of an attempt before
             file.unlink()
         chosen = frozenset(constant for block in blocks for constant in block.constants)

@@ -1,4 +1,4 @@
-"""Which blocks to quantize: each one's effect alone is measured, and the worst stay in float32 until the target is met."""
+"""Which blocks to quantize: each one's effect is measured, and the worst stay in float32 until the target is met."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ def choose(
 ) -> Choice:
     """Quantize as many blocks as the target allows.
 
-    Errors of different blocks have little to do with each other, so their mean squares add up nearly: the block with the
-    largest share of the worst step is kept while the sum is above the target. Then what is left is measured, and
+    Errors of different blocks have little to do with each other, so their mean squares add up nearly: the block with
+    the largest share of the worst step is kept while the sum is above the target. Then what is left is measured, and
     blocks go on being kept until the measurement is within, at every step.
 
     Args:

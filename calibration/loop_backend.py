@@ -1,4 +1,4 @@
-"""The refinement loop on edited graphs: ONNX Runtime on graphs in memory, some tensors watched, some layers quantized."""
+"""The refinement loop on graphs in memory, in ONNX Runtime: some tensors watched, some layers quantized."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -66,7 +66,9 @@ class LoopBackend(GraphBackend):
 
     name = "calibration"
 
-    def __init__(self, bundle: Bundle, watch: Callable[[str, int, str, NDArray[np.float32]], None] | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, watch: Callable[[str, int, str, NDArray[np.float32]], None] | None = None
+    ) -> None:
         super().__init__(bundle)
         self.sessions: dict[str, MemorySession] = {}
         self._watch, self._calls = watch, 0

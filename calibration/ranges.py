@@ -75,7 +75,9 @@ def collect(
     if not photos or steps < 1:
         raise CalibrationError("Nothing to calibrate on", got=f"{len(photos)} photos, {steps} steps", expected="1 each")
     folder = (cache_folder() / "calibration") if cache is None else cache
-    inputs = {stage: list(dict.fromkeys(node.input[0] for node in graphs[stage].convolutions())) for stage in CONVOLVING}
+    inputs = {
+        stage: list(dict.fromkeys(node.input[0] for node in graphs[stage].convolutions())) for stage in CONVOLVING
+    }
     counter = _Counter(bundle, graphs, inputs, steps)
     parts = []
     for number, photo in enumerate(photos, 1):

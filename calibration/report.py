@@ -1,9 +1,14 @@
 """What a calibration found, as data: `calibration.json`."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from ..errors import OutputError
+from ..runtime.files import atomic_file
 from .blocks import Block
 from .effects import Effect
 from .formats import Format
@@ -108,9 +113,7 @@ class Report:
         }
 
 
-def tensor_ranges(
-    ranges: Ranges, thresholds: Mapping[str, Mapping[str, float]]
-) -> tuple[TensorRange, ...]:
+def tensor_ranges(ranges: Ranges, thresholds: Mapping[str, Mapping[str, float]]) -> tuple[TensorRange, ...]:
     """The ranges as the report has them."""
     found = []
     for stage, of_stage in thresholds.items():
@@ -132,3 +135,23 @@ def block_reports(blocks: Sequence[Block], effects: Mapping[str, Effect], choice
         BlockReport(b.name, b.kind, b.parameters, b.name in chosen, reasons.get(b.name), effects[b.name])
         for b in blocks
     )
+
+
+def write_report(report: Report, folder: Path) -> bool:
+    """Write `calibration.json` and, where matplotlib is installed, plots; return whether there are plots.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {folder}", got=error.strerror) from error
+    with atomic_file(folder / REPORT_NAME) as partial:
+        partial.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    if find_spec("matplotlib") is None:
+        return False
+    from .plots import write_plots
+
+    write_plots(report, folder)
+    return True

@@ -51,6 +51,13 @@ class StageGraph:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         return np.memmap(self.folder / where.file, dtype, "r", where.offset, tuple(tensor.dims))
 
+    def rows(self, name: str) -> int | None:
+        """The first size of a tensor that is computed; None where it is free."""
+        for value in self.model.graph.value_info:
+            if value.name == name and value.type.tensor_type.shape.dim:
+                return value.type.tensor_type.shape.dim[0].dim_value or None
+        return None
+
     def readers(self, name: str) -> list[onnx.NodeProto]:
         """The nodes that read a tensor."""
         return [node for node in self.nodes if name in node.input]

@@ -73,8 +73,12 @@ class _Store:
             for number, part in enumerate(_parts(members), 1):
                 file = f"{group}.safetensors" if number == 1 else f"{group}-{number}.safetensors"
                 # NumPy's own types alone: FP8 goes in as bytes, and the graph knows what they are.
-                native = {home: array if array.dtype.isbuiltin == 1 else array.view(np.uint8) for home, array in part.items()}
-                save_file({home.name: np.ascontiguousarray(array) for home, array in native.items()}, self._folder / file)
+                native = {
+                    home: array if array.dtype.isbuiltin == 1 else array.view(np.uint8) for home, array in part.items()
+                }
+                save_file(
+                    {home.name: np.ascontiguousarray(array) for home, array in native.items()}, self._folder / file
+                )
                 (self._folder / file).chmod(0o644)  # the library makes it private
                 for home in part:
                     places[home] = (file, *_span(self._folder / file, home.name))
@@ -99,7 +103,9 @@ def _span(path: Path, name: str) -> tuple[int, int]:
     return 8 + length + start, end - start
 
 
-def write_bundle(source: Bundle, folder: Path, edited: Mapping[str, Quantized], calibration: Mapping[str, Any]) -> Bundle:
+def write_bundle(
+    source: Bundle, folder: Path, edited: Mapping[str, Quantized], calibration: Mapping[str, Any]
+) -> Bundle:
     """Fill an empty folder with a bundle whose graphs are the source's, those of ``edited`` exchanged.
 
     Files that only edited graphs point into are written anew; all others are copied.

@@ -18,7 +18,8 @@ from .reference import refine
 class StepDifference:
     """Largest absolute differences between a session and PyTorch after one step; offsets only after the last.
 
-    ``psnr`` is the image's, in dB; ``precision`` is the bundle's.
+    ``psnr`` is the image's, in dB; ``precision`` is the bundle's. ``target`` is a calibrated bundle's least PSNR, which
+    alone counts there; None for others.
     """
 
     index: int
@@ -27,10 +28,13 @@ class StepDifference:
     offsets: float | None
     psnr: float
     precision: str
+    target: float | None = None
 
     @property
     def within(self) -> bool:
         """Whether all of them are within the tolerance of the precision."""
+        if self.target is not None:
+            return self.psnr >= self.target
         # A NaN must fail, so every comparison asks for what is within.
         differences = (self.codes, self.image, 0.0 if self.offsets is None else self.offsets)
         small = all(difference <= TOLERANCE[self.precision] for difference in differences)
@@ -79,6 +83,7 @@ def verify_against(
                 offsets,
                 psnr(got.image, want.image),
                 session.manifest.precision,
+                session.manifest.least_psnr,
             )
         )
     return differences

@@ -99,6 +99,16 @@ class Manifest:
         return str(calibration.get("format")) if isinstance(calibration, dict) else None
 
     @property
+    def least_psnr(self) -> float | None:
+        """The PSNR in dB that a calibrated bundle's images were held to, against float32; None for others."""
+        if self.quantization is None:
+            return None
+        value = self.provenance["calibration"].get("least_psnr")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _bad("provenance.calibration.least_psnr", value, "a number")
+        return float(value)
+
+    @property
     def arithmetic(self) -> str:
         """What results are computed in: the precision, and the format of quantized layers behind it."""
         return self.precision if self.quantization is None else f"{self.precision}+{self.quantization}"
