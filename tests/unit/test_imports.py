@@ -59,7 +59,7 @@ def test_the_whole_public_api_is_there() -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("command", [None, "inspect", "export", "build", "invert", "verify", "demo"])
+@pytest.mark.parametrize("command", [None, "inspect", "export", "build", "calibrate", "invert", "verify", "demo"])
 def test_help_prints(command: str | None) -> None:
     arguments = [command, "--help"] if command else ["--help"]
     result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
