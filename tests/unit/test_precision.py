@@ -257,7 +257,7 @@ def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[HyperStyle, Bund
     check_peaks(backend, record_property)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_bfloat16_bundle_computes_the_loop(tmp_path: Path, record_property: Record) -> None:
     paths = write_checkpoints(tmp_path, 256, "ffhq_hypernet", layers_to_tune="0,1,2,14,15")
     bundle = export(*paths, tmp_path / "bundle", precision="bfloat16")
