@@ -1,5 +1,6 @@
 """The README's code runs, and the commands that it and the other pages show are ones that exist."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.cli import main
+from hyperstyle_deploy.cli.show.profile import show_profile
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -61,3 +63,13 @@ def test_the_python_example_runs(
     np.save(tmp_path / "smile.npy", np.full(512, 0.1, np.float32))
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_profile_shown_is_what_the_command_prints(capsys: Any) -> None:
+    """From a report that is kept: its numbers are a machine's, the rest is the command's."""
+    document = json.loads((ROOT / "tests" / "data" / "profile.json").read_bytes())
+    for case in document["cases"]:
+        case["layers"], case["quality"] = None, []
+    show_profile(document)
+    (shown,) = blocks("text")
+    assert shown.splitlines() == [line.rstrip() for line in capsys.readouterr().out.splitlines()]
