@@ -45,6 +45,9 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
         plotted: whether plots are there as well.
     """
     OUT.print(_blocks(report))
+    for block in report.blocks:
+        if block.reason:
+            OUT.print(f"kept: {block.name}: {block.reason}")
     if report.image is not None:
         OUT.print(_steps(report))
     saturated = max((step.saturated for tensor in report.tensors for step in tensor.steps), default=0.0)
@@ -57,14 +60,11 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
         OUT.print(f"At least {report.least_psnr:g} dB at every step: {output}")
         return
     OUT.print(f"The target of {report.least_psnr:g} dB was not met with any block quantized. No bundle was written.")
-    for block in report.blocks:
-        if block.reason:
-            OUT.print(f"  {block.name}: {block.reason}")
 
 
 def _blocks(report: "Report") -> Table:
     title = f"{report.form.title}, each block alone, in ONNX Runtime"
-    table = Table("block", _right("weights"), "", _right("PSNR"), _right("L2"), _right("largest"), "why", title=title)
+    table = Table("block", _right("weights"), "", _right("PSNR"), _right("L2"), _right("largest"), title=title)
     for block in report.blocks:
         worst = min(range(len(block.alone.psnr)), key=lambda step: block.alone.psnr[step])
         table.add_row(
@@ -74,7 +74,6 @@ def _blocks(report: "Report") -> Table:
             f"{block.alone.psnr[worst]:.1f} dB",
             f"{block.alone.l2[worst]:.1e}",
             f"{block.alone.largest[worst]:.1e}",
-            block.reason or "",
         )
     return table
 

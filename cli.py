@@ -269,9 +269,9 @@ def calibrate(
     written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
     """
     from . import calibration_console as printed
-    from .calibration.calibrate import Settings
     from .calibration.calibrate import calibrate as calibrate_bundle
     from .calibration.report import write_report
+    from .calibration.settings import Settings
 
     settings = Settings(images=count, least_psnr=min_psnr, **options)
     with printed.calibration_progress(f"Calibrating {bundle.name}") as progress:

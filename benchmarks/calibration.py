@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from measure import NoiseClock, describe_machine, load_average, percent, progress, spread, table, timed
 
-from hyperstyle_deploy.calibration.calibrate import Settings, calibrate
+from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.report import write_report
+from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend

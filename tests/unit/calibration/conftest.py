@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from hyperstyle_deploy.calibration import calibrate as module
 from hyperstyle_deploy.calibration.blocks import Block, find_blocks
-from hyperstyle_deploy.calibration.calibrate import Settings, calibrate
+from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.formats import Format
 from hyperstyle_deploy.calibration.photos import read_photos
 from hyperstyle_deploy.calibration.ranges import Ranges, collect
 from hyperstyle_deploy.calibration.report import Report
+from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.calibration.stage_graph import StageGraph
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.bundle import Bundle
