@@ -94,7 +94,7 @@ class _Calibration:
         self._backend, self._settings, self._progress = backend, settings, progress
         self._form: Format = FORMATS[settings.form]
         self._graphs = {stage: StageGraph(bundle, stage) for stage in STAGES}
-        self._blocks = find_blocks(self._graphs, self._form)
+        self._blocks = find_blocks(self._graphs)
         self._weights = Weights(self._form)
         self._checked = [photo.pixels for photo in photos[: settings.checked]]
 
