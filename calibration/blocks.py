@@ -31,9 +31,9 @@ def find_blocks(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
     """The blocks of a bundle's graphs, in the order of the data.
 
     Convolutions of `encoder` and `hypernet` by resolution, the branches of `hypernet`, and the matrices of `offsets`:
-    w1, w2, and those per layer. Convolutions of `synthesis` have run-time kernels and stay as they are; so do the two that
-    read images: they are little work, OpenVINO 2026.4 gets the hypernetwork's wrong by 17 % in INT8, and TensorRT has no
-    FP8 kernels for 7x7 filters.
+    w1, w2, and those per layer. Convolutions of `synthesis` have run-time kernels and stay as they are; so do the two
+    that read images: they are little work, OpenVINO 2026.4 gets the hypernetwork's wrong by 17 % in INT8, and TensorRT
+    has no FP8 kernels for 7x7 filters.
     """
     members: dict[tuple[str, str], dict[Constant, int]] = {}
     for stage in CONVOLVING:
@@ -61,7 +61,7 @@ def _add(
 
 
 def _part(stage: str, weight: str) -> str | None:
-    """The block of a convolution by its weight's name, such as `encoder.body.5.res_layer.1.weight`; None for a first."""
+    """The block of a convolution by its weight's name, such as `encoder.body.5.res_layer.1.weight`; None: no block."""
     found = re.search(r"\bbody\.(\d+)\.", weight)
     if found:
         number = int(found[1])
