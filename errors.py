@@ -67,6 +67,10 @@ class BuildError(HyperStyleDeployError):
     """An engine that could not be built: a missing library, an option of another target, or what the builder said."""
 
 
+class ReportError(HyperStyleDeployError):
+    """A profile that cannot be read, or two that cannot be compared."""
+
+
 class OutputError(HyperStyleDeployError):
     """A file or folder that could not be written: it exists, is read-only, or the disk is full."""
 

@@ -62,7 +62,7 @@ class RoundedBackend(GraphBackend):
         super().__init__(bundle)
         self._watch = watch
         self.untuned = {name: _as_float32(array) for name, array in self.untuned.items()}
-        self._noises = {name: _as_float32(array) for name, array in self._noises.items()}
+        self.noises = {name: _as_float32(array) for name, array in self.noises.items()}
         self.graphs: dict[str, RoundedGraph] = {}
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:

@@ -12,21 +12,25 @@ from ..errors import HyperStyleDeployError, ImageError, InversionError, OutputEr
 from .files import sha256_of
 from .images import SUFFIXES, mean_squared_error, read_photo, strip, to_uint8, write_png
 from .inversion import Inversion
-from .loop import Step
 from .session import Session
+from .settling import Settling
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for."""
+    """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for.
+
+    ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
+    """
 
     folder: Path
     steps: int
     strips: bool = True
     every_step: bool = False
     overwrite: bool = False
+    until_gain: float | None = None
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -44,20 +48,26 @@ class Outputs:
         """Codes and offset codes. Written last: where it fits the photo, the photo is finished."""
         return self.folder / f"{name}.inversion"
 
-    def files(self, name: str) -> tuple[Path, ...]:
-        """All files of a photo, in the order they are written."""
-        steps = [self.step(name, index) for index in range(self.steps + 1)] if self.every_step else []
-        return (self.image(name), *([self.strip(name)] if self.strips else []), *steps, self.inversion(name))
+    def files(self, name: str, steps: int) -> tuple[Path, ...]:
+        """All files of a photo that took ``steps``, in the order they are written."""
+        each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
+        return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
+
+    @property
+    def stopping(self) -> dict[str, str]:
+        """What a finished photo's file says of when it was to stop; without early stopping its steps say it."""
+        return {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one photo; ``seconds`` is its share of its batch's time."""
+    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time."""
 
     photo: Path
     status: str
     files: tuple[Path, ...] = ()
     l2: tuple[float, ...] = ()
+    steps: int | None = None
     seconds: float = 0.0
     error: str | None = None
 
@@ -69,7 +79,6 @@ class _Pending:
     picture: Image.Image
     source: dict[str, str]
     steps: list[np.ndarray] = field(default_factory=list)
-    l2: list[float] = field(default_factory=list)
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -155,25 +164,26 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
     try:
         picture = read_photo(photo)
         source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision}
+        source |= outputs.stopping
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error))
     except OSError as error:
         return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
     if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
-        return Record(photo, SKIPPED, outputs.files(name), finished.l2)
+        return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
     return _Pending(photo, name, picture, source)
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
-    """The inversion of an earlier run, if photo, precision, model and number of steps agree and no file is missing."""
-    if not all(file.exists() for file in outputs.files(name)):
-        return None
+    """The inversion of an earlier run, if photo, precision, model and steps agree and no file is missing."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
     except InversionError:
         return None
     same = dict(inversion.source) == source and inversion.model == session.manifest.model
-    return inversion if same and inversion.steps == outputs.steps else None
+    fits = inversion.steps == outputs.steps or outputs.until_gain is not None
+    whole = all(file.exists() for file in outputs.files(name, inversion.steps))
+    return inversion if same and fits and whole else None
 
 
 def _invert_batch(
@@ -181,33 +191,33 @@ def _invert_batch(
 ) -> Iterator[Record]:
     started = time.monotonic()
     images = session.prepare([item.picture for item in pending])
-    last: Step | None = None
-    for step in session.refine(images, outputs.steps):
-        for item, picture, l2 in zip(
-            pending, to_uint8(step.image), mean_squared_error(images, step.reconstruction), strict=True
-        ):
-            item.l2.append(float(l2))
-            if outputs.strips or outputs.every_step:
+    settling = Settling(len(pending), outputs.until_gain)
+    for step in session.refine(images, outputs.steps, settling.stopped):
+        if outputs.strips or outputs.every_step:
+            for item, picture in zip(pending, to_uint8(step.image), strict=True):
                 item.steps.append(picture)
         on_step(len(pending))
-        last = step
-    assert last is not None
-    inversions = session.inversions(last, np.array([item.l2 for item in pending]))
+        if not settling.take(step, mean_squared_error(images, step.reconstruction)):
+            on_step(len(pending) * (outputs.steps - step.index))
+            break
+    inversions = [session.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
     for item, inversion in zip(pending, inversions, strict=True):
         _write(session, item, inversion, outputs)
     seconds = (time.monotonic() - started) / len(pending)
-    for item in pending:
-        yield Record(item.photo, DONE, outputs.files(item.name), tuple(item.l2), seconds)
+    for item, inversion in zip(pending, inversions, strict=True):
+        files = outputs.files(item.name, inversion.steps)
+        yield Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds)
 
 
 def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
     assert inversion.image is not None
+    steps = item.steps[: inversion.steps + 1]
     write_png(outputs.image(item.name), inversion.image)
     if outputs.strips:
         size = session.manifest.image
-        pictures = [item.picture, *(Image.fromarray(step) for step in item.steps)]
+        pictures = [item.picture, *(Image.fromarray(step) for step in steps)]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     if outputs.every_step:
-        for index, picture in enumerate(item.steps):
+        for index, picture in enumerate(steps):
             write_png(outputs.step(item.name, index), picture)
     replace(inversion, source=item.source).save(outputs.inversion(item.name))

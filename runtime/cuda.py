@@ -85,6 +85,18 @@ class CudaDevice(Device):
     def copy(self, source: DeviceArray, pointer: int) -> None:
         driver.memcpy_dtod_async(pointer, source.pointer, source.nbytes, self._stream)
 
+    def event(self) -> driver.Event:
+        event = driver.Event()
+        event.record(self._stream)
+        return event
+
+    def seconds(self, start: driver.Event, end: driver.Event) -> float:
+        try:
+            end.synchronize()
+            return float(end.time_since(start)) / 1e3
+        except driver.Error as error:
+            raise BackendError("The GPU failed", got=str(error)) from error
+
     def record(self, work: Callable[[], T]) -> "CudaGraph[T]":
         pool, self._pool = self._pool, self._recorded
         try:

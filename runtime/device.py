@@ -73,6 +73,14 @@ class Device(ABC):
         """Copy an array to another place on the device."""
 
     @abstractmethod
+    def event(self) -> object:
+        """Queue a note of the time."""
+
+    @abstractmethod
+    def seconds(self, start: Any, end: Any) -> float:
+        """The device's own time between two events; waits for the later one."""
+
+    @abstractmethod
     def record(self, work: Callable[[], T]) -> "Recording[T]":
         """Do ``work`` once, then record it.
 

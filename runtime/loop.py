@@ -1,6 +1,6 @@
 """HyperStyle's refinement loop, written once against the backend interface."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,9 +77,11 @@ class Result:
     pixels: NDArray[np.uint8]
 
 
-def refine(backend: Backend, manifest: Manifest, images: HostArray, steps: int) -> Iterator[Step]:
+def refine(
+    backend: Backend, manifest: Manifest, images: HostArray, steps: int, stopped: Collection[int] = ()
+) -> Iterator[Step]:
     """The loop as a generator of steps that can be looked at: see ``states`` for arguments."""
-    for state in states(backend, manifest, backend.upload(images), steps):
+    for state in states(backend, manifest, backend.upload(images), steps, stopped):
         yield Step(state, backend, manifest)
 
 
@@ -106,7 +108,9 @@ def invert(backend: Backend, manifest: Manifest, images: HostArray, steps: int) 
     return Result(codes, _offset_codes(manifest, batch, kept), np.stack(errors, 1), np.concatenate(pixels))
 
 
-def states(backend: Backend, manifest: Manifest, images: Array, steps: int) -> Iterator[State]:
+def states(
+    backend: Backend, manifest: Manifest, images: Array, steps: int, stopped: Collection[int] = ()
+) -> Iterator[State]:
     """Invert photos: ``codes = encoder(x)``, then ``steps`` times ``z += hypernet(x, y); y = synthesis(codes, W(z))``.
 
     Alaluf et al., "HyperStyle" (2022), section 3.3, with the accumulated offsets held as offset codes. A photo has
@@ -117,6 +121,8 @@ def states(backend: Backend, manifest: Manifest, images: Array, steps: int) -> I
         manifest: the bundle's; a separable hypernetwork is bilinear, so the codes of every step are kept.
         images: photos [B, 3, H, W] float32 in [-1, 1], uploaded.
         steps: refinement steps, 0 or more.
+        stopped: photos of the batch that are not drawn any more; it may grow between states. Their images stay, their
+            codes are of no use. The batch keeps its size, since backends prepare for one.
 
     Yields:
         ``steps + 1`` states, the first before refinement.
@@ -132,10 +138,10 @@ def states(backend: Backend, manifest: Manifest, images: Array, steps: int) -> I
             return
         new = backend.predict(images, reconstructions)
         kept = (*kept, new) if manifest.separable or not kept else (backend.add(kept[0], new),)
-        drawn = []
         for photo in range(batch):
-            weights = backend.tune(backend.concatenate([backend.row(part, photo) for part in kept]), index + 1)
-            drawn.append(backend.synthesize(backend.row(codes, photo), weights))
+            if photo not in stopped:
+                weights = backend.tune(backend.concatenate([backend.row(part, photo) for part in kept]), index + 1)
+                drawn[photo] = backend.synthesize(backend.row(codes, photo), weights)
 
 
 def _offset_codes(manifest: Manifest, batch: int, kept: Sequence[HostArray]) -> HostArray:

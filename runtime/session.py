@@ -1,7 +1,7 @@
 """A loaded bundle: invert photos, look at every refinement step, draw edits."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -13,10 +13,11 @@ from ..kernels.reference import tile_offset
 from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend, HostArray
 from .bundle import Bundle
-from .images import Photo, network_input, read_photo, to_uint8
+from .images import Photo, mean_squared_error, network_input, read_photo, to_uint8
 from .inversion import Inversion
 from .loop import Step, invert, refine
 from .manifest import Manifest
+from .settling import Settling
 
 MAX_STEPS = 100
 
@@ -70,46 +71,65 @@ class Session:
         return self._backend.precision
 
     @overload
-    def invert(self, photo: Photo, steps: int | None = None) -> Inversion: ...
+    def invert(self, photo: Photo, steps: int | None = None, until_gain: float | None = None) -> Inversion: ...
     @overload
-    def invert(self, photo: list[Photo] | tuple[Photo, ...], steps: int | None = None) -> list[Inversion]: ...
-    def invert(self, photo: "Photo | Sequence[Photo]", steps: int | None = None) -> "Inversion | list[Inversion]":
+    def invert(
+        self, photo: list[Photo] | tuple[Photo, ...], steps: int | None = None, until_gain: float | None = None
+    ) -> list[Inversion]: ...
+    def invert(
+        self, photo: "Photo | Sequence[Photo]", steps: int | None = None, until_gain: float | None = None
+    ) -> "Inversion | list[Inversion]":
         """Invert a photo, or a batch of photos.
 
         Args:
             photo: a path to a JPEG, PNG or WebP file, a Pillow image or an array [H, W, 3] uint8; or a list of these.
             steps: refinement steps; None for the bundle's default (5).
+            until_gain: stop a photo after a step that lowers its L2 by less than this share of it, 0.01 for 1 %; its
+                result is the better of its last two steps. None takes all ``steps``.
 
         Returns:
             An inversion with its image, or a list of them in the same order.
 
         Raises:
             ImageError: a photo cannot be read.
-            ArrayError: an empty batch, or an array that is not a photo; or steps out of range.
+            ArrayError: an empty batch, or an array that is not a photo; or steps or until_gain out of range.
         """
         if isinstance(photo, (list, tuple)):
-            return self._invert(photo, steps)
-        return self._invert([photo], steps)[0]  # type: ignore[list-item]
+            return self._invert(photo, steps, until_gain)
+        return self._invert([photo], steps, until_gain)[0]  # type: ignore[list-item]
 
-    def _invert(self, photos: Sequence[Photo], steps: int | None) -> list[Inversion]:
+    def _invert(self, photos: Sequence[Photo], steps: int | None, until_gain: float | None) -> list[Inversion]:
         if not photos:
             raise ArrayError("No photos to invert", got="an empty list", expected="at least one")
         batch = self.prepare(photos)
         steps = self._checked_steps(steps)
+        if until_gain is not None:
+            return self._invert_until(batch, steps, until_gain)
         result = invert(self._backend, self.manifest, batch, steps)
         return self._inversions(result.codes, result.offset_codes, result.pixels, result.l2, steps)
+
+    def _invert_until(self, batch: HostArray, steps: int, until_gain: float) -> list[Inversion]:
+        # What is drawn depends on the results, so no backend can record this: it goes step by step.
+        settling = Settling(len(batch), until_gain)
+        for step in refine(self._backend, self.manifest, batch, steps, settling.stopped):
+            if not settling.take(step, mean_squared_error(batch, step.reconstruction)):
+                break
+        return [self.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Photos as the networks see them: [B, 3, H, W] float32 in [-1, 1]."""
         image = self.manifest.image
         return network_input([read_photo(photo) for photo in photos], image.input_height, image.input_width)
 
-    def refine(self, batch: NDArray[np.float32], steps: int | None = None) -> Iterator[Step]:
+    def refine(
+        self, batch: NDArray[np.float32], steps: int | None = None, stopped: Collection[int] = ()
+    ) -> Iterator[Step]:
         """The refinement loop itself, a state a step.
 
         Args:
             batch: photos [B, 3, H, W] float32 in [-1, 1], as ``prepare`` makes them.
             steps: refinement steps, 0 to 100; None for the bundle's default.
+            stopped: photos of the batch that are not drawn any more; it may grow between steps.
 
         Yields:
             ``steps + 1`` states: ``index`` 0 is the encoder's inversion, the last one is the result.
@@ -121,13 +141,19 @@ class Session:
         _check_array("batch", batch, (-1, 3, image.input_height, image.input_width))
         if np.abs(batch).max() > 1.0001:
             raise ArrayError("batch is out of range", got=f"up to {np.abs(batch).max():.3g}", expected="-1 to 1")
-        return refine(self._backend, self.manifest, np.ascontiguousarray(batch), self._checked_steps(steps))
+        return refine(self._backend, self.manifest, np.ascontiguousarray(batch), self._checked_steps(steps), stopped)
 
     def _checked_steps(self, steps: int | None) -> int:
         steps = self.manifest.default_steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
             raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
         return steps
+
+    def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
+        """One photo of a state as an inversion; ``l2`` has ``step.index + 1`` values."""
+        codes, offset_codes = step.codes[photo].copy(), step.offset_codes[photo].copy()
+        picture = to_uint8(step.image[photo : photo + 1])[0]
+        return Inversion(codes, offset_codes, step.index, self.manifest.model, tuple(map(float, l2)), picture)
 
     def inversions(self, step: Step, l2: NDArray[np.float64]) -> list[Inversion]:
         """The photos of a state as inversions; ``l2`` is [B, step.index + 1]."""

@@ -14,8 +14,28 @@ GPU_TOLERANCE = {"float32": 5e-4}
 #: Least accepted PSNR of an image in dB, against float32.
 LEAST_PSNR = {"float32": 90.0, "float16": 45.0, "bfloat16": 35.0}
 
+#: The tables' names for what a backend says that it computes in.
+_DTYPES = {"bf16": "bfloat16", "f32": "float32"}
+
 #: From black to white in the networks' range, [-1, 1].
 PEAK = 2.0
+
+
+def tolerance(precision: str, gpu: bool = False) -> float:
+    """The table's entry for what a session computes in (``Session.precision``), on a GPU or not."""
+    dtype = _dtype(precision)
+    return GPU_TOLERANCE.get(dtype, TOLERANCE[dtype]) if gpu else TOLERANCE[dtype]
+
+
+def least_psnr(precision: str) -> float:
+    """The same of an image's PSNR, in dB."""
+    return LEAST_PSNR[_dtype(precision)]
+
+
+def _dtype(precision: str) -> str:
+    """What the tables know it as: of a calibrated bundle ("float32+int8") what its other layers are in."""
+    name = precision.partition("+")[0]
+    return _DTYPES.get(name, name)
 
 
 def psnr(image: NDArray[np.float32], reference: NDArray[np.float32], peak: float = PEAK) -> float:

@@ -74,6 +74,7 @@ class IBuilderConfig(Protocol):
     builder_optimization_level: int
     hardware_compatibility_level: Enumerator
     num_compute_capabilities: int
+    profiling_verbosity: Enumerator
 
     def set_flag(self, flag: Enumerator, /) -> None: ...
     def clear_flag(self, flag: Enumerator, /) -> None: ...
@@ -130,6 +131,12 @@ class BuilderFlag(Protocol):
     REQUIRE_USER_ALLOCATION: Enumerator
 
 
+class ProfilingVerbosity(Protocol):
+    """What an engine can tell of its layers."""
+
+    DETAILED: Enumerator
+
+
 class MemoryPoolType(Protocol):
     """Memory that a build can be held to."""
 
@@ -154,6 +161,7 @@ class Library(Protocol):
     NetworkDefinitionCreationFlag: NetworkDefinitionCreationFlag
     BuilderFlag: BuilderFlag
     MemoryPoolType: MemoryPoolType
+    ProfilingVerbosity: ProfilingVerbosity
     HardwareCompatibilityLevel: HardwareCompatibilityLevel
     #: TensorRT-RTX's alone: SM75, SM80 and so on.
     ComputeCapability: Any

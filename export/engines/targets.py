@@ -59,6 +59,8 @@ class Target(ABC):
             BuildError: the library refuses an option.
         """
         trt, flags = self.library, recipe.flags
+        # So that a profile can name each layer's operator and shapes; it costs a run nothing.
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         # The library allows TF32 unless told otherwise; here a float32 graph is float32.
         (config.set_flag if flags.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
         if flags.workspace_mib is not None:

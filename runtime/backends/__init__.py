@@ -35,13 +35,15 @@ class Options:
     """How a backend is to run; None leaves it to the backend.
 
     ``threads`` is how many CPU threads one run may use, ``precision_hint`` "f32" or "bf16" what OpenVINO computes in;
-    ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine.
+    ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine. ``layers`` notes
+    the time of every layer, which slows the runs down.
     """
 
     threads: int | None = None
     precision_hint: str | None = None
     device: int | None = None
     trust_engines: bool = False
+    layers: bool = False
 
 
 def available() -> tuple[str, ...]:
@@ -116,10 +118,10 @@ def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
             raise BackendError(
                 "ONNX Runtime computes what the graph says", got=f"precision hint {options.precision_hint}"
             )
-        return OnnxRuntimeBackend(bundle, options.threads)
+        return OnnxRuntimeBackend(bundle, options.threads, options.layers)
     from .openvino import OpenVinoBackend
 
-    return OpenVinoBackend(bundle, options.threads, options.precision_hint or "f32")
+    return OpenVinoBackend(bundle, options.threads, options.precision_hint or "f32", options.layers)
 
 
 def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
@@ -143,5 +145,5 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
         else:
             from .tensorrt import open_engines
 
-            runner = open_engines(name, bundle, device, options.trust_engines)
+            runner = open_engines(name, bundle, device, options.trust_engines, options.layers)
     return DeviceBackend(bundle, device, runner, kernels)

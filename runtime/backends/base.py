@@ -1,5 +1,6 @@
 """The interface between the refinement loop and what computes: stages, and the little arithmetic between them."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -7,8 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BackendError
 from ..bundle import Bundle
 from ..images import mean_squared_error, to_uint8
+from .layer_runs import LayerRun
 
 #: An array where the backend keeps it: numpy on the CPU, device memory elsewhere. It has a ``shape``; only its backend
 #: looks inside.
@@ -16,6 +19,8 @@ Array: TypeAlias = Any
 #: Tuned weights and energies of one photo, under the names that `synthesis` takes.
 Weights: TypeAlias = Mapping[str, Array]
 HostArray: TypeAlias = NDArray[np.float32]
+#: A point in time that its backend understands.
+Mark: TypeAlias = Any
 
 
 class Backend(ABC):
@@ -88,15 +93,31 @@ class Backend(ABC):
     def concatenate(self, rows: Sequence[Array]) -> Array:
         """Batches joined along the first axis."""
 
+    @abstractmethod
+    def mark(self) -> Mark:
+        """A point in the calling thread's work: when everything that was asked for so far is done."""
+
+    @abstractmethod
+    def seconds(self, start: Mark, end: Mark) -> float:
+        """The time between two marks; waits until the later one is reached."""
+
+    def layer_runs(self) -> list[LayerRun]:
+        """The layers of every run so far, in order, of a backend opened with ``Options.layers``; it notes no more.
+
+        Raises:
+            BackendError: the backend cannot tell, or was not asked to when it was opened.
+        """
+        raise BackendError(f"{self.name} tells no times of layers", hint="onnxruntime, openvino and TensorRT's do.")
+
 
 class GraphBackend(Backend):
-    """A backend on the host that runs the portable graphs by name."""
+    """A backend on the host that runs the portable graphs by name; ``noises`` are constant inputs of `synthesis`."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle, self.precision = bundle, bundle.manifest.arithmetic
         constants = bundle.constants()
         self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
-        self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
+        self.noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
 
     @abstractmethod
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
@@ -125,7 +146,7 @@ class GraphBackend(Backend):
 
     def synthesize(self, codes: Array, weights: Weights) -> tuple[Array, Array]:
         stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
-        image, reconstruction = self.run(stage, {"codes": codes, **weights, **self._noises})
+        image, reconstruction = self.run(stage, {"codes": codes, **weights, **self.noises})
         return image, reconstruction
 
     def squared_error(self, left: Array, right: Array) -> Array:
@@ -151,3 +172,9 @@ class GraphBackend(Backend):
 
     def concatenate(self, rows: Sequence[Array]) -> Array:
         return np.concatenate(rows)
+
+    def mark(self) -> Mark:
+        return time.perf_counter()
+
+    def seconds(self, start: Mark, end: Mark) -> float:
+        return float(end - start)

@@ -4,6 +4,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -15,10 +16,13 @@ from ...kernels.library import KernelLibrary, LayerArrays
 from ...kernels.reference import decoded
 from ..bundle import Bundle
 from ..device import Device, DeviceArray, Recording
-from .base import Backend, HostArray, Weights
+from .base import Backend, HostArray, Mark, Weights
+from .layer_runs import LayerRun
 
 #: Recordings that are kept, one for every batch size and number of steps; the oldest goes first.
 MAX_RECORDINGS = 8
+#: The copies that tell the memory's rate: far more than a cache holds.
+COPY_BYTES, COPIES = 256 << 20, 5
 
 
 class StageRunner(ABC):
@@ -35,6 +39,10 @@ class StageRunner(ABC):
         Raises:
             BackendError: the stage was not built or cannot run with these shapes.
         """
+
+    def layer_runs(self) -> list[LayerRun]:
+        """As ``Backend.layer_runs``."""
+        raise BackendError(f"{self.name} tells no times of layers", hint="TensorRT and TensorRT-RTX do.")
 
 
 class DeviceBackend(Backend):
@@ -149,6 +157,28 @@ class DeviceBackend(Backend):
             self._device.upload(array, photos)
             recording.replay()
             return [self._device.download(output) for output in recording.result]
+
+    def mark(self) -> Mark:
+        with self._use():
+            return self._device.event()
+
+    def seconds(self, start: Mark, end: Mark) -> float:
+        with self._use():
+            return self._device.seconds(start, end)
+
+    def layer_runs(self) -> list[LayerRun]:
+        with self._use():
+            return self._runner.layer_runs()
+
+    def copy_rate(self) -> float:
+        """Bytes read plus bytes written per second by a copy within the device's memory; the best of several."""
+        with self._use():
+            source, target = (self._device.allocate((COPY_BYTES,), "uint8") for _ in range(2))
+            marks = [self._device.event()]
+            for _ in range(COPIES):
+                self._device.copy(source, target.pointer)
+                marks.append(self._device.event())
+            return max(2 * COPY_BYTES / self._device.seconds(*pair) for pair in pairwise(marks))
 
     def _run(self, stage: str, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
         """Run a stage into new arrays; a free axis of an output has the size of the inputs' axis of that name."""

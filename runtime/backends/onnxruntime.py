@@ -1,23 +1,33 @@
 """ONNX Runtime on the CPU."""
 
+import json
+import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
 from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Array, GraphBackend
+from .layer_runs import LayerRun, Shape
 
 PROVIDER = "CPUExecutionProvider"
 
 
 class Sessions:
-    """ONNX Runtime sessions of a bundle's graphs, ``eager`` ones loaded at once and the others when first run."""
+    """ONNX Runtime sessions of a bundle's graphs, ``eager`` ones loaded at once and the others when first run.
 
-    def __init__(self, bundle: Bundle, threads: int | None, eager: tuple[str, ...]) -> None:
+    With ``layers`` they note the time of every layer; ``layer_runs`` hands it over, once.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None, eager: tuple[str, ...], layers: bool = False) -> None:
         self._bundle, self._threads = bundle, threads
+        self._notes = tempfile.TemporaryDirectory(prefix="hyperstyle-deploy-") if layers else None
         self._lock = threading.Lock()
         with ThreadPoolExecutor() as pool:
             self._loaded = dict(zip(eager, pool.map(self._load, eager), strict=True))
@@ -33,6 +43,20 @@ class Sessions:
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed in {stage}", got=str(error)[:400]) from error
 
+    def layer_runs(self) -> list[LayerRun]:
+        """The layers of every run so far.
+
+        Raises:
+            BackendError: the sessions were not asked to note them.
+        """
+        if self._notes is None:
+            raise BackendError("ONNX Runtime was not asked to note the times of layers")
+        return [
+            run
+            for stage, session in self._loaded.items()
+            for run in _read_profile(stage, json.loads(Path(session.end_profiling()).read_bytes()))
+        ]
+
     def _session(self, stage: str) -> onnxruntime.InferenceSession:
         if stage not in self._loaded:
             with self._lock:
@@ -40,7 +64,8 @@ class Sessions:
                     self._loaded[stage] = self._load(stage)
         return self._loaded[stage]
 
-    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+    def options(self, stage: str) -> onnxruntime.SessionOptions:
+        """How a graph is loaded."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
         # A planned memory pattern holds every activation of `synthesis_one` at once: 0.76 GB more at 1024.
@@ -51,6 +76,12 @@ class Sessions:
             # Packing copies constants that are mapped from the file otherwise: 0.8 s more at load, no faster at 1024.
             # Matrices in INT8 are thirty times slower without it.
             options.add_session_config_entry("session.disable_prepacking", "1")
+        return options
+
+    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+        options = self.options(stage)
+        if self._notes is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / stage)
         try:
             session = onnxruntime.InferenceSession(self._bundle.graph(stage), options, providers=[PROVIDER])
         except Exception as error:
@@ -67,9 +98,39 @@ class OnnxRuntimeBackend(GraphBackend):
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, layers: bool = False) -> None:
         super().__init__(bundle)
-        self._sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"))
+        self.sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"), layers)
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        return self._sessions.run(stage, inputs)
+        return self.sessions.run(stage, inputs)
+
+    def layer_runs(self) -> list[LayerRun]:
+        return self.sessions.layer_runs()
+
+
+def _read_profile(stage: str, events: list[dict[str, Any]]) -> list[LayerRun]:
+    """Layers out of the events that ONNX Runtime writes: microseconds, a node's within the run that it is part of."""
+    starts = sorted(event["ts"] for event in events if event.get("name") == "SequentialExecutor::Execute")
+    layers = []
+    for event in sorted(events, key=lambda event: event.get("ts", 0)):
+        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
+            continue
+        arguments = event["args"]
+        (inputs, read), (outputs, written) = (_shapes(arguments[f"{side}_type_shape"]) for side in ("input", "output"))
+        name = event["name"].removesuffix("_kernel_time")
+        run = sum(start <= event["ts"] for start in starts) - 1
+        seconds = event["dur"] / 1e6
+        layers.append(LayerRun(stage, run, name, arguments["op_name"], seconds, inputs, outputs, read + written))
+    return layers
+
+
+#: Bytes of an element, by ONNX Runtime's names of types.
+_ITEM_BYTES = {"float": 4, "float16": 2, "bfloat16": 2, "double": 8, "int64": 8, "int32": 4, "uint8": 1, "int8": 1}
+
+
+def _shapes(arrays: list[dict[str, list[int]]]) -> tuple[tuple[Shape, ...], int]:
+    """Shapes of arrays given as ``[{"float": [1, 512]}, ...]``, and their bytes."""
+    described = [(dtype, tuple(shape)) for array in arrays for dtype, shape in array.items()]
+    total = sum(_ITEM_BYTES.get(dtype, 4) * prod(shape) for dtype, shape in described)
+    return tuple(shape for _, shape in described), total

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +12,9 @@ import openvino
 from ...errors import BackendError
 from ..bundle import Bundle
 from .base import Array, GraphBackend
+from .layer_runs import LayerRun
 from .onnxruntime import Sessions
+from .openvino_layers import OpenVinoLayers
 
 PRECISION_HINTS = ("f32", "bf16")
 CONVOLVING = ("encoder", "hypernet", "synthesis", "synthesis_one")
@@ -28,7 +30,7 @@ class OpenVinoBackend(GraphBackend):
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str, layers: bool = False) -> None:
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
@@ -38,26 +40,45 @@ class OpenVinoBackend(GraphBackend):
             "INFERENCE_NUM_THREADS": threads or _processors(),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": precision_hint,
+            "PERF_COUNT": layers,
         }
+        self._layers = OpenVinoLayers() if layers else None
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._requests = threading.local()
-        self._products = Sessions(bundle, threads, ("weights",))
+        self.products = Sessions(bundle, threads, ("weights",), layers)
         with ThreadPoolExecutor() as pool:
             first = [(stage, 1) for stage in ("encoder", "hypernet", "synthesis_one")]
             self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
 
     def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
         if stage not in CONVOLVING:
-            return self._products.run(stage, inputs)
+            return self.products.run(stage, inputs)
         # The first input of every convolving stage is the one with the free batch.
         request = self._request(stage, next(iter(inputs.values())).shape[0])
         try:
             request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()}, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {stage}", got=str(error)[:400]) from error
+        if self._layers is not None:
+            self._layers.note(stage, request)
         # The request's next run overwrites its buffers.
         return [request.get_output_tensor(index).data.copy() for index in range(len(request.model_outputs))]
+
+    def expose(self, stage: str, names: Sequence[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run a convolving stage and bring out tensors inside it, compiled for that; those it lacks are left out."""
+        model = self._read(stage, next(iter(inputs.values())).shape[0])
+        there = {name for node in model.get_ops() for output in node.outputs() for name in output.get_names()}
+        found = [name for name in names if name in there]
+        results = {value.get_any_name() for value in model.outputs}
+        model.add_outputs([name for name in found if name not in results])
+        request = self._core.compile_model(model, "CPU", self._config).create_infer_request()
+        wanted = {name for value in model.inputs for name in value.get_names()}
+        request.infer({name: np.asarray(array, order="C") for name, array in inputs.items() if name in wanted})
+        return {name: request.get_tensor(name).data.copy() for name in found}
+
+    def layer_runs(self) -> list[LayerRun]:
+        return [*(self._layers.take() if self._layers else ()), *self.products.layer_runs()]
 
     def _request(self, stage: str, batch: int) -> Any:
         requests = self._requests.__dict__.setdefault("by_shape", {})
@@ -71,12 +92,15 @@ class OpenVinoBackend(GraphBackend):
                 self._compiled[stage, batch] = self._build(stage, batch)
             return self._compiled[stage, batch]
 
-    def _build(self, stage: str, batch: int) -> Any:
+    def _read(self, stage: str, batch: int) -> Any:
         inputs = self.bundle.manifest.graphs[stage].inputs
+        model = self._core.read_model(self.bundle.graph(stage))
+        model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
+        return model
+
+    def _build(self, stage: str, batch: int) -> Any:
         try:
-            model = self._core.read_model(self.bundle.graph(stage))
-            model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
-            return self._core.compile_model(model, "CPU", self._config)
+            return self._core.compile_model(self._read(stage, batch), "CPU", self._config)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO cannot load {stage}", got=str(error)[:400]) from error
 

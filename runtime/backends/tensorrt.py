@@ -15,6 +15,8 @@ from ..engines.record import MODULES, Engine, read_record
 from ..engines.trust import runtime_cache
 from ..files import atomic_file
 from .device import StageRunner
+from .engine_layers import EngineLayers
+from .layer_runs import LayerRun
 
 #: What the loop cannot do without; `synthesis`, for several codes at once, is loaded if it was built.
 LOOP_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one")
@@ -22,7 +24,9 @@ LOOP_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one")
 SCRATCH_ALIGNMENT = 256
 
 
-def open_engines(target: str, bundle: Bundle, device: Device, trust_engines: bool) -> "EngineRunner":
+def open_engines(
+    target: str, bundle: Bundle, device: Device, trust_engines: bool, layers: bool = False
+) -> "EngineRunner":
     """Check and load a bundle's engines for ``target``, "tensorrt" or "tensorrt-rtx".
 
     Raises:
@@ -34,7 +38,7 @@ def open_engines(target: str, bundle: Bundle, device: Device, trust_engines: boo
     built = read_record(bundle.path, target).engines
     stages = [*LOOP_STAGES, *(["synthesis"] if "synthesis" in built else [])]
     engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
-    return EngineRunner(bundle, module, engines, device)
+    return EngineRunner(bundle, module, engines, device, layers)
 
 
 class EngineRunner(StageRunner):
@@ -48,12 +52,18 @@ class EngineRunner(StageRunner):
     recordable = True
 
     def __init__(
-        self, bundle: Bundle, module: ModuleType, engines: Mapping[str, tuple[Engine, bytes]], device: Device
+        self,
+        bundle: Bundle,
+        module: ModuleType,
+        engines: Mapping[str, tuple[Engine, bytes]],
+        device: Device,
+        layers: bool = False,
     ) -> None:
         self._bundle, self._module, self._device = bundle, module, device
         self._entries = {stage: entry for stage, (entry, _) in engines.items()}
         self.name = next(iter(self._entries.values())).recipe.target
         self._log = Log(module)
+        self._layers = EngineLayers(module) if layers else None
         self._runtime = module.Runtime(self._log.adapter)
         self._engines = {stage: self._load(stage, content) for stage, (_, content) in engines.items()}
         self._contexts: dict[tuple[str, tuple[tuple[int, ...], ...]], Any] = {}
@@ -62,11 +72,18 @@ class EngineRunner(StageRunner):
 
     def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
         context = self._context(stage, arrays)
+        if self._layers is not None:
+            self._layers.start(stage)
         for name, array in arrays.items():
             if not context.set_tensor_address(name, array.pointer):
                 raise self._failure(f"{self.name} cannot bind {name} of {stage}")
         if not context.execute_async_v3(self._device.stream):
             raise self._failure(f"{self.name} failed in {stage}")
+
+    def layer_runs(self) -> list[LayerRun]:
+        if self._layers is None:
+            raise BackendError(f"{self.name} was not asked to note the times of layers")
+        return self._layers.take()
 
     def _load(self, stage: str, content: bytes) -> Any:
         # A version-compatible engine brings its own runtime, that is, host code; it was checked or is trusted.
@@ -108,6 +125,8 @@ class EngineRunner(StageRunner):
             if not context.set_input_shape(name, shape):
                 raise self._failure(f"{self.name} cannot run {stage} with {name} of shape {list(shape)}")
         cache.save()
+        if self._layers is not None:
+            self._layers.attach(stage, self._engines[stage], context)
         return context
 
     def _failure(self, what: str, hint: str | None = None) -> BackendError:

@@ -14,8 +14,8 @@ from .keys import graph_digest
 from .record import FOLDER, Engine, Profile, Recipe, Shape, read_record, this_platform
 from .trust import is_sealed
 
-#: What TensorRT-RTX 1.7 builds a bundle for. Data-centre GPUs such as Hopper (90) are TensorRT's, and so is Turing (75),
-#: for which TensorRT-RTX has no float32 matrix products: bundles of every precision have some.
+#: What TensorRT-RTX 1.7 builds a bundle for. Data-centre GPUs such as Hopper (90) are TensorRT's, and so is Turing
+#: (75), for which TensorRT-RTX has no float32 matrix products: bundles of every precision have some.
 RTX_CAPABILITIES = (80, 86, 89, 120, 121)
 
 

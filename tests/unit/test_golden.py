@@ -38,7 +38,7 @@ class Golden:
 
 FACES256 = Golden("faces256", 256, "ffhq_hypernet", False, 3)
 OTHERS = (
-    Golden("cars512", 512, "cars_hypernet", False, 3),
+    pytest.param(Golden("cars512", 512, "cars_hypernet", False, 3), marks=pytest.mark.exhaustive),
     Golden("separable256", 256, "ffhq_hypernet", True, 2),
     pytest.param(Golden("faces1024", 1024, "ffhq_hypernet", False, 3), marks=pytest.mark.slow),
 )

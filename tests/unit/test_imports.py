@@ -18,6 +18,9 @@ HEAVY = (
     "tensorrt_rtx",
     "pycuda",
     "cuda",
+    "matplotlib",
+    "jinja2",
+    "lpips",
 )
 
 BLOCKED = f"""
@@ -36,7 +39,7 @@ def in_base_install(program: str) -> subprocess.CompletedProcess[str]:
 
 def light_modules() -> list[str]:
     files = [*ROOT.glob("*.py"), *(ROOT / "runtime").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
-    files += (ROOT / "export" / "engines").glob("*.py")
+    files += [*(ROOT / "export" / "engines").glob("*.py"), *(ROOT / "cli").rglob("*.py")]
     files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
     needs_a_package = {"onnxruntime.py", "openvino.py", "cuda.py", "onnxruntime_cuda.py", "__main__.py"}
     names = []
@@ -59,7 +62,9 @@ def test_the_whole_public_api_is_there() -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("command", [None, "inspect", "export", "build", "calibrate", "invert", "verify", "demo"])
+@pytest.mark.parametrize(
+    "command", [None, "inspect", "export", "build", "calibrate", "invert", "verify", "evaluate", "profile", "demo"]
+)
 def test_help_prints(command: str | None) -> None:
     arguments = [command, "--help"] if command else ["--help"]
     result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")

@@ -24,10 +24,14 @@ from hyperstyle_deploy.export.rounded import RoundedBackend
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.export.stages.scales import PEAK as ACTIVATION_PEAK
 from hyperstyle_deploy.export.stages.scales import activation_scales
+from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
+from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.images import to_uint8
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.runtime.tolerance import LEAST_PSNR, PEAK, psnr
+from hyperstyle_deploy.tests.unit.runtime.test_device_backend import Rig
 
 DATA = Path(__file__).parents[1] / "data"
 STEPS = 3
@@ -94,6 +98,19 @@ def test_rounded_to_float16_it_does_too_and_nothing_comes_near_overflow(
     session, backend = rounded(float16_bundle)
     check(images(session, DATA / "faces.png"), float32_images, "float16", "rounded", record_property)
     check_peaks(backend, record_property)
+
+
+def test_the_loop_on_a_device_runs_a_float16_bundle(
+    float16_bundle: Bundle, float32_images: Images, cpu_library: KernelLibrary, record_property: Record
+) -> None:
+    """On the stand-in for a device, recorded and replayed: tuned weights and offsets are 16 bits wide in its memory."""
+    rig = Rig(float16_bundle, Sessions(float16_bundle, None, ()), cpu_library, recordable=True)
+    inversion = rig.session.invert(DATA / "faces.png", steps=STEPS)
+    want = to_uint8(float32_images[-1])[0]
+    value = psnr(inversion.image.astype(np.float32), want.astype(np.float32), 255.0)
+    record_property("on the stand-in for a device, 8 bits", f"{value:.1f} dB")
+    assert value >= LEAST_PSNR["float16"]
+    assert rig.device.replays == 1
 
 
 def check_peaks(backend: RoundedBackend, record: Record) -> None:
@@ -240,7 +257,7 @@ def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[HyperStyle, Bund
     check_peaks(backend, record_property)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_bfloat16_bundle_computes_the_loop(tmp_path: Path, record_property: Record) -> None:
     paths = write_checkpoints(tmp_path, 256, "ffhq_hypernet", layers_to_tune="0,1,2,14,15")
     bundle = export(*paths, tmp_path / "bundle", precision="bfloat16")

@@ -156,7 +156,7 @@ def test_other_libraries_are_refused(
 
 
 def test_bytes_and_floor_for_faces_at_1024() -> None:
-    """The figures of docs/kernels.md."""
+    """The figures of docs/gpu.md."""
     layers = faces_layers()
     elements, full, pairs = 23_583_744, 21_233_664, 2_620_416
     assert sum(int(np.prod(entry.weight_shape)) for entry in layers) == elements

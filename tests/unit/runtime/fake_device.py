@@ -1,6 +1,7 @@
 """A device on the host that is as strict as a GPU: freed memory is spoiled, and what is recorded is not yet done."""
 
 import ctypes
+import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,6 +77,13 @@ class FakeDevice(Device):
     def copy(self, source: DeviceArray, pointer: int) -> None:
         target = DeviceArray(pointer, source.shape, source.dtype, None)
         self.queue(lambda: np.copyto(view(target), view(source)))
+
+    def event(self) -> float:
+        self._not_while_recording("note the time")
+        return time.perf_counter()
+
+    def seconds(self, start: float, end: float) -> float:
+        return end - start
 
     def record(self, work: Callable[[], Any]) -> "Tape":
         pools, self._pools = self._pools, self._recorded

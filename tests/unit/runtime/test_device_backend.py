@@ -1,6 +1,7 @@
 """The loop on a device, proved on the host: a strict fake device, ONNX Runtime for engines, the kernels for the CPU."""
 
 import gc
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.loop import invert
+from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, HostRunner, QueuedKernels
 
@@ -122,6 +125,22 @@ def test_edits_and_offsets_are_the_hosts(plain: Rig, host: Session) -> None:
     ours = plain.session.weight_offsets(inversion)
     for layer, offset in host.weight_offsets(inversion).items():
         np.testing.assert_allclose(ours[layer], offset, atol=1e-6)
+
+
+def test_the_stage_clock_marks_plain_launches_and_changes_nothing(rig: Rig, host: Session) -> None:
+    """Even where the backend could record: a recording has no marks in it."""
+    clock = StageClock(rig.backend)
+    batch = rig.session.prepare([PHOTO])
+    result = invert(clock.as_backend(), rig.session.manifest, batch, 1)
+    np.testing.assert_allclose(result.codes[0], host.invert(PHOTO, steps=1).codes, atol=1e-6)
+    spans = clock.take()
+    assert [span.stage for span in spans] == ["encoder", "synthesis_one", "hypernet", "weights", "synthesis_one"]
+    assert all(span.seconds > 0 for span in spans)
+    assert all(first.start + first.seconds <= second.start for first, second in pairwise(spans))
+    assert rig.device.replays == 0
+    assert rig.backend.copy_rate() > 0
+    with pytest.raises(BackendError, match="tells no times of layers"):
+        rig.backend.layer_runs()
 
 
 def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> None:

@@ -1,5 +1,6 @@
 """The TensorRT backend against a module that answers as TensorRT does: what is bound, shared, refused and said."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +18,26 @@ from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, view
 
 #: Everything that the backend touches, by the class that must have it.
 API = {
-    "": ("Runtime", "ILogger", "ExecutionContextAllocationStrategy", "__version__"),
+    "": (
+        "Runtime",
+        "ILogger",
+        "IProfiler",
+        "LayerInformationFormat",
+        "ExecutionContextAllocationStrategy",
+        "__version__",
+    ),
     "ILogger.Severity": ("ERROR", "INTERNAL_ERROR"),
     "ExecutionContextAllocationStrategy": ("USER_MANAGED",),
     "Runtime": ("deserialize_cuda_engine", "engine_host_code_allowed"),
-    "ICudaEngine": ("create_runtime_config", "create_execution_context", "device_memory_size_v2"),
+    "ICudaEngine": (
+        *("create_runtime_config", "create_execution_context", "device_memory_size_v2"),
+        *("create_engine_inspector", "num_layers"),
+    ),
+    "EngineInspector": ("get_layer_information",),
+    "IProfiler": ("report_layer_time",),
+    "LayerInformationFormat": ("JSON",),
     "IRuntimeConfig": ("set_execution_context_allocation_strategy",),
-    "IExecutionContext": ("set_device_memory", "set_input_shape", "set_tensor_address", "execute_async_v3"),
+    "IExecutionContext": ("set_device_memory", "set_input_shape", "set_tensor_address", "execute_async_v3", "profiler"),
 }
 #: What TensorRT-RTX has besides.
 RTX_API = {
@@ -44,6 +58,8 @@ def test_the_real_module_has_all_that_is_used(api: dict[str, tuple[str, ...]]) -
 
 
 class FakeContext:
+    profiler: Any = None
+
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
@@ -63,6 +79,9 @@ class FakeContext:
 
     def execute_async_v3(self, stream: int) -> bool:
         self.runs.append(stream)
+        if self.profiler is not None:
+            for name, milliseconds in (("stem", 2.0), ("fused", 0.5)):
+                self.profiler.report_layer_time(name, milliseconds)
         return self.good
 
 
@@ -73,8 +92,13 @@ class FakeModule:
     ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="user")
     DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
 
+    LayerInformationFormat = SimpleNamespace(JSON="json")
+
     class ILogger:
         Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
+
+    class IProfiler:
+        pass
 
     def __init__(self) -> None:
         self.contexts: list[FakeContext] = []
@@ -104,8 +128,19 @@ class FakeModule:
             return self.contexts[-1]
 
         return SimpleNamespace(
-            device_memory_size_v2=len(content), create_runtime_config=self._config, create_execution_context=create
+            device_memory_size_v2=len(content),
+            create_runtime_config=self._config,
+            create_execution_context=create,
+            num_layers=2,
+            create_engine_inspector=lambda: SimpleNamespace(get_layer_information=self._layer),
         )
+
+    def _layer(self, index: int, form: str) -> str:
+        """As the inspector tells of an engine with details, and of a layer without them."""
+        assert form == "json"
+        array = [{"Name": "x", "Dimensions": [1, 8, 4, 4]}]
+        detailed = {"Name": "stem", "LayerType": "Convolution", "Inputs": array, "Outputs": array}
+        return json.dumps([detailed, "fused"][index])
 
     def _config(self) -> Any:
         config = SimpleNamespace()
@@ -143,10 +178,12 @@ def arrays(device: FakeDevice, batch: int) -> dict[str, DeviceArray]:
     }
 
 
-def runner(bundle: Bundle, module: Any, *entries: Engine, scratch: int = 1000) -> tuple[EngineRunner, FakeDevice]:
+def runner(
+    bundle: Bundle, module: Any, *entries: Engine, scratch: int = 1000, layers: bool = False
+) -> tuple[EngineRunner, FakeDevice]:
     device = FakeDevice()
     engines = {item.recipe.stage: (item, b"x" * scratch) for item in entries}
-    return EngineRunner(bundle, module, engines, device), device
+    return EngineRunner(bundle, module, engines, device, layers), device
 
 
 def test_every_array_is_bound_where_it_lies(bundle: Bundle, module: FakeModule) -> None:
@@ -204,6 +241,29 @@ def test_a_run_that_fails_is_an_error(bundle: Bundle, module: FakeModule) -> Non
     module.logger.log(0, "illegal memory access")
     with pytest.raises(BackendError, match=r"tensorrt failed in encoder. Got: illegal memory access"):
         runs.run("encoder", placed)
+
+
+def test_layers_are_told_run_by_run_with_what_the_inspector_knows(bundle: Bundle, module: FakeModule) -> None:
+    runs, device = runner(bundle, module, entry("encoder"), entry("hypernet"), layers=True)
+    for stage, batch in (("encoder", 1), ("hypernet", 1), ("encoder", 2)):
+        placed = arrays(device, batch)
+        runs.run(stage, {**placed, "reconstruction": placed["image"]})
+    told = runs.layer_runs()
+    assert [(layer.stage, layer.run, layer.name, layer.seconds) for layer in told] == [
+        (stage, run, name, seconds)
+        for stage, run in (("encoder", 0), ("hypernet", 0), ("encoder", 1))
+        for name, seconds in (("stem", 0.002), ("fused", 0.0005))
+    ]
+    assert (told[0].operator, told[0].inputs, told[0].outputs) == ("Convolution", ((1, 8, 4, 4),), ((1, 8, 4, 4),))
+    assert (told[1].operator, told[1].inputs) == ("unknown", ())
+
+
+def test_layers_are_told_only_if_they_were_asked_for(bundle: Bundle, module: FakeModule) -> None:
+    runs, device = runner(bundle, module, entry("encoder"))
+    runs.run("encoder", arrays(device, 1))
+    assert module.contexts[0].profiler is None
+    with pytest.raises(BackendError, match="was not asked"):
+        runs.layer_runs()
 
 
 def test_only_version_compatible_engines_may_bring_host_code(bundle: Bundle, module: FakeModule) -> None:

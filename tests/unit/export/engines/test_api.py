@@ -66,7 +66,8 @@ VALUES = {
     *("Library.ComputeCapability", "Library.HardwareCompatibilityLevel", "Library.ILogger", "Library.IProgressMonitor"),
     *("Library.IStreamWriter", "Library.MemoryPoolType", "Library.NetworkDefinitionCreationFlag", "Library.OnnxParser"),
     *("Library.__version__", "MemoryPoolType.WORKSPACE", "NetworkDefinitionCreationFlag.STRONGLY_TYPED"),
-    "OnnxParser.num_errors",
+    *("OnnxParser.num_errors", "IBuilderConfig.profiling_verbosity", "Library.ProfilingVerbosity"),
+    "ProfilingVerbosity.DETAILED",
 }
 SIGNATURES = {**METHODS, **dict.fromkeys(VALUES, "value")}
 

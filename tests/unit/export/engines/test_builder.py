@@ -243,7 +243,7 @@ def test_float32_products_for_turing_are_refused_with_the_builders_words(tiny_bu
 
 
 def test_transposed_convolutions_in_bfloat16_are_refused_with_the_cure(tiny_bundle: "TinyBundle") -> None:
-    """When this fails, the library has learnt it: then say so in docs/engines.md, and drop the hint."""
+    """When this fails, the library has learnt it: then say so in docs/gpu.md, and drop the hint."""
     x = helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [1, 8, 4, 4])
     weight = helper.make_tensor_value_info("w", TensorProto.BFLOAT16, [8, 8, 3, 3])
     y = helper.make_tensor_value_info("y", TensorProto.BFLOAT16, [1, 8, 9, 9])

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hyperstyle_deploy.cli import main
-from hyperstyle_deploy.console import build_progress
+from hyperstyle_deploy.cli.show.progress import build_progress
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.bundle import read_manifest
 from hyperstyle_deploy.runtime.engines.record import engines_folder, read_record

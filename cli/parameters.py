@@ -42,3 +42,20 @@ class Capabilities(CommaList):
         if not words or not all(word.isdecimal() and len(word) < 5 for word in words):
             self.fail(f"{value!r} is not a list such as 89,120.", parameter, context)
         return tuple(map(int, words))
+
+
+class Numbers(CommaList):
+    """Whole numbers with commas between them, none below a least one."""
+
+    name = "numbers"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
+        if isinstance(value, tuple):
+            return value
+        words = super().convert(value, parameter, context)
+        if not words or not all(word.isdecimal() and len(word) < 6 and int(word) >= self._least for word in words):
+            self.fail(f"{value!r} is not a list of numbers from {self._least}, such as 1,4.", parameter, context)
+        return tuple(dict.fromkeys(map(int, words)))

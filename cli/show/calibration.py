@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from .console import ERR, OUT
+from .text import ERR, OUT, right
 
 if TYPE_CHECKING:
-    from .calibration.report import Report, Side
+    from ...calibration.report import Report, Side
 
 
 @contextmanager
@@ -64,7 +64,9 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
 
 def _blocks(report: "Report") -> Table:
     title = f"{report.form.title}, each block alone, in ONNX Runtime"
-    table = Table("block", _right("weights"), "", _right("PSNR"), _right("L2"), _right("largest"), title=title)
+    table = Table(
+        Column("block", no_wrap=True), right("weights"), "", right("PSNR"), right("L2"), right("largest"), title=title
+    )
     for block in report.blocks:
         worst = min(range(len(block.alone.psnr)), key=lambda step: block.alone.psnr[step])
         table.add_row(
@@ -81,7 +83,7 @@ def _blocks(report: "Report") -> Table:
 def _steps(report: "Report") -> Table:
     assert report.image is not None
     table = Table(
-        "step", *map(_right, ("PSNR", "L2", "largest")), title=f"All quantized blocks together, {report.backend}"
+        "step", *map(right, ("PSNR", "L2", "largest")), title=f"All quantized blocks together, {report.backend}"
     )
     for step, values in enumerate(zip(report.image.psnr, report.image.l2, report.image.largest, strict=True)):
         table.add_row(str(step), f"{values[0]:.1f} dB", f"{values[1]:.1e}", f"{values[2]:.1e}")
@@ -89,14 +91,10 @@ def _steps(report: "Report") -> Table:
 
 
 def _sides(before: "Side", after: "Side") -> Table:
-    table = Table("", *map(_right, ("float32", "calibrated", "ratio")), title="Size, and seconds here")
+    table = Table("", *map(right, ("float32", "calibrated", "ratio")), title="Size, and seconds here")
     rows = [("bytes", before.bytes / 1e6, after.bytes / 1e6, ".0f")]
     rows += [(stage, before.seconds[stage], after.seconds[stage], ".3f") for stage in before.seconds]
-    for name, left, right, form in rows:
+    for name, full, small, form in rows:
         unit = " MB" if name == "bytes" else " s"
-        table.add_row(name, f"{left:{form}}{unit}", f"{right:{form}}{unit}", f"{right / left:.2f}")
+        table.add_row(name, f"{full:{form}}{unit}", f"{small:{form}}{unit}", f"{small / full:.2f}")
     return table
-
-
-def _right(name: str) -> Column:
-    return Column(name, justify="right")

@@ -1,0 +1,40 @@
+"""`evaluate`: results against the photos that they came from."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import FILE, JSON_OPTION, user_errors
+
+
+@click.command()
+@click.argument("originals", type=FILE)
+@click.argument("results", type=FILE)
+@click.option("--lpips", is_flag=True, help="Insist on LPIPS: fail where it cannot be computed.")
+@JSON_OPTION
+@user_errors
+def evaluate(originals: Path, results: Path, lpips: bool, as_json: bool) -> None:
+    """Measure results against their photos as the paper does: L2, MS-SSIM, and LPIPS where it is installed.
+
+    ORIGINALS and RESULTS are folders, such as what `invert` read and wrote, or two pictures.
+    """
+    from ..runtime.evaluation import MEASURES, pairs
+    from ..runtime.evaluation import evaluate as scores_of
+    from ..runtime.lpips import missing_lpips, open_lpips
+    from .show.evaluation import evaluation_summary, show_scores
+    from .show.progress import count_progress
+
+    paired = pairs(originals, results)
+    measures, missing = dict(MEASURES), missing_lpips()
+    if lpips or missing is None:
+        measures["LPIPS"] = open_lpips()
+    with count_progress("Evaluating", len(paired), "pictures") as advance:
+        scores = []
+        for score in scores_of(paired, measures):
+            scores.append(score)
+            advance()
+    if as_json:
+        click.echo(json.dumps(evaluation_summary(scores), indent=1))
+    else:
+        show_scores(scores, missing)

@@ -1,0 +1,35 @@
+"""`inspect`: what a checkpoint or a bundle is."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import FILE, JSON_OPTION, user_errors
+
+
+@click.command()
+@click.argument("path", type=FILE, metavar="CHECKPOINT|BUNDLE")
+@JSON_OPTION
+@user_errors
+def inspect(path: Path, as_json: bool) -> None:
+    """Say what a checkpoint is and what exporting it needs, or what a bundle holds and which engines it has."""
+    from .show.bundle import show_bundle, show_checkpoint, show_engines
+
+    if path.is_dir():
+        from ..runtime.bundle import Bundle, read_manifest
+        from ..runtime.engines.overview import engine_states
+
+        manifest = read_manifest(path)
+        states = engine_states(Bundle(path, manifest))
+        if as_json:
+            engines = [state.to_json() for state in states]
+            click.echo(json.dumps({**manifest.to_json(), "engines": engines}, indent=1))
+        else:
+            show_bundle(path, manifest)
+            show_engines(states)
+        return
+    from ..export.inspection import inspect as inspect_checkpoint
+
+    description = inspect_checkpoint(path)
+    click.echo(json.dumps(description.to_json(), indent=1)) if as_json else show_checkpoint(description)

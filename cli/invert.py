@@ -1,0 +1,65 @@
+"""`invert`: photos to inversions."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_errors
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.argument("photos", type=FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
+@click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@click.option(
+    "--until-gain",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Stop a photo after a step that lowers its L2 by less than this share of it, such as 0.01.",
+)
+@click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
+@click.option("--every-step", is_flag=True, help="Also write the image after each step.")
+@click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
+@click.option("--overwrite", is_flag=True, help="Invert photos again whose results are there.")
+@loading_options
+@JSON_OPTION
+@user_errors
+def invert(
+    bundle: Path,
+    photos: tuple[Path, ...],
+    output: Path,
+    steps: int | None,
+    until_gain: float | None,
+    batch: int,
+    every_step: bool,
+    no_strip: bool,
+    overwrite: bool,
+    loading: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Invert photos: the result at full size, a strip of the steps, and the inversion, for each.
+
+    Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
+    could be run, 130 interrupted.
+    """
+    from ..runtime.batch import FAILED, Outputs, find_photos, invert_files
+    from ..runtime.session import load
+    from .show.inversions import invert_summary, show_records
+    from .show.progress import photo_progress
+
+    found = find_photos(photos)
+    session = load(bundle, **loading)
+    steps = session.manifest.default_steps if steps is None else steps
+    outputs = Outputs(output, steps, not no_strip, every_step, overwrite, until_gain)
+    with photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
+        records = list(invert_files(session, found, outputs, batch, advance))
+    if as_json:
+        click.echo(json.dumps(invert_summary(session, steps, until_gain, records), indent=1))
+    else:
+        show_records(output, records)
+    if any(record.status == FAILED for record in records):
+        sys.exit(EXIT_FAILED)

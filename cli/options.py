@@ -1,0 +1,78 @@
+"""What commands share: options that load a bundle, errors without a traceback, exit codes."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import HyperStyleDeployError
+
+EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+#: The extra that installs a package.
+EXTRAS = {
+    **dict.fromkeys(("torch", "onnx_ir", "onnxscript"), "export"),
+    **dict.fromkeys(("matplotlib", "jinja2", "markupsafe", "onnx"), "report"),
+    "onnxruntime": "cpu",
+    "ml_dtypes": "calibrate",
+}
+
+FILE = click.Path(path_type=Path)
+BACKEND_OPTION = click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="onnxruntime or openvino on the CPU, auto: the faster of these; "
+    "tensorrt, tensorrt-rtx or onnxruntime-cuda on a GPU.",
+)
+LOADING_OPTIONS = (
+    click.option("--threads", type=click.IntRange(1), help="CPU threads a run may use."),
+    click.option(
+        "--precision-hint", type=click.Choice(["f32", "bf16"]), help="What OpenVINO computes in; f32 unless said."
+    ),
+    click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said."),
+    click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs."),
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+
+def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print the package's own errors without a traceback and exit 2; stop cleanly on Ctrl-C with 130."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except HyperStyleDeployError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_ERROR)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(error.name or "")
+            if extra is None:
+                raise
+            click.echo(
+                f'Error: {error.name} is not installed. Install it with: pip install "hyperstyle-deploy[{extra}]"',
+                err=True,
+            )
+            sys.exit(EXIT_ERROR)
+        except KeyboardInterrupt:
+            click.echo("Stopped. Nothing is half-written; the same command goes on where it can.", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+    return guarded
+
+
+def loading_options(command: Callable[..., Any], backend: Callable[..., Any] = BACKEND_OPTION) -> Callable[..., Any]:
+    """Options that say what runs a bundle; the command gets them as ``loading``, arguments of ``load``."""
+    names = ("backend", "threads", "precision_hint", "device", "trust_engines")
+
+    @wraps(command)
+    def collected(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, loading={name: kwargs.pop(name) for name in names}, **kwargs)
+
+    for option in reversed((backend, *LOADING_OPTIONS)):
+        collected = option(collected)
+    return collected

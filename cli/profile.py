@@ -1,0 +1,148 @@
+"""`profile`: latencies of bundles in backends; `profile compare`: two such reports against each other."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import EXIT_FAILED, EXIT_INTERRUPTED, FILE, JSON_OPTION, user_errors
+from .parameters import CommaList, Numbers
+
+
+class DefaultCommand(click.Group):
+    """A group whose first argument may be a command's name; otherwise all arguments are the default command's."""
+
+    default = "run"
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = [self.default, *args]
+        return super().parse_args(context, args)
+
+
+@click.group(cls=DefaultCommand)
+def profile() -> None:
+    """Measure how fast bundles run: `profile BUNDLE...`, or compare two reports: `profile compare A B`."""
+
+
+@profile.command("run", hidden=True)
+@click.argument("bundles", type=FILE, nargs=-1, required=True, metavar="BUNDLE...")
+@click.option("--backend", "backends", type=CommaList(), default="auto", show_default=True, help="One, or several.")
+@click.option("--threads", type=Numbers(1), help="CPU threads a run may use: one number, or several.")
+@click.option("--precision-hint", "hints", type=CommaList(), help="What OpenVINO computes in: f32, bf16, or both.")
+@click.option("--batch", "batches", type=Numbers(1), default="1", show_default=True, help="Photos that run together.")
+@click.option("--steps", type=Numbers(0), help="Refinement steps; the bundle's default (5) unless said.")
+@click.option("--streams", type=Numbers(1), default="1", show_default=True, help="Inversions at once, a thread each.")
+@click.option("--duration", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds for each case.")
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Runs of each case at most.")
+@click.option("--cold-start/--no-cold-start", default=True, show_default=True, help="Also start a fresh process.")
+@click.option("--layers", is_flag=True, help="Also take every stage apart, layer by layer.")
+@click.option("--quality", is_flag=True, help="Also L2 and PSNR after each step, against time.")
+@click.option("--photos", type=FILE, multiple=True, help="Photos or folders of them; the demo's photo unless said.")
+@click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said.")
+@click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs.")
+@click.option("-o", "--output", type=FILE, help="Write the report as JSON to this file.")
+@click.option("--html", type=FILE, help="Write the report as a page to this file.")
+@click.option("--trace", type=FILE, help="Write a trace for Perfetto or chrome://tracing to this file; takes --layers.")
+@JSON_OPTION
+@user_errors
+def run(
+    bundles: tuple[Path, ...],
+    backends: tuple[str, ...],
+    threads: tuple[int, ...] | None,
+    hints: tuple[str, ...] | None,
+    batches: tuple[int, ...],
+    steps: tuple[int, ...] | None,
+    streams: tuple[int, ...],
+    duration: float,
+    runs: int,
+    cold_start: bool,
+    layers: bool,
+    quality: bool,
+    photos: tuple[Path, ...],
+    device: int | None,
+    trust_engines: bool,
+    output: Path | None,
+    html: Path | None,
+    trace: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure inversions of bundles, and where their time goes.
+
+    Lists such as --batch 1,4 and --backend onnxruntime,openvino are swept: every combination is a case, and all cases
+    take turns, so that they meet the same noise. `profile compare A.json B.json` holds two reports against each other.
+    Exit status: 0 measured, 2 something cannot run, 130 interrupted; then the report has what was measured until then.
+    """
+    from ..demo import PHOTO
+    from ..runtime.backends import resolve
+    from ..runtime.batch import find_photos
+    from ..runtime.bundle import read_manifest
+    from ..runtime.profiling.cases import sweep
+    from ..runtime.profiling.measure import Budget
+    from ..runtime.profiling.profile import Wanted
+    from ..runtime.profiling.profile import profile as measure_all
+    from .show.profile import profile_progress, show_profile
+
+    if trace is not None and not layers:
+        raise click.UsageError("--trace shows layers: give --layers as well.")
+    # Before minutes of measuring, not after.
+    for package in (*(("matplotlib", "jinja2") if html else ()), *(("onnx",) if layers else ())):
+        import_module(package)
+    steps = steps or (read_manifest(bundles[0]).default_steps,)
+    cases = sweep(
+        bundles, list(dict.fromkeys(map(resolve, backends))), threads or (None,), hints or (None,), batches, steps,
+        streams, device, trust_engines,
+    )  # fmt: skip
+    wanted = Wanted(cold_start, layers, max(steps) if quality else None)
+    with profile_progress() as tell:
+        report = measure_all(cases, find_photos(photos or (PHOTO,)), Budget(duration, runs), wanted, tell)
+    document = report.to_json()
+    _write(report, document, output, html, trace)
+    click.echo(json.dumps(document, indent=1)) if as_json else show_profile(document)
+    if report.interrupted:
+        click.echo("Stopped. The report has what was measured until then.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _write(report: Any, document: dict[str, Any], output: Path | None, html: Path | None, trace: Path | None) -> None:
+    from ..runtime.profiling.report import write_json
+    from ..runtime.profiling.trace import trace_document
+
+    if output is not None:
+        write_json(output, document)
+    if html is not None:
+        from ..runtime.reports.profile import write_page
+
+        write_page(html, document)
+    if trace is not None:
+        write_json(trace, trace_document({entry.case.name: entry.layers for entry in report.cases if entry.layers}))
+
+
+@profile.command()
+@click.argument("before", type=FILE, metavar="A.json")
+@click.argument("after", type=FILE, metavar="B.json")
+@click.option(
+    "--fail-above", type=click.FloatRange(0, min_open=True), help="Exit 1 if a case is slower by this factor."
+)
+@JSON_OPTION
+@user_errors
+def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) -> None:
+    """Compare two reports that `profile --output` wrote: how many times slower B is, case by case.
+
+    Exit status: 0 compared, 1 a case is slower than --fail-above allows, 2 the reports cannot be compared.
+    """
+    from ..runtime.profiling.comparison import compare as compare_reports
+    from ..runtime.profiling.report import read_report
+    from .show.profile import show_comparison
+
+    comparison = compare_reports(read_report(before), read_report(after))
+    slower = [] if fail_above is None else comparison.slower_than(fail_above)
+    if as_json:
+        click.echo(json.dumps({**comparison.to_json(), "failed": [ratio.name for ratio in slower]}, indent=1))
+    else:
+        show_comparison(comparison, slower)
+    if slower:
+        sys.exit(EXIT_FAILED)

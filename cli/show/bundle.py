@@ -1,0 +1,93 @@
+"""A checkpoint, a bundle and its engines as tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+
+from .text import OUT, add_row, right, size
+
+if TYPE_CHECKING:
+    from ...export.engines.builder import Built
+    from ...export.inspection import Description
+    from ...runtime.engines.overview import EngineState
+    from ...runtime.manifest import Manifest
+
+
+def show_checkpoint(description: "Description") -> None:
+    """Print what `inspect` found in a checkpoint."""
+    facts = {
+        "method": description.method,
+        "domain": description.domain,
+        "size": description.size,
+        "hypernetwork": description.hypernetwork,
+        "tuned layers": ", ".join(map(str, description.tuned_layers)) or None,
+        "latent_avg": description.latent_avg,
+        "sha256": description.sha256,
+    }
+    OUT.print(f"{description.file}  {size(description.bytes)}")
+    for name, value in facts.items():
+        if value is not None:
+            OUT.print(f"  {name:14s} {value}")
+    table = Table("part", *(right(name) for name in ("tensors", "parameters", "size")))
+    for part in description.parts:
+        add_row(table, part.name, str(part.tensors), f"{part.parameters:,}", size(part.bytes))
+    OUT.print(table)
+    OUT.print("options: " + ", ".join(f"{name}={value}" for name, value in description.options.items()))
+    for need in description.needs:
+        OUT.print(f"needs: {need}")
+    if description.export:
+        OUT.print(f"export with: {description.export}")
+
+
+def show_bundle(path: Path, manifest: "Manifest") -> None:
+    """Print what a bundle holds."""
+    image = manifest.image
+    OUT.print(f"{path}  {size(sum(file.bytes for file in manifest.files.values()))}")
+    OUT.print(
+        f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
+        f"{image.size}x{image.height} out, {manifest.arithmetic}, {len(manifest.tuned)} tuned layers, "
+        f"{manifest.default_steps} steps by default"
+    )
+    origin = manifest.provenance.get("checkpoint", {})
+    OUT.print(f"  from {origin.get('file')} (sha256 {str(origin.get('sha256'))[:12]})")
+    table = Table("file", right("size"), "sha256")
+    for name, file in manifest.files.items():
+        add_row(table, name, size(file.bytes), file.sha256[:12])
+    OUT.print(table)
+
+
+def show_engines(states: "Sequence[EngineState]") -> None:
+    """Print the engines that a bundle has, and under them what is wrong with some."""
+    if not states:
+        return
+    folded = [Column(name, overflow="fold") for name in ("with", "for")]
+    table = Table("engine", *folded, "batch", right("size"), "")
+    for state in states:
+        if state.engine is not None:
+            recipe = state.engine.recipe
+            batch = ":".join(map(str, recipe.batch)) if recipe.batch else ""
+            verdict = "not usable" if state.problem else "ready"
+            gpus = recipe.gpu or ",".join(map(str, recipe.compute_capabilities))
+            library = f"{recipe.target} {recipe.library}"
+            add_row(table, recipe.stage, library, gpus, batch, size(state.engine.bytes), verdict)
+    if table.rows:
+        OUT.print(table)
+    for state in states:
+        if state.problem:
+            OUT.print(state.problem)
+
+
+def show_built(folder: Path, built: "Sequence[Built]") -> None:
+    """Print what became of each engine, and the builder's warnings."""
+    table = Table("engine", "", right("size"), right("seconds"), "file")
+    for one in built:
+        engine = one.engine
+        verdict, seconds = ("reused", "") if one.reused else ("built", f"{engine.seconds:.1f}")
+        add_row(table, engine.recipe.stage, verdict, size(engine.bytes), seconds, engine.file)
+    OUT.print(table)
+    for one in built:
+        for warning in one.warnings:
+            OUT.print(f"warning ({one.engine.recipe.stage}): {warning}")
+    OUT.print(f"Engines are in {folder}")

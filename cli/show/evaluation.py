@@ -1,0 +1,67 @@
+"""Results by the paper's measures."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from .text import OUT, add_row, right
+
+if TYPE_CHECKING:
+    from ...runtime.evaluation import Score, Summary
+
+PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4."
+
+
+def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
+    """Print every result's measures, and mean and deviation as the authors' script prints them."""
+    names = list(scores[0].values)
+    table = Table("photo", *map(right, names))
+    for score in scores:
+        add_row(table, score.original.name, *(_number(score.values[name]) for name in names))
+    OUT.print(table)
+    for name, summary in summaries(scores).items():
+        left_out = f" ({summary.left_out} without a value left out)" if summary.left_out else ""
+        OUT.print(f"{name:8s} {_number(summary.mean)}+-{_number(summary.std)} over {summary.count}{left_out}")
+    if note:
+        OUT.print(note)
+    OUT.print(PAPER)
+
+
+def summaries(scores: "Sequence[Score]") -> "dict[str, Summary]":
+    """Each measure over all results."""
+    from ...runtime.evaluation import summarize
+
+    return {name: summarize([score.values[name] for score in scores]) for name in scores[0].values}
+
+
+def evaluation_summary(scores: "Sequence[Score]") -> dict[str, Any]:
+    """The scores as JSON values; a measure without a value is null."""
+    return {
+        "pictures": [
+            {
+                "original": str(score.original),
+                "result": str(score.result),
+                **{_key(name): _finite(value) for name, value in score.values.items()},
+            }
+            for score in scores
+        ],
+        "summary": {
+            _key(name): {key: _finite(value) for key, value in asdict(summary).items()}
+            for name, summary in summaries(scores).items()
+        },
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.5f}" if math.isfinite(value) else "-"
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

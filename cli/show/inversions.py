@@ -1,0 +1,54 @@
+"""What became of photos."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from .text import OUT, add_row, right
+
+if TYPE_CHECKING:
+    from ...runtime.batch import Record
+    from ...runtime.session import Session
+
+
+def show_records(folder: Path, records: "Sequence[Record]") -> None:
+    """Print what became of each photo, with the paper's L2 before refinement and after every step."""
+    table = Table("photo", "", right("seconds"), right("steps"), "L2 before refinement and after each step")
+    for record in records:
+        l2 = " ".join(f"{value:.4f}" for value in record.l2)
+        add_row(
+            table,
+            record.photo.name,
+            record.status,
+            f"{record.seconds:.1f}" if record.seconds else "",
+            "" if record.steps is None else str(record.steps),
+            record.error or l2,
+        )
+    OUT.print(table)
+    OUT.print(f"Results are in {folder}")
+
+
+def invert_summary(
+    session: "Session", steps: int, until_gain: float | None, records: "Sequence[Record]"
+) -> dict[str, Any]:
+    """The records as JSON values; ``steps`` of all is the limit, of a photo what its result took."""
+    return {
+        "backend": session.backend,
+        "model": session.manifest.model,
+        "steps": steps,
+        "until_gain": until_gain,
+        "photos": [
+            {
+                "photo": str(record.photo),
+                "status": record.status,
+                "seconds": round(record.seconds, 3),
+                "steps": record.steps,
+                "l2": list(record.l2),
+                "files": [str(file) for file in record.files],
+                "error": record.error,
+            }
+            for record in records
+        ],
+    }

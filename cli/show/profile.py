@@ -1,0 +1,133 @@
+"""A profile as tables, and two against each other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from ...runtime.profiling.report import case_labels
+from .text import ERR, OUT, add_row, right, size
+
+if TYPE_CHECKING:
+    from ...runtime.profiling.comparison import CaseRatio, Comparison
+
+#: Operators and single layers that a table lists; the JSON has them all.
+LISTED = 12
+
+
+@contextmanager
+def profile_progress() -> Iterator[Callable[[str, float], None]]:
+    """Show what is being measured; call the result with that and the share of the whole that is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("Profiling", total=1.0)
+        yield lambda what, share: progress.update(task, description=f"Profiling: {what}", completed=share)
+
+
+def show_profile(document: dict[str, Any]) -> None:
+    """Print a profile's document."""
+    machine, noise = document["environment"]["machine"], document["environment"]["noise"]
+    gpu = machine["gpu"]["name"] if machine["gpu"] else None
+    OUT.print(f"{gpu or machine['cpu']}, {machine['cores']['logical']} logical processors, {document['date']}")
+    OUT.print(f"of the processor time, others took {noise['others']:.0%} and the hypervisor {noise['stolen']:.0%}")
+    cases = [case for case in document["cases"] if case["inversion"]]
+    if not cases:
+        OUT.print("nothing was measured")
+        return
+    common, labels = case_labels(cases)
+    OUT.print(f"all cases: {common}")
+    _show_latencies(cases, labels)
+    _show_cold_starts(cases, labels)
+    for label, case in zip(labels, cases, strict=True):
+        _show_stages(label, case)
+        _show_quality(label, case)
+        _show_layers(label, case)
+
+
+def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
+    names = ("median", "p90", "p99", "min", "max")
+    table = Table(_name("milliseconds"), *map(right, (*names, "runs", "img/s")))
+    for label, case in zip(labels, cases, strict=True):
+        found = case["inversion"]
+        runs = f"{found['count']}{'' if case['warmup']['stable'] else ' *'}"
+        add_row(table, label, *(_ms(found[name]) for name in names), runs, f"{case['images_per_second']:.2f}")
+    OUT.print(table)
+    if any(not case["warmup"]["stable"] for case in cases):
+        OUT.print("* the warm-up did not become stable: the machine is busy, or its clocks change")
+
+
+def _show_cold_starts(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
+    table = Table(_name("a fresh process"), *map(right, ("load ms", "first inversion ms", "peak memory")))
+    for label, case in zip(labels, cases, strict=True):
+        if cold := case["cold_start"]:
+            device = f" + {size(cold['device_bytes'])} on the GPU" if cold["device_bytes"] else ""
+            times = _ms(cold["load_s"]), _ms(cold["first_inversion_s"])
+            add_row(table, label, *times, size(cold["peak_bytes"]) + device)
+    if table.rows:
+        OUT.print(table)
+
+
+def _show_stages(label: str, case: dict[str, Any]) -> None:
+    table = Table("stage", *map(right, ("runs", "median ms", "p99 ms", "all runs ms", "share")), title=label)
+    for row in case["stages"]:
+        run = row["run"]
+        each = [_ms(run["median"]), _ms(run["p99"])] if run else ["", ""]
+        add_row(table, row["stage"], str(row["runs"]), *each, _ms(row["seconds"]), f"{row['share']:.0%}")
+    OUT.print(table)
+    if case["clock_overhead"] is not None:
+        OUT.print(f"timing the stages added {case['clock_overhead']:+.1%} to the inversion")
+
+
+def _show_quality(label: str, case: dict[str, Any]) -> None:
+    if not case["quality"]:
+        return
+    table = Table("steps", *map(right, ("ms", "L2", "PSNR", "gain")), title=f"quality: {label}")
+    for step in case["quality"]:
+        gain = "" if step["gain"] is None else f"{step['gain']:.1%}"
+        add_row(table, str(step["steps"]), _ms(step["seconds"]), f"{step['l2']:.4f}", f"{step['psnr']:.2f} dB", gain)
+    OUT.print(table)
+
+
+def _show_layers(label: str, case: dict[str, Any]) -> None:
+    layers = case["layers"]
+    if layers is None:
+        return
+    peaks = layers["peaks"]
+    arithmetic = f"{peaks['flops'] / 1e9:.0f} GFLOP/s and " if peaks["flops"] else ""
+    for kind, key in (("operator", "operators"), ("layer", "layers")):
+        numbers = ("runs", "ms", "GFLOP", "MB", "of roofline")
+        table = Table("stage", kind, *map(right, numbers), title=f"{kind}s: {label}")
+        for row in layers[key][:LISTED]:
+            share = f"{row['floor_s'] / row['seconds']:.0%}" if row["floor_s"] else ""
+            name = f"{row['name']} ({row['operator']})" if row["name"] else row["operator"]
+            work = (f"{row['flops'] / 1e9:.2f}", f"{row['bytes'] / 1e6:.1f}")
+            add_row(table, row["stage"], name, str(row["runs"]), _ms(row["seconds"]), *work, share)
+        OUT.print(table)
+    OUT.print(f"roofline: {arithmetic}{peaks['bytes'] / 1e9:.1f} GB/s, measured here")
+
+
+def show_comparison(comparison: "Comparison", slower: "Sequence[CaseRatio]") -> None:
+    """Print how many times slower the second profile is, and which cases are too slow."""
+    table = Table("case", *map(right, ("A ms", "B ms", "B / A", "95 % interval")), "")
+    for ratio in comparison.ratios:
+        verdict = "TOO SLOW" if ratio in slower else "" if ratio.distinct else "no clear difference"
+        times = _ms(ratio.before_s), _ms(ratio.after_s)
+        add_row(table, ratio.name, *times, f"{ratio.ratio:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}", verdict)
+    OUT.print(table)
+    for where, names in (("A", comparison.only_before), ("B", comparison.only_after)):
+        for name in names:
+            OUT.print(f"only in {where}: {name}")
+    for difference in comparison.differences:
+        OUT.print(f"not the same machine or software: {difference}")
+
+
+def _ms(seconds: float) -> str:
+    milliseconds = seconds * 1e3
+    return f"{milliseconds:,.0f}" if milliseconds >= 1000 else f"{milliseconds:.1f}"
+
+
+def _name(title: str) -> Column:
+    """What rows are called: never cut, since it tells them apart."""
+    return Column(title, no_wrap=True, overflow="fold")

@@ -1,0 +1,130 @@
+"""Progress on standard error: named pieces, an engine builder's phases, photos going through their steps."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from .text import ERR
+
+
+@contextmanager
+def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
+    """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task(title, total=count)
+        running: list[tuple[str, float]] = []
+
+        def finish() -> None:
+            name, started = running.pop()
+            progress.console.print(f"  {name:38s} {time.monotonic() - started:6.1f} s")
+            progress.advance(task)
+
+        def report(name: str) -> None:
+            if running:
+                finish()
+            running.append((name, time.monotonic()))
+            progress.update(task, description=f"{title}: {name}")
+
+        yield report
+        if running:
+            finish()
+
+
+class BuildProgress:
+    """Stages of a build, and below the running one the builder's own phases, indented as they nest."""
+
+    #: Phases below this depth last for moments: they would only flicker.
+    DEPTH = 3
+
+    def __init__(self, progress: Progress, title: str, stages: int) -> None:
+        self._progress, self._title = progress, title
+        self._all = progress.add_task(title, total=stages)
+        self._phases: dict[str, tuple[TaskID | None, int]] = {}
+        self._started = time.monotonic()
+
+    def stage_started(self, stage: str) -> None:
+        """Show that a stage has begun."""
+        self._started = time.monotonic()
+        self._progress.update(self._all, description=f"{self._title}: {stage}")
+
+    def stage_finished(self, stage: str, note: str) -> None:
+        """Leave a line that says what became of a stage."""
+        self._progress.console.print(f"  {stage:38s} {time.monotonic() - self._started:6.1f} s  {note}")
+        self._progress.advance(self._all)
+
+    def phase_started(self, phase: str, parent: str | None, steps: int) -> None:
+        """Show a phase below the one that it is part of."""
+        depth = self._phases[parent][1] + 1 if parent in self._phases else 1
+        task = self._progress.add_task(f"{'  ' * depth}{phase}", total=steps) if depth <= self.DEPTH else None
+        self._phases[phase] = task, depth
+
+    def step_done(self, phase: str, step: int) -> None:
+        """Move a phase's bar; ``step`` counts from 0."""
+        task, _ = self._phases.get(phase, (None, 0))
+        if task is not None:
+            self._progress.update(task, completed=step + 1)
+
+    def phase_finished(self, phase: str) -> None:
+        """Take a phase away, whether or not all its steps were told of."""
+        task, _ = self._phases.pop(phase, (None, 0))
+        if task is not None:
+            self._progress.remove_task(task)
+
+
+@contextmanager
+def build_progress(title: str, stages: int) -> Iterator[BuildProgress]:
+    """Show a build of ``stages`` engines; the library calls the result from its own threads."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=ERR) as progress:
+        yield BuildProgress(progress, title, stages)
+
+
+@contextmanager
+def photo_progress(photos: int, steps: int, title: str) -> Iterator[Callable[[int], None]]:
+    """Show photos going through their steps, with the time left; call the result with the steps that were taken."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[done]:.1f}/{task.fields[all]} photos"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(f"Inverting ({title})", total=photos * steps, done=0.0, all=photos)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            progress.update(task, done=progress.tasks[0].completed / steps)
+
+        yield advance
+
+
+@contextmanager
+def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], None]]:
+    """Show ``count`` equal pieces of work with the time left; call the result for each."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(what))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(title, total=count)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,137 @@
+"""`verify`: a bundle's files, and its results against a reference."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_errors
+from .parameters import CommaList
+
+if TYPE_CHECKING:
+    from ..runtime.bundle import Bundle
+    from ..runtime.verification.verify import Reference
+
+BACKENDS_OPTION = click.option(
+    "--backend",
+    type=CommaList(),
+    default="auto",
+    show_default=True,
+    help="Backends, with commas; auto: every CPU backend that is installed.",
+)
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.option(
+    "--images", type=FILE, multiple=True, help="Photo or folder to run; again for more. A drawing unless said."
+)
+@click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@click.option("--reference", type=FILE, help="A float32 bundle to compare with; the bundle itself unless said.")
+@click.option("--against", type=FILE, help="A HyperStyle checkpoint to compare with instead, in PyTorch.")
+@click.option("--w-encoder", type=FILE, help="That checkpoint's W-encoder.")
+@click.option("--bisect", is_flag=True, help="On failure, also find the first node that is out of tolerance.")
+@click.option("--html", type=FILE, metavar="FILE", help="Write a page with the images and where they differ.")
+@click.option("--files-only", is_flag=True, help="Check the files' checksums, and nothing else.")
+@partial(loading_options, backend=BACKENDS_OPTION)
+@JSON_OPTION
+@user_errors
+def verify(
+    bundle: Path,
+    images: tuple[Path, ...],
+    steps: int | None,
+    reference: Path | None,
+    against: Path | None,
+    w_encoder: Path | None,
+    bisect: bool,
+    html: Path | None,
+    files_only: bool,
+    loading: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Check a bundle's files, and its results at every step of the loop against a reference.
+
+    The reference is the float32 graphs, run node by node on the CPU, or with --against the networks in PyTorch.
+    Exit status: 0 all is well, 1 a result is out of tolerance, 2 the bundle cannot be used.
+    """
+    from ..runtime.batch import find_photos
+    from ..runtime.bundle import Bundle
+    from .show.fidelity import show_comparisons, show_files, verify_summary
+    from .show.progress import count_progress
+
+    _check_options(reference, against, w_encoder, bisect, files_only, (images, steps, html))
+    opened = Bundle.open(bundle)
+    if files_only:
+        show_files(opened, as_json)
+        return
+    from ..demo import PHOTO
+    from ..runtime.verification.verify import Verifier
+
+    if html is not None:
+        from ..runtime.reports.verification import require_report
+
+        require_report()
+    photos = find_photos(images or (PHOTO,))
+    backends = _backends(loading)
+    verifier = Verifier(opened, _reference(opened, reference, against, w_encoder), backends)
+    steps = opened.manifest.default_steps if steps is None else steps
+    with count_progress("Verifying", len(photos) * (1 + len(backends)) * (steps + 1), "states") as advance:
+        run = verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance)
+        comparisons = list(run)
+    if html is not None:
+        from ..runtime.reports.verification import write_page
+
+        write_page(html, opened, comparisons)
+    if as_json:
+        click.echo(json.dumps(verify_summary(opened, comparisons), indent=1))
+    else:
+        show_comparisons(comparisons, html)
+    if not all(comparison.within for comparison in comparisons):
+        sys.exit(EXIT_FAILED)
+
+
+def _check_options(
+    reference: Path | None,
+    against: Path | None,
+    w_encoder: Path | None,
+    bisect: bool,
+    files_only: bool,
+    of_a_run: tuple[object, ...],
+) -> None:
+    """Options that contradict each other."""
+    if (against is None) != (w_encoder is None):
+        raise click.UsageError("--against and --w-encoder belong together.")
+    if against is not None and reference is not None:
+        raise click.UsageError("--against and --reference are two references: give one.")
+    if against is not None and bisect:
+        raise click.UsageError("--bisect compares nodes of graphs: leave out --against.")
+    if files_only and (reference or against or bisect or any(value not in (None, ()) for value in of_a_run)):
+        raise click.UsageError("--files-only runs nothing: leave out what is for a run.")
+
+
+def _backends(loading: dict[str, Any]) -> "dict[str, Any]":
+    """The backends that were asked for, each with its options."""
+    from ..errors import BackendError
+    from ..runtime.backends import AUTO, Options, available, resolve
+
+    options = Options(**{name: value for name, value in loading.items() if name != "backend"})
+    names = [name for asked in loading["backend"] for name in (available() if asked == AUTO else (asked,))]
+    if not names:
+        resolve(AUTO)
+        raise BackendError("No backend was named", expected="names with commas between them")
+    return {resolve(name): options for name in names}
+
+
+def _reference(bundle: "Bundle", reference: Path | None, against: Path | None, w_encoder: Path | None) -> "Reference":
+    """What the bundle is compared with."""
+    if against is not None and w_encoder is not None:
+        from ..export.verification import PyTorchReference
+
+        return PyTorchReference(bundle.manifest, against, w_encoder)
+    from ..runtime.bundle import Bundle
+    from ..runtime.verification.reference import PlainBackend, reference_bundle
+
+    return PlainBackend(reference_bundle(bundle, Bundle.open(reference) if reference else None))

@@ -1,0 +1,174 @@
+"""A whole profile: cold starts, backends side by side, rounds, and then layers and quality where they are asked for."""
+
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+import psutil
+
+from ...errors import BackendError
+from ..backends import BACKENDS, Options, open_backend
+from ..backends.base import Backend, HostArray
+from ..bundle import Bundle, read_manifest
+from ..images import Photo, network_input, read_photo
+from ..manifest import Manifest
+from .cases import Case, Setup
+from .cold_start import cold_start
+from .environment import NoiseClock, current_state, describe_machine
+from .layers import LayerProfile, profile_layers
+from .measure import Budget, Inverter, measure
+from .peaks import Peaks, measure_peaks
+from .quality import step_quality
+from .report import CaseReport, Report
+
+#: Called with what is being done, and the share of the whole that is done.
+Watcher = Callable[[str, float], None]
+#: Shares of the progress bar: cold starts and loading, measuring; the rest is for layers and quality.
+_LOADED, _MEASURED = 0.3, 0.9
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look at besides the latencies: cold starts, layers, and quality over ``quality_steps`` steps."""
+
+    cold_start: bool = True
+    layers: bool = False
+    quality_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A setup ready to run, and the seconds that it took to load here, with what was warm by then."""
+
+    setup: Setup
+    backend: Backend
+    manifest: Manifest
+    seconds: float
+
+    def photos(self, photos: Sequence[Photo]) -> HostArray:
+        """As its networks see them."""
+        image = self.manifest.image
+        return network_input([read_photo(photo) for photo in photos], image.input_height, image.input_width)
+
+
+class Profiler:
+    """Fills a report step by step, so that an interrupted run can show what it has."""
+
+    def __init__(
+        self, cases: Sequence[Case], photos: Sequence[Photo], budget: Budget, wanted: Wanted, tell: Watcher
+    ) -> None:
+        self._cases, self._photos, self._budget, self._wanted, self._tell = cases, photos, budget, wanted, tell
+        self._loaded: dict[Setup, Loaded] = {}
+        gpus = [case.setup.device or 0 for case in cases if BACKENDS[case.setup.backend].gpu]
+        self._device = gpus[0] if gpus else None
+        machine, state = describe_machine(self._device), current_state(self._device)
+        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.report = Report({"machine": machine, "before": state}, [], date)
+
+    def run(self) -> Report:
+        """Do everything; Ctrl-C ends it early."""
+        noise = NoiseClock()
+        try:
+            self._load()
+            self._measure()
+            self._look_closer()
+        except KeyboardInterrupt:
+            self.report.interrupted = True
+        self.report.environment |= {"after": current_state(self._device), "noise": noise.shares()}
+        return self.report
+
+    def _load(self) -> None:
+        _check_memory({case.setup for case in self._cases})
+        colds = {}
+        for index, case in enumerate(self._cases):
+            alone = replace(case, streams=1)
+            if self._wanted.cold_start and alone not in colds:
+                self._tell(f"cold start of {alone.name}", _LOADED * index / len(self._cases))
+                colds[alone] = cold_start(alone)
+        for case in self._cases:
+            if case.setup not in self._loaded:
+                self._tell(f"loading {case.setup.name}", _LOADED)
+                self._loaded[case.setup] = _open(case.setup)
+            loaded = self._loaded[case.setup]
+            cold = colds.get(replace(case, streams=1))
+            self.report.cases.append(CaseReport(case, loaded.backend.precision, loaded.seconds, cold))
+
+    def _measure(self) -> None:
+        inverters = []
+        for case in self._cases:
+            loaded = self._loaded[case.setup]
+            photo = loaded.photos(self._photos[:1])[0]
+            inverters.append(Inverter(loaded.backend, loaded.manifest, case, photo))
+
+        def tell(case: Case, what: str, share: float) -> None:
+            self._tell(f"{what} {case.name}", _LOADED + (_MEASURED - _LOADED) * min(share, 1.0))
+
+        measure(inverters, [entry.measurement for entry in self.report.cases], self._budget, tell)
+
+    def _look_closer(self) -> None:
+        seen = set()
+        for entry in self.report.cases:
+            loaded = self._loaded[entry.case.setup]
+            if entry.case.setup in seen:
+                continue
+            seen.add(entry.case.setup)
+            if self._wanted.quality_steps is not None:
+                self._tell(f"quality of {loaded.setup.name}", _MEASURED)
+                photos = list(loaded.photos(self._photos))
+                entry.quality = step_quality(loaded.backend, loaded.manifest, photos, self._wanted.quality_steps)
+            if self._wanted.layers:
+                self._tell(f"layers of {loaded.setup.name}", _MEASURED)
+                entry.layers = self._layers(entry.case, loaded)
+
+    def _layers(self, case: Case, loaded: Loaded) -> LayerProfile:
+        """In a backend of their own: noting layers would slow down what is measured."""
+        peaks: Peaks = measure_peaks(loaded.backend, case.setup.threads or psutil.cpu_count() or 1)
+        noting = _open(case.setup, layers=True)
+        photos = loaded.photos(self._photos[:1]).repeat(case.batch, 0)
+        return profile_layers(noting.backend, noting.manifest, photos, case.steps, peaks)
+
+
+def _open(setup: Setup, layers: bool = False) -> Loaded:
+    started = time.perf_counter()
+    bundle = Bundle.open(setup.bundle)
+    options = Options(setup.threads, setup.precision_hint, setup.device, setup.trust_engines, layers)
+    backend = open_backend(setup.backend, bundle, options)
+    return Loaded(setup, backend, bundle.manifest, time.perf_counter() - started)
+
+
+def _check_memory(setups: Set[Setup]) -> None:
+    """Cases are measured side by side, so all setups are loaded at once; each takes about twice its files."""
+    files = [file for setup in setups for file in read_manifest(setup.bundle).files.values()]
+    needed = 2 * sum(file.bytes for file in files)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise BackendError(
+            "There is too little memory to profile all these bundles side by side",
+            got=f"{free / 1e9:.1f} GB available",
+            expected=f"about {needed / 1e9:.1f} GB",
+            hint="Profile fewer at once, and put the files side by side with `profile compare`.",
+        )
+
+
+def profile(
+    cases: Sequence[Case],
+    photos: Sequence[Photo],
+    budget: Budget,
+    wanted: Wanted,
+    tell: Watcher = lambda what, share: None,
+) -> Report:
+    """Measure cases side by side; Ctrl-C ends it early with what was measured until then.
+
+    Args:
+        cases: as ``sweep`` makes them, at least one; all their bundles are in memory at once.
+        photos: at least one; latencies come from the first, quality from all.
+        budget: how much to measure of each case.
+        wanted: what to look at besides.
+        tell: told what goes on.
+
+    Raises:
+        BackendError: a bundle cannot be loaded into its backend or run there, or memory would not do for all at once.
+        ImageError: a photo cannot be read.
+    """
+    return Profiler(cases, photos, budget, wanted, tell).run()
