@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .blocks import CONVOLVING
 from .report import Report, TensorRange
@@ -31,7 +32,7 @@ def _ranges(report: Report) -> Figure:
         _saturation(axes[1][column], tensors)
         axes[0][column].set_title(f"{stage}: what its convolutions read")
         axes[1][column].set_xlabel("tensor, in the order of the data")
-    figure.suptitle(f"{report.source}, {report.method} over {len(report.photos)} photos and {report.steps} steps")
+    figure.suptitle(f"{report.source}: {report.method}, {len(report.photos)} photos, {report.steps} refinement steps")
     return figure
 
 
@@ -46,7 +47,7 @@ def _peaks(axes: Axes, tensors: Sequence[TensorRange]) -> None:
         axes.plot(peaks, ".-", color=_colour(number, len(steps)), linewidth=0.8, label=f"peak, step {step}")
     axes.plot([tensor.threshold for tensor in tensors], "k_", markersize=7, label="threshold")
     axes.set(yscale="log", ylabel="magnitude")
-    axes.grid(alpha=0.3)
+    axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize="small")
 
 
@@ -80,6 +81,7 @@ def _blocks(report: Report) -> Figure:
     if report.image is not None:
         right.plot([min(value, 99.0) for value in report.image.psnr], "o-")
     right.axhline(report.least_psnr, color="k", linestyle="--")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xlabel="step", ylabel="PSNR, dB", title=f"all quantized blocks together, {report.backend}")
     right.grid(alpha=0.3)
     return figure

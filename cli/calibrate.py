@@ -61,9 +61,9 @@ def calibrate(
     within --min-psnr of the float32 one at every step. Exit status: 0 it is, 1 it cannot be and no bundle was
     written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
     """
-    from ..calibration.calibrate import Settings
     from ..calibration.calibrate import calibrate as calibrate_bundle
     from ..calibration.report import write_report
+    from ..calibration.settings import Settings
     from .show.calibration import calibration_progress, show_report
 
     settings = Settings(images=count, least_psnr=min_psnr, **options)

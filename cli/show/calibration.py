@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from .text import ERR, OUT, right
 
@@ -45,6 +45,9 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
         plotted: whether plots are there as well.
     """
     OUT.print(_blocks(report))
+    for block in report.blocks:
+        if block.reason:
+            OUT.print(f"kept: {block.name}: {block.reason}")
     if report.image is not None:
         OUT.print(_steps(report))
     saturated = max((step.saturated for tensor in report.tensors for step in tensor.steps), default=0.0)
@@ -57,14 +60,13 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
         OUT.print(f"At least {report.least_psnr:g} dB at every step: {output}")
         return
     OUT.print(f"The target of {report.least_psnr:g} dB was not met with any block quantized. No bundle was written.")
-    for block in report.blocks:
-        if block.reason:
-            OUT.print(f"  {block.name}: {block.reason}")
 
 
 def _blocks(report: "Report") -> Table:
     title = f"{report.form.title}, each block alone, in ONNX Runtime"
-    table = Table("block", right("weights"), "", right("PSNR"), right("L2"), right("largest"), "why", title=title)
+    table = Table(
+        Column("block", no_wrap=True), right("weights"), "", right("PSNR"), right("L2"), right("largest"), title=title
+    )
     for block in report.blocks:
         worst = min(range(len(block.alone.psnr)), key=lambda step: block.alone.psnr[step])
         table.add_row(
@@ -74,7 +76,6 @@ def _blocks(report: "Report") -> Table:
             f"{block.alone.psnr[worst]:.1f} dB",
             f"{block.alone.l2[worst]:.1e}",
             f"{block.alone.largest[worst]:.1e}",
-            block.reason or "",
         )
     return table
 

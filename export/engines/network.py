@@ -23,6 +23,10 @@ _HINTS = (
         ("deconv", "bf16"),
         "TensorRT-RTX 1.7 has no transposed convolution in bfloat16: export with --precision fp16 or fp32.",
     ),
+    (
+        ("HW-specific datatypes", "fp8"),
+        "FP8 needs a GPU since Ada: build for 89 or later alone, or calibrate with --format int8, which all take.",
+    ),
     (("OutOfMemory",), "Give more --workspace, or leave the option out."),
 )
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hyperstyle_deploy.calibration import calibrate as module
 from hyperstyle_deploy.calibration.blocks import Block, find_blocks
-from hyperstyle_deploy.calibration.calibrate import Settings, calibrate
-from hyperstyle_deploy.calibration.formats import Format
+from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.photos import read_photos
 from hyperstyle_deploy.calibration.ranges import Ranges, collect
 from hyperstyle_deploy.calibration.report import Report
+from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.calibration.stage_graph import StageGraph
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.bundle import Bundle
@@ -63,8 +63,8 @@ def calibrated(bundle: Bundle, ranges: Ranges, tmp_path_factory: pytest.TempPath
     """``BLOCKS`` in INT8 as far as 40 dB allow, ranges from the cache."""
     path, said = tmp_path_factory.mktemp("calibrated") / "int8.bundle", []
 
-    def few(graphs: Mapping[str, StageGraph], form: Format) -> tuple[Block, ...]:
-        return tuple(block for block in find_blocks(graphs, form) if block.name in BLOCKS)
+    def few(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
+        return tuple(block for block in find_blocks(graphs) if block.name in BLOCKS)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "find_blocks", few)
