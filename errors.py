@@ -59,6 +59,10 @@ class EngineError(BackendError):
     """An engine that is missing, foreign or damaged, or was built for another GPU, version, precision or shape."""
 
 
+class CalibrationError(HyperStyleDeployError):
+    """A bundle or photos that cannot be calibrated, or an option that does not fit the format."""
+
+
 class BuildError(HyperStyleDeployError):
     """An engine that could not be built: a missing library, an option of another target, or what the builder said."""
 

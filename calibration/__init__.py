@@ -1,1 +1,1 @@
-"""Room for calibration: ranges over the refinement loop, Q/DQ placement and precision policies. Nothing here yet."""
+"""Calibration: from a float32 bundle to one with INT8 or FP8 graphs, ranges taken from the refinement loop itself."""

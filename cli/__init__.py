@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from .build import build
+from .calibrate import calibrate
 from .demo import demo
 from .evaluate import evaluate
 from .export import export
@@ -23,5 +24,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
-for command in (inspect, export, build, invert, verify, evaluate, profile, demo):
+for command in (inspect, export, build, calibrate, invert, verify, evaluate, profile, demo):
     main.add_command(command)

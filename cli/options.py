@@ -17,6 +17,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "onnx_ir", "onnxscript"), "export"),
     **dict.fromkeys(("matplotlib", "jinja2", "markupsafe", "onnx"), "report"),
     "onnxruntime": "cpu",
+    "ml_dtypes": "calibrate",
 }
 
 FILE = click.Path(path_type=Path)

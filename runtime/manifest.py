@@ -93,6 +93,27 @@ class Manifest:
         return style_count(self.image.size)
 
     @property
+    def quantization(self) -> str | None:
+        """The format that `calibrate` gave some layers, "int8" or "fp8"; None for a bundle as it was exported."""
+        calibration = self.provenance.get("calibration")
+        return str(calibration.get("format")) if isinstance(calibration, dict) else None
+
+    @property
+    def least_psnr(self) -> float | None:
+        """The PSNR in dB that a calibrated bundle's images were held to, against float32; None for others."""
+        if self.quantization is None:
+            return None
+        value = self.provenance["calibration"].get("least_psnr")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _bad("provenance.calibration.least_psnr", value, "a number")
+        return float(value)
+
+    @property
+    def arithmetic(self) -> str:
+        """What results are computed in: the precision, and the format of quantized layers behind it."""
+        return self.precision if self.quantization is None else f"{self.precision}+{self.quantization}"
+
+    @property
     def tuned(self) -> tuple[Layer, ...]:
         """The layers with offsets, in the order of the offset codes' rows."""
         return tuple(layer for layer in self.layers if layer.tuned)

@@ -23,13 +23,19 @@ PEAK = 2.0
 
 def tolerance(precision: str, gpu: bool = False) -> float:
     """The table's entry for what a session computes in (``Session.precision``), on a GPU or not."""
-    dtype = _DTYPES.get(precision, precision)
+    dtype = _dtype(precision)
     return GPU_TOLERANCE.get(dtype, TOLERANCE[dtype]) if gpu else TOLERANCE[dtype]
 
 
 def least_psnr(precision: str) -> float:
     """The same of an image's PSNR, in dB."""
-    return LEAST_PSNR[_DTYPES.get(precision, precision)]
+    return LEAST_PSNR[_dtype(precision)]
+
+
+def _dtype(precision: str) -> str:
+    """What the tables know it as: of a calibrated bundle ("float32+int8") what its other layers are in."""
+    name = precision.partition("+")[0]
+    return _DTYPES.get(name, name)
 
 
 def psnr(image: NDArray[np.float32], reference: NDArray[np.float32], peak: float = PEAK) -> float:

@@ -47,7 +47,7 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
     OUT.print(f"{path}  {size(sum(file.bytes for file in manifest.files.values()))}")
     OUT.print(
         f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
-        f"{image.size}x{image.height} out, {manifest.precision}, {len(manifest.tuned)} tuned layers, "
+        f"{image.size}x{image.height} out, {manifest.arithmetic}, {len(manifest.tuned)} tuned layers, "
         f"{manifest.default_steps} steps by default"
     )
     origin = manifest.provenance.get("checkpoint", {})

@@ -114,7 +114,7 @@ class GraphBackend(Backend):
     """A backend on the host that runs the portable graphs by name; ``noises`` are constant inputs of `synthesis`."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.bundle, self.precision = bundle, bundle.manifest.precision
+        self.bundle, self.precision = bundle, bundle.manifest.arithmetic
         constants = bundle.constants()
         self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
         self.noises = {name: array for name, array in constants.items() if name.startswith("noise.")}

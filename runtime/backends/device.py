@@ -53,7 +53,7 @@ class DeviceBackend(Backend):
     """
 
     def __init__(self, bundle: Bundle, device: Device, runner: StageRunner, kernels: KernelLibrary) -> None:
-        self.name, self.precision = runner.name, bundle.manifest.precision
+        self.name, self.precision = runner.name, bundle.manifest.arithmetic
         self._manifest, self._device, self._runner, self._kernels = bundle.manifest, device, runner, kernels
         self._lock = threading.RLock()
         self._recordings: dict[Hashable, tuple[DeviceArray, Recording[list[DeviceArray]]]] = {}

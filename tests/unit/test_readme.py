@@ -1,4 +1,4 @@
-"""The README's code runs, and its commands are ones that exist."""
+"""The README's code runs, and the commands that it and the other pages show are ones that exist."""
 
 import re
 import shlex
@@ -16,12 +16,15 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+PAGES = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = "\n".join(blocks("(?:bash|sh|console)")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks("(?:bash|sh|console)", PAGES)).replace("\\\n", " ").splitlines()
     return [line.removeprefix("$ ").strip() for line in lines if "hyperstyle-deploy " in line and "pip" not in line]
 
 
@@ -35,7 +38,11 @@ def test_the_readme_shows_the_main_job() -> None:
 def test_every_command_shown_parses(line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
     command: click.Command = main.commands[name]
-    command.make_context(name, arguments)  # raises UsageError for an unknown option
+    context = command.make_context(name, arguments)  # raises UsageError for an unknown option
+    if isinstance(command, click.Group):
+        name, below, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert below is not None
+        below.make_context(name, arguments, parent=context)
 
 
 def test_the_two_commands_are_make_targets() -> None:

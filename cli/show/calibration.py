@@ -1,0 +1,99 @@
+"""What `calibrate` prints: progress on standard error, the report's tables on standard output."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .text import ERR, OUT, right
+
+if TYPE_CHECKING:
+    from ...calibration.report import Report, Side
+
+
+@contextmanager
+def calibration_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each kind of work; call the result with its name, how much is done, and how much there is."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=ERR) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(f"{title}: {what}", total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> None:
+    """Print what a calibration found: the blocks, the steps, sizes and times, and the verdict.
+
+    Args:
+        report: what it found.
+        output: the bundle's folder.
+        folder: where the report was written to.
+        plotted: whether plots are there as well.
+    """
+    OUT.print(_blocks(report))
+    if report.image is not None:
+        OUT.print(_steps(report))
+    saturated = max((step.saturated for tensor in report.tensors for step in tensor.steps), default=0.0)
+    OUT.print(f"{len(report.tensors)} tensors, at most {100 * saturated:.3f} % of one step's values saturated")
+    if report.after is not None and report.met:
+        OUT.print(_sides(report.before, report.after))
+    more = "" if plotted else ' (for plots: pip install "hyperstyle-deploy[report]")'
+    OUT.print(f"Report: {folder}{more}")
+    if report.met:
+        OUT.print(f"At least {report.least_psnr:g} dB at every step: {output}")
+        return
+    OUT.print(f"The target of {report.least_psnr:g} dB was not met with any block quantized. No bundle was written.")
+    for block in report.blocks:
+        if block.reason:
+            OUT.print(f"  {block.name}: {block.reason}")
+
+
+def _blocks(report: "Report") -> Table:
+    title = f"{report.form.title}, each block alone, in ONNX Runtime"
+    table = Table("block", right("weights"), "", right("PSNR"), right("L2"), right("largest"), "why", title=title)
+    for block in report.blocks:
+        worst = min(range(len(block.alone.psnr)), key=lambda step: block.alone.psnr[step])
+        table.add_row(
+            block.name,
+            f"{block.parameters / 1e6:.1f} M",
+            "quantized" if block.quantized else "kept",
+            f"{block.alone.psnr[worst]:.1f} dB",
+            f"{block.alone.l2[worst]:.1e}",
+            f"{block.alone.largest[worst]:.1e}",
+            block.reason or "",
+        )
+    return table
+
+
+def _steps(report: "Report") -> Table:
+    assert report.image is not None
+    table = Table(
+        "step", *map(right, ("PSNR", "L2", "largest")), title=f"All quantized blocks together, {report.backend}"
+    )
+    for step, values in enumerate(zip(report.image.psnr, report.image.l2, report.image.largest, strict=True)):
+        table.add_row(str(step), f"{values[0]:.1f} dB", f"{values[1]:.1e}", f"{values[2]:.1e}")
+    return table
+
+
+def _sides(before: "Side", after: "Side") -> Table:
+    table = Table("", *map(right, ("float32", "calibrated", "ratio")), title="Size, and seconds here")
+    rows = [("bytes", before.bytes / 1e6, after.bytes / 1e6, ".0f")]
+    rows += [(stage, before.seconds[stage], after.seconds[stage], ".3f") for stage in before.seconds]
+    for name, full, small, form in rows:
+        unit = " MB" if name == "bytes" else " s"
+        table.add_row(name, f"{full:{form}}{unit}", f"{small:{form}}{unit}", f"{small / full:.2f}")
+    return table

@@ -1,0 +1,73 @@
+"""What the tests of a whole calibration share: two photos, ranges, and one calibrated bundle of few blocks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hyperstyle_deploy.calibration import calibrate as module
+from hyperstyle_deploy.calibration.blocks import Block, find_blocks
+from hyperstyle_deploy.calibration.calibrate import Settings, calibrate
+from hyperstyle_deploy.calibration.formats import Format
+from hyperstyle_deploy.calibration.photos import read_photos
+from hyperstyle_deploy.calibration.ranges import Ranges, collect
+from hyperstyle_deploy.calibration.report import Report
+from hyperstyle_deploy.calibration.stage_graph import StageGraph
+from hyperstyle_deploy.demo import PHOTO
+from hyperstyle_deploy.runtime.bundle import Bundle
+
+STEPS = 2
+#: Measuring each of the fourteen would take minutes; these are of every kind, and one does much harm.
+BLOCKS = ("encoder resolution 4", "hypernet resolution 4", "offsets w1", "offsets w2")
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated bundle and its report."""
+
+    path: Path
+    report: Report
+    progress: list[tuple[str, int, int]]
+
+
+@pytest.fixture(scope="session")
+def bundle(faces256_bundle: Path) -> Bundle:
+    return Bundle.open(faces256_bundle)
+
+
+@pytest.fixture(scope="session")
+def graphs(bundle: Bundle) -> dict[str, StageGraph]:
+    return {stage: StageGraph(bundle, stage) for stage in module.STAGES}
+
+
+@pytest.fixture(scope="session")
+def pixels(bundle: Bundle) -> list[NDArray[np.float32]]:
+    """The demo's photo, and the same darker: its ranges are others."""
+    photo = read_photos([PHOTO], bundle.manifest)[0].pixels
+    return [photo, np.ascontiguousarray(photo[:, ::-1] * 0.5 - 0.5)]
+
+
+@pytest.fixture(scope="session")
+def ranges(
+    bundle: Bundle, graphs: dict[str, StageGraph], pixels: list[NDArray[np.float32]], own_folders: None
+) -> Ranges:
+    """Of both photos; in the cache afterwards."""
+    return collect(bundle, graphs, pixels, STEPS)
+
+
+@pytest.fixture(scope="session")
+def calibrated(bundle: Bundle, ranges: Ranges, tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
+    """``BLOCKS`` in INT8 as far as 40 dB allow, ranges from the cache."""
+    path, said = tmp_path_factory.mktemp("calibrated") / "int8.bundle", []
+
+    def few(graphs: Mapping[str, StageGraph], form: Format) -> tuple[Block, ...]:
+        return tuple(block for block in find_blocks(graphs, form) if block.name in BLOCKS)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "find_blocks", few)
+        settings = Settings(steps=STEPS, checked=1, backend="onnxruntime")
+        report = calibrate(bundle.path, [PHOTO], path, settings, progress=lambda *what: said.append(what))
+    return Calibrated(path, report, said)
