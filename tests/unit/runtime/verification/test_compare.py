@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.errors import BundleError
+from hyperstyle_deploy.errors import BackendError, BundleError
 from hyperstyle_deploy.runtime.bundle import Bundle
 from hyperstyle_deploy.runtime.tolerance import GPU_TOLERANCE, LEAST_PSNR, TOLERANCE, least_psnr, tolerance
 from hyperstyle_deploy.runtime.verification.bisect import Bisection, Fault
 from hyperstyle_deploy.runtime.verification.compare import StepComparison, difference
 from hyperstyle_deploy.runtime.verification.explain import explanation
-from hyperstyle_deploy.runtime.verification.reference import reference_bundle
+from hyperstyle_deploy.runtime.verification.reference import PlainBackend, reference_bundle
 from hyperstyle_deploy.runtime.verification.stages import StageDifference
-from hyperstyle_deploy.runtime.verification.verify import Comparison
+from hyperstyle_deploy.runtime.verification.verify import Comparison, Verifier
 from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 ZEROS = np.zeros(4, np.float32)
@@ -67,7 +67,7 @@ def test_the_reference_is_float32_and_of_the_same_model(tiny_bundle: TinyBundle)
 
 def failed(**changes: object) -> Comparison:
     off, good = difference(ZEROS + 1, ZEROS, 0.1), difference(ZEROS, ZEROS, 0.1)
-    step = StepComparison(1, good, off, None, None, 10.0, 90.0, 0.5, 1.0)
+    step = StepComparison(1, good, off, None, None, 10.0, 90.0, True, 0.5, 1.0)
     stages = StageDifference("encoder", 0, "codes", good), StageDifference("hypernet", 2, "offset_codes", off)
     return dataclasses.replace(Comparison("x.png", "openvino", "float32", "it", (step,), stages), **changes)
 
@@ -85,6 +85,17 @@ def test_a_failure_is_explained_as_far_as_it_is_known() -> None:
     fused = explanation(failed(bisection=dataclasses.replace(found, fault=None)))[-1]
     assert "No single node" in fused
     assert "12 of 30" in fused
+
+
+def test_nodes_are_refused_before_anything_runs(tiny_bundle: TinyBundle) -> None:
+    bundle = Bundle.open(tiny_bundle.path)
+    verifier = Verifier(bundle, PlainBackend(bundle), {})
+    verifier.backends = {"tensorrt": None}
+    with pytest.raises(BackendError, match="Leave out --bisect"):
+        next(verifier.run([], 1, find_node=True))
+    verifier.bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, precision="float16"))
+    with pytest.raises(BundleError, match="float16"):
+        next(verifier.run([], 1, find_node=True))
 
 
 def test_drift_is_the_last_steps_error_over_the_first(tmp_path: Path) -> None:
