@@ -10,6 +10,7 @@ import pytest
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.tiny_bundle import TinyBundle, write_tiny_bundle
 from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
 #: Fewer than the command's own 5: most of its time goes to PyTorch, which it compares with.
@@ -74,3 +75,9 @@ def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
     if shutil.which("g++") is None:
         pytest.skip("no g++ to compile the kernel for the CPU")
     return KernelLibrary(compile_for_cpu(tmp_path_factory.mktemp("kernel") / "modulate_cpu.so", "-O1"))
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> TinyBundle:
+    """A bundle of one small convolution a stage, for a test to change."""
+    return write_tiny_bundle(tmp_path / "tiny.bundle")

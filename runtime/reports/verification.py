@@ -119,12 +119,13 @@ def _errors(steps: Sequence[StepComparison]) -> "Figure":
 
     figure = Figure(figsize=(6.4, 2.8))
     axes = figure.add_subplot()
-    for index, name in enumerate(("codes", "offset codes", "image")):
+    for colour, name in enumerate(("codes", "offset codes", "image")):
         found = [(step.index, step.differences[name]) for step in steps if name in step.differences]
+        found = [(index, each) for index, each in found if each.largest > 0]  # a logarithm has no place for 0
         if found:
             at = [step for step, _ in found]
-            axes.plot(at, [each.largest for _, each in found], f"C{index}o-", label=f"{name}, largest")
-            axes.plot(at, [each.mean for _, each in found], f"C{index}.--", label=f"{name}, mean")
+            axes.plot(at, [each.largest for _, each in found], f"C{colour}o-", label=f"{name}, largest")
+            axes.plot(at, [each.mean for _, each in found], f"C{colour}.--", label=f"{name}, mean")
     axes.plot(
         [step.index for step in steps], [step.image.limit for step in steps], "k:", label="tolerance of the image"
     )

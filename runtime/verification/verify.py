@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from ...errors import BackendError, BundleError
 from ..backends import BACKENDS, Options, open_backend
 from ..backends.base import HostArray
 from ..bundle import Bundle
@@ -91,7 +92,10 @@ class Verifier:
         Raises:
             ImageError: a photo cannot be read.
             BackendError: a backend cannot run, or its nodes cannot be looked at.
+            BundleError: nodes of a bundle that is not float32 were to be looked at.
         """
+        if find_node:
+            self._check_nodes()
         for photo in photos:
             session = next(iter(self.sessions.values()))
             images = session.prepare([photo])
@@ -108,6 +112,23 @@ class Verifier:
         session = self.sessions[name]
         found = compare_steps(session, images, states, steps, gpu=BACKENDS[name].gpu, look=look)
         return Comparison(str(photo), name, session.precision, self.reference.label, tuple(found))
+
+    def _check_nodes(self) -> None:
+        """See, before anything runs, that nodes could be compared one by one."""
+        if self.bundle.manifest.arithmetic != "float32":
+            raise BundleError(
+                f"The nodes of {self.bundle.path} cannot be compared with float32 ones",
+                got=self.bundle.manifest.arithmetic,
+                expected="a float32 bundle: in others tensors have units and names of their own",
+                hint="Leave out --bisect: the stage is named without it.",
+            )
+        for name in self.backends:
+            if BACKENDS[name].gpu:
+                raise BackendError(
+                    f"The nodes of {name} cannot be looked at",
+                    expected="backends on the CPU",
+                    hint="Leave out --bisect: the stage is named without it. Or bisect onnxruntime on the same bundle.",
+                )
 
     def _explained(
         self, reference: PlainBackend, comparison: Comparison, images: HostArray, find_node: bool

@@ -36,7 +36,7 @@ from hyperstyle_deploy.runtime.engines.trust import KEY_NAME
 from hyperstyle_deploy.runtime.files import sha256_of
 
 if TYPE_CHECKING:
-    from .conftest import TinyBundle
+    from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 RTX = "tensorrt-rtx"
 

@@ -22,7 +22,7 @@ from hyperstyle_deploy.runtime.engines.record import engines_folder, read_record
 from hyperstyle_deploy.runtime.manifest import GRAPHS
 
 if TYPE_CHECKING:
-    from .conftest import TinyBundle
+    from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 RTX = "tensorrt-rtx"
 

@@ -16,7 +16,7 @@ from hyperstyle_deploy.runtime.engines.record import Flags, read_record
 from hyperstyle_deploy.runtime.gpu import Gpu
 
 if TYPE_CHECKING:
-    from .conftest import TinyBundle
+    from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
 

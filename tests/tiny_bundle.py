@@ -1,4 +1,4 @@
-"""Fixtures of the engine builder's tests: a bundle whose graphs are one small convolution each, built in a moment."""
+"""A bundle whose graphs are one small convolution each, built in a moment."""
 
 import dataclasses
 import hashlib
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
@@ -51,9 +50,9 @@ def tiny_graph(axis: str | int, offset: int) -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
 
 
-@pytest.fixture
-def tiny_bundle(tmp_path: Path) -> TinyBundle:
-    bundle = TinyBundle(tmp_path / "tiny.bundle")
+def write_tiny_bundle(path: Path) -> TinyBundle:
+    """Write the bundle to a folder that is not there yet."""
+    bundle = TinyBundle(path)
     bundle.path.mkdir()
     constants = save({"weight": WEIGHT})
     axes: dict[str, str | int] = {"offsets": "kept_steps", "synthesis_one": 1}
