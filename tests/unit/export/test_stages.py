@@ -16,9 +16,10 @@ from hyperstyle_deploy.export.precision import FLOAT16
 from hyperstyle_deploy.export.reference import refine
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.export.stages.scales import weight_scales
-from hyperstyle_deploy.export.verification import verify_against
+from hyperstyle_deploy.export.verification import PyTorchReference
 from hyperstyle_deploy.kernels.reference import tile_offset, tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.session import load
+from hyperstyle_deploy.runtime.verification.compare import compare_steps
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -124,6 +125,8 @@ def test_all_layers_through_the_exported_graphs(tmp_path: Path) -> None:
     checkpoint, encoder = write_checkpoints(tmp_path, 256, "cars_hypernet", separable=True, layers_to_tune="")
     session = load(export(checkpoint, encoder, tmp_path / "bundle").path, backend="onnxruntime")
     assert len(session.manifest.tuned) == 20
-    differences = verify_against(session, checkpoint, encoder, DATA / "cars.png", steps=2)
-    assert [difference.index for difference in differences] == [0, 1, 2]
-    assert all(difference.within for difference in differences), differences
+    images = session.prepare([DATA / "cars.png"])
+    reference = PyTorchReference(session.manifest, checkpoint, encoder)
+    steps = compare_steps(session, images, reference.states(images, 2), 2)
+    assert [step.index for step in steps] == [0, 1, 2]
+    assert all(step.within for step in steps), steps
