@@ -88,13 +88,6 @@ def test_the_example_matches_the_authors_code(
     top = (pixels.shape[1] - 64) // 2
     # Pixels are truncated to whole levels.
     assert largest(pixels[:, top : top + 64, top : top + 64], np.floor(expected)) <= 1
-    assert (
-        abs(
-            pooled(pixels).mean()
-            - pooled(np.floor(np.clip((golden[f"image{last}_pool64"] + 1) / 2, 0, 1) * 255)).mean()
-        )
-        < 1
-    )
 
 
 def test_ctrl_c_ends_the_example_and_leaves_nothing_half_written(
