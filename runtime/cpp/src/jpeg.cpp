@@ -29,9 +29,22 @@ void warn(j_common_ptr info, int level) {
   if (level < 0) fail(info);
 }
 
+struct Stored {
+  std::vector<JSAMPLE> rows;
+  int orientation = 1;
+};
+
+int orientation_in(const jpeg_decompress_struct& info) {
+  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
+    const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
+    if (data.rfind(std::string_view("Exif\0\0", 6), 0) == 0) return exif_orientation(data.substr(6));
+  }
+  return 1;
+}
+
 // libjpeg's calls, between which nothing with a destructor may live: errors jump. False with the reason in `failure`.
-bool decompress(jpeg_decompress_struct& info, Failure& failure, std::string_view content, std::vector<JSAMPLE>& rows,
-                bool (*prepare)(jpeg_decompress_struct&, std::vector<JSAMPLE>&)) {
+bool decompress(jpeg_decompress_struct& info, Failure& failure, std::string_view content, Stored& stored,
+                bool (*prepare)(jpeg_decompress_struct&, Stored&)) {
   info.err = jpeg_std_error(&failure.base);
   failure.base.error_exit = fail;
   failure.base.emit_message = warn;
@@ -40,10 +53,10 @@ bool decompress(jpeg_decompress_struct& info, Failure& failure, std::string_view
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(content.data()), content.size());
   jpeg_save_markers(&info, JPEG_APP0 + 1, 0xffff);
   jpeg_read_header(&info, TRUE);
-  if (!prepare(info, rows)) return false;
+  if (!prepare(info, stored)) return false;
   jpeg_start_decompress(&info);
   while (info.output_scanline < info.output_height) {
-    JSAMPROW row = rows.data() + static_cast<std::size_t>(info.output_scanline) * info.output_width *
+    JSAMPROW row = stored.rows.data() + static_cast<std::size_t>(info.output_scanline) * info.output_width *
                                      static_cast<std::size_t>(info.output_components);
     jpeg_read_scanlines(&info, &row, 1);
   }
@@ -51,8 +64,8 @@ bool decompress(jpeg_decompress_struct& info, Failure& failure, std::string_view
   return true;
 }
 
-// Choose the colours; false for too many pixels.
-bool prepare(jpeg_decompress_struct& info, std::vector<JSAMPLE>& rows) {
+// Look at the header and choose the colours; false for too many pixels.
+bool prepare(jpeg_decompress_struct& info, Stored& stored) {
   try {
     check_size(info.image_height, info.image_width);
   } catch (const PhotoSizeError&) {
@@ -60,7 +73,8 @@ bool prepare(jpeg_decompress_struct& info, std::vector<JSAMPLE>& rows) {
   }
   const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
   info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
-  rows.resize(std::size_t{info.image_height} * info.image_width * (cmyk ? 4u : 3u));
+  stored.orientation = orientation_in(info);  // the markers are gone once decoding ends
+  stored.rows.resize(std::size_t{info.image_height} * info.image_width * (cmyk ? 4u : 3u));
   return true;
 }
 
@@ -79,31 +93,22 @@ std::vector<std::uint8_t> rgb_of_cmyk(const std::vector<JSAMPLE>& inks, bool inv
   return pixels;
 }
 
-int orientation_in(const jpeg_decompress_struct& info) {
-  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
-    const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
-    if (data.rfind(std::string_view("Exif\0\0", 6), 0) == 0) return exif_orientation(data.substr(6));
-  }
-  return 1;
-}
-
 }  // namespace
 
 Decoded decode_jpeg(std::string_view content) {
   jpeg_decompress_struct info{};
   Failure failure{};
-  std::vector<JSAMPLE> rows;
-  const bool done = decompress(info, failure, content, rows, prepare);
+  Stored stored;
+  const bool done = decompress(info, failure, content, stored, prepare);
   const std::int64_t height = info.image_height, width = info.image_width;
   const bool cmyk = info.out_color_space == JCS_CMYK;
-  const int orientation = done ? orientation_in(info) : 1;
   const bool inverted = info.saw_Adobe_marker != 0;
   jpeg_destroy_decompress(&info);
   if (!done) {
     if (*failure.text != '\0') throw PhotoError(failure.text);
     check_size(height, width);
   }
-  return {{height, width, cmyk ? rgb_of_cmyk(rows, inverted) : std::move(rows)}, orientation};
+  return {{height, width, cmyk ? rgb_of_cmyk(stored.rows, inverted) : std::move(stored.rows)}, stored.orientation};
 }
 
 }  // namespace hyperstyle
