@@ -1,0 +1,20 @@
+// Invert a photo, move its codes along a direction, write what comes out: smile BUNDLE PHOTO OUT.png
+#include <hyperstyle_deploy/runtime.hpp>
+#include <iostream>
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 1;
+  try {
+    const hyperstyle::Session session(hyperstyle::Bundle::open(argv[1]));
+    const hyperstyle::Image photo = hyperstyle::read_photo(argv[2]);
+    const hyperstyle::Inversion inversion = session.invert(photo.view());
+    std::cout << "L2 after " << inversion.steps << " steps: " << inversion.l2.back() << "\n";
+    inversion.save(std::string(argv[3]) + ".inversion");
+    std::vector<float> edited = inversion.codes.values;
+    for (float& code : edited) code += 0.1f;  // your direction, times a strength
+    hyperstyle::write_png(argv[3], session.synthesize(inversion, edited)[0].view());
+  } catch (const hyperstyle::Error& error) {
+    std::cerr << error.what() << "\n";
+    return 2;
+  }
+}

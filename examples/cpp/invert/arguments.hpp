@@ -1,0 +1,16 @@
+// The command line of `invert`.
+#pragma once
+
+#include <hyperstyle_deploy/session.hpp>
+#include <string>
+#include <vector>
+
+struct Arguments {
+  std::string bundle;
+  std::vector<std::string> photos;
+  std::string folder = ".";
+  hyperstyle::Options options;
+};
+
+// Throws std::invalid_argument with a text for the user.
+Arguments parse(int argc, char** argv);

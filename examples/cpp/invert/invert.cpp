@@ -1,0 +1,76 @@
+// Photos in, PNGs, strips and inversions out, with progress and timings. Ctrl-C ends the work and leaves whole files.
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <hyperstyle_deploy/runtime.hpp>
+#include <stdexcept>
+
+#include "arguments.hpp"
+#include "strip.hpp"
+
+namespace {
+
+hyperstyle::Cancellation cancellation;
+
+void on_signal(int) { cancellation.cancel(); }
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void invert(const hyperstyle::Session& session, const std::string& path, const std::filesystem::path& folder) {
+  const hyperstyle::ImageSpec& size = session.manifest().image;
+  const hyperstyle::Image photo = hyperstyle::read_photo(path);
+  std::vector<hyperstyle::Image> pictures{hyperstyle::resize(photo.view(), size.input_height, size.input_width)};
+  const auto start = std::chrono::steady_clock::now();
+  hyperstyle::InvertOptions options;
+  options.cancellation = &cancellation;
+  options.on_step = [&](const hyperstyle::StepView& step) {
+    pictures.push_back(picture(step.reconstruction, size.input_height, size.input_width));
+    std::printf("  step %lld  L2 %.6f  %.2f s\n", static_cast<long long>(step.index), step.l2[0], seconds_since(start));
+    std::fflush(stdout);
+    return true;
+  };
+  const hyperstyle::Inversion inversion = session.invert(photo.view(), options);
+  const std::string base = (folder / std::filesystem::path(path).stem()).string();
+  hyperstyle::write_png(base + ".png", inversion.image.view());
+  hyperstyle::write_png(base + ".strip.png", strip(pictures).view());
+  inversion.save(base + ".inversion");
+}
+
+int run(const Arguments& arguments) {
+  const auto start = std::chrono::steady_clock::now();
+  const hyperstyle::Session session(hyperstyle::Bundle::open(arguments.bundle), arguments.options);
+  std::printf("%s, loaded in %.2f s\n", session.backend().c_str(), seconds_since(start));
+  std::filesystem::create_directories(arguments.folder);
+  int failed = 0;
+  for (const std::string& photo : arguments.photos) {
+    std::printf("%s\n", photo.c_str());
+    try {
+      invert(session, photo, arguments.folder);
+    } catch (const hyperstyle::ImageError& error) {
+      std::fprintf(stderr, "%s\n", error.what());  // one bad photo does not stop the others
+      ++failed;
+    }
+  }
+  return failed > 0 ? 2 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGINT, on_signal);
+  try {
+    return run(parse(argc, argv));
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  } catch (const hyperstyle::Cancelled& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 130;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,123 @@
+/* Inversion and editing behind a plain C interface: for C, Rust, C#, Swift and whatever else can call C.
+ *
+ * Every function that can fail returns a code: HYPERSTYLE_OK, or what went wrong; hyperstyle_error() then has the
+ * message. No exception leaves a function. Strings are UTF-8. Handles belong to the caller, who frees each once with the
+ * function of its kind; freeing null does nothing. Handles that a function takes as const may be used by several threads
+ * at once. A null where something is needed is HYPERSTYLE_ARRAY_ERROR.
+ */
+#ifndef HYPERSTYLE_DEPLOY_RUNTIME_H
+#define HYPERSTYLE_DEPLOY_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Numbers never change their meaning; see errors.hpp for what each stands for. */
+enum HyperstyleCode {
+  HYPERSTYLE_OK = 0,
+  HYPERSTYLE_BUNDLE_ERROR = 1,
+  HYPERSTYLE_IMAGE_ERROR = 2,
+  HYPERSTYLE_ARRAY_ERROR = 3,
+  HYPERSTYLE_INVERSION_ERROR = 4,
+  HYPERSTYLE_BACKEND_ERROR = 5,
+  HYPERSTYLE_ENGINE_ERROR = 6,
+  HYPERSTYLE_OUTPUT_ERROR = 7,
+  HYPERSTYLE_KERNEL_ERROR = 8,
+  HYPERSTYLE_CANCELLED = 9,
+  HYPERSTYLE_INTERNAL_ERROR = 10
+};
+
+typedef struct HyperstyleSession HyperstyleSession;           /* a bundle in a backend */
+typedef struct HyperstyleInversion HyperstyleInversion;       /* a photo as codes and offset codes */
+typedef struct HyperstyleCancellation HyperstyleCancellation; /* asks running work to end */
+
+/* Fill with HYPERSTYLE_OPTIONS, then change what you like. */
+typedef struct HyperstyleOptions {
+  const char* backend;   /* "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx" */
+  int32_t device;        /* the GPU's number */
+  int32_t threads;       /* CPU threads that a run may use; 0: ONNX Runtime's own choice */
+  int32_t steps;         /* refinement steps, 0 to 100; -1: the bundle's default */
+  int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
+} HyperstyleOptions;
+#define HYPERSTYLE_OPTIONS {"onnxruntime", 0, 0, -1, 0}
+
+/* 8-bit RGB that belongs to the caller: `height` rows of `width` pixels, `stride` bytes apart (0: 3 * width). */
+typedef struct HyperstyleImage {
+  const uint8_t* data;
+  int64_t height;
+  int64_t width;
+  int64_t stride;
+} HyperstyleImage;
+
+/* What a session takes and gives. */
+typedef struct HyperstyleSizes {
+  int64_t image_height;
+  int64_t image_width;
+  int64_t input_height;
+  int64_t input_width;
+  int64_t styles; /* codes of one image: styles * 512 floats */
+  int64_t tuned;  /* rows of the offset codes */
+  int64_t steps;  /* the bundle's default */
+} HyperstyleSizes;
+
+/* Sees every step: `reconstruction` is [photos, 3, input_height, input_width], about [-1, 1], `l2` is [photos]; both
+ * are valid only during the call. Returns 0 to stop: the step becomes the result. Called on the inverting thread. */
+typedef int32_t (*HyperstyleStep)(void* context, int64_t index, int64_t photos, const float* reconstruction,
+                                  const double* l2);
+
+/* The message of this thread's last failed call; valid until its next call. Never null. */
+HYPERSTYLE_DEPLOY_API const char* hyperstyle_error(void);
+/* Version of the library, as "1.2.3". */
+HYPERSTYLE_DEPLOY_API const char* hyperstyle_version(void);
+
+/* Verify the bundle at `path` and load it; null options are HYPERSTYLE_OPTIONS. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOptions* options,
+                                          HyperstyleSession** session);
+/* No call on the session may be running. */
+HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
+HYPERSTYLE_DEPLOY_API int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes);
+
+HYPERSTYLE_DEPLOY_API int hyperstyle_cancellation_new(HyperstyleCancellation** cancellation);
+/* Safe in signal handlers; work ends before its next stage, with HYPERSTYLE_CANCELLED. */
+HYPERSTYLE_DEPLOY_API void hyperstyle_cancel(HyperstyleCancellation* cancellation);
+HYPERSTYLE_DEPLOY_API void hyperstyle_cancellation_free(HyperstyleCancellation* cancellation);
+
+/* Invert `count` photos together. `steps` -1: the session's. `on_step` and `cancellation` may be null. `inversions` has
+ * room for `count` handles; after an error all are null. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* photos,
+                                            int64_t count, int32_t steps, HyperstyleStep on_step, void* context,
+                                            const HyperstyleCancellation* cancellation,
+                                            HyperstyleInversion** inversions);
+
+/* Draw one person with `count` times styles * 512 codes; null codes: the inversion's own, `count` is 1. `pixels` has
+ * room for count * image_height * image_width * 3 bytes. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
+                                                const float* codes, int64_t count, uint8_t* pixels);
+
+/* The same file as the C++ and Python runtimes' `save` and `load`. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_save(const HyperstyleInversion* inversion, const char* path);
+HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_load(const char* path, HyperstyleInversion** inversion);
+HYPERSTYLE_DEPLOY_API void hyperstyle_inversion_free(HyperstyleInversion* inversion);
+
+/* Views into an inversion, valid until it is freed; each sets *count to the number of values. Null for a null handle.
+ * The image has height 0 if the inversion was read from a file. */
+HYPERSTYLE_DEPLOY_API const float* hyperstyle_codes(const HyperstyleInversion* inversion, int64_t* count);
+HYPERSTYLE_DEPLOY_API const float* hyperstyle_offset_codes(const HyperstyleInversion* inversion, int64_t* count);
+HYPERSTYLE_DEPLOY_API const double* hyperstyle_l2(const HyperstyleInversion* inversion, int64_t* count);
+HYPERSTYLE_DEPLOY_API int hyperstyle_image(const HyperstyleInversion* inversion, HyperstyleImage* image);
+
+/* A photo file (JPEG, PNG) as upright RGB, to be freed with hyperstyle_photo_free; and an image as a PNG. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_photo_read(const char* path, HyperstyleImage* photo);
+HYPERSTYLE_DEPLOY_API void hyperstyle_photo_free(HyperstyleImage* photo);
+HYPERSTYLE_DEPLOY_API int hyperstyle_png_write(const char* path, const HyperstyleImage* image);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,12 @@
+// The whole C++ interface.
+#ifndef HYPERSTYLE_DEPLOY_RUNTIME_HPP
+#define HYPERSTYLE_DEPLOY_RUNTIME_HPP
+
+#include "bundle.hpp"
+#include "errors.hpp"
+#include "image.hpp"
+#include "inversion.hpp"
+#include "manifest.hpp"
+#include "session.hpp"
+
+#endif

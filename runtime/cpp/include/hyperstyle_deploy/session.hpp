@@ -1,0 +1,99 @@
+// A bundle in a backend: invert photos, watch every refinement step, draw edits.
+#ifndef HYPERSTYLE_DEPLOY_SESSION_HPP
+#define HYPERSTYLE_DEPLOY_SESSION_HPP
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api.h"
+#include "bundle.hpp"
+#include "image.hpp"
+#include "inversion.hpp"
+
+namespace hyperstyle {
+
+constexpr int max_steps = 100;
+constexpr int default_steps = -1;  // those of the session's options, or of the bundle
+
+// How a session is to run.
+struct Options {
+  std::string backend = "onnxruntime";  // or "onnxruntime-cuda", "tensorrt", "tensorrt-rtx", where they were built in
+  int device = 0;                       // the GPU's number; the CPU backend takes only 0
+  int threads = 0;                      // CPU threads that a run may use; 0: ONNX Runtime's own choice
+  int steps = default_steps;            // refinement steps, 0 to 100
+  bool trust_engines = false;           // load engines that this user did not build; they are programs
+};
+
+// What a callback sees of a step. Everything is on the host and valid only during the call.
+struct StepView {
+  std::int64_t index;           // 0: the encoder's own inversion, before any offset
+  std::int64_t photos;          // B
+  const float* reconstruction;  // [B, 3, input_height, input_width], about [-1, 1]
+  const double* l2;             // [B]
+};
+
+// Called on the thread that inverts, after every step. Returning false stops the loop: the step becomes the result.
+// What it throws passes through `invert`, and the session goes on working.
+using StepCallback = std::function<bool(const StepView&)>;
+
+// Asks running work to end; one object may serve several calls, and may be used from any thread, signal handlers
+// included.
+class Cancellation {
+ public:
+  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+// What one call of `invert` is to do.
+struct InvertOptions {
+  int steps = default_steps;
+  StepCallback on_step;                        // on a GPU the loop then runs step by step, not as one CUDA graph
+  const Cancellation* cancellation = nullptr;  // looked at before every stage; a stage runs to its end
+};
+
+class Runner;
+
+// A bundle in a backend. Methods may be called from several threads at once and give the serial answers; on a GPU they
+// take turns on the session's one stream, and every call returns when its results are on the host. A session can be
+// moved, not copied; it must not be destroyed or moved while another thread is in one of its methods.
+class HYPERSTYLE_DEPLOY_API Session {
+ public:
+  // Load the bundle's graphs. Throws BundleError (a damaged constant), BackendError (unknown, not built in, cannot load
+  // a graph or run the bundle's precision; another is never taken instead), EngineError, and ArrayError for options
+  // out of range.
+  explicit Session(const Bundle& bundle, const Options& options = {});
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  const Manifest& manifest() const;
+  const std::string& backend() const;
+
+  // Invert a photo of any size, or a batch that goes through the networks together; results in the same order, each
+  // with its image. Throws ArrayError (no photos, no pixels, steps out of range, NaN from a network), BackendError, and
+  // Cancelled, after which the session goes on working.
+  Inversion invert(const ImageView& photo, const InvertOptions& options = {}) const;
+  std::vector<Inversion> invert(const std::vector<ImageView>& photos, const InvertOptions& options = {}) const;
+
+  // Draw one person with any codes: [N, styles, 512], one image each; no values at all: the inversion's own codes.
+  // Throws InversionError if the inversion belongs to another model, ArrayError for codes of another size or not
+  // finite, and BackendError.
+  std::vector<Image> synthesize(const Inversion& inversion, const std::vector<float>& codes = {}) const;
+
+ private:
+  std::unique_ptr<Runner> runner_;
+};
+
+// Version of the library, as "1.2.3".
+HYPERSTYLE_DEPLOY_API const char* version() noexcept;
+
+}  // namespace hyperstyle
+
+#endif

@@ -1,0 +1,57 @@
+#include "array.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <new>
+#include <numeric>
+
+namespace hyperstyle {
+
+std::size_t item_bytes(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float32:
+      return 4;
+    case Dtype::float16:
+    case Dtype::bfloat16:
+      return 2;
+    case Dtype::uint8:
+      return 1;
+    default:
+      return 8;
+  }
+}
+
+const char* dtype_name(Dtype dtype) {
+  constexpr const char* names[] = {"float32", "float16", "bfloat16", "float64", "uint8", "int64"};
+  return names[static_cast<int>(dtype)];
+}
+
+Dtype dtype_of(const std::string& name) {
+  if (name == "float16") return Dtype::float16;
+  if (name == "bfloat16") return Dtype::bfloat16;
+  return name == "int64" ? Dtype::int64 : Dtype::float32;
+}
+
+std::int64_t count(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+Array Array::row(std::int64_t index) const {
+  Array part = *this;
+  part.shape[0] = 1;
+  part.data = static_cast<char*>(data) + static_cast<std::size_t>(index) * part.bytes();
+  return part;
+}
+
+Array host_array(Dtype dtype, const Shape& shape) {
+  constexpr std::size_t alignment = 64;
+  Array array{dtype, shape, nullptr, nullptr};
+  const std::size_t rounded = (array.bytes() + alignment - 1) / alignment * alignment;
+  array.owner = std::shared_ptr<void>(std::aligned_alloc(alignment, std::max(rounded, alignment)), std::free);
+  if (!array.owner) throw std::bad_alloc();
+  array.data = array.owner.get();
+  return array;
+}
+
+}  // namespace hyperstyle

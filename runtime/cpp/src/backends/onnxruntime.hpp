@@ -1,0 +1,41 @@
+// ONNX Runtime on the CPU.
+#ifndef HYPERSTYLE_DEPLOY_ONNXRUNTIME_HPP
+#define HYPERSTYLE_DEPLOY_ONNXRUNTIME_HPP
+
+#include <onnxruntime_cxx_api.h>
+
+#include <map>
+#include <mutex>
+
+#include "host.hpp"
+
+namespace hyperstyle {
+
+// The process's one ONNX Runtime environment; it must outlive every session.
+const Ort::Env& ort_environment();
+
+// An array as ONNX Runtime sees it, in the memory that `memory` describes; the array keeps the memory.
+Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory);
+
+// Runs every graph in ONNX Runtime; `synthesis`, for several codes, is loaded when it is first needed.
+class OnnxRuntimeBackend : public HostBackend {
+ public:
+  OnnxRuntimeBackend(const Bundle& bundle, int threads);
+  const std::string& name() const override { return name_; }
+
+ protected:
+  Arrays run(const std::string& stage, const Arrays& inputs) override;
+
+ private:
+  Ort::Session& session(const std::string& stage);
+  Ort::Session load(const std::string& stage) const;
+
+  const std::string name_ = "onnxruntime";
+  const int threads_;
+  std::mutex lock_;
+  std::map<std::string, Ort::Session> sessions_;
+};
+
+}  // namespace hyperstyle
+
+#endif

@@ -1,0 +1,26 @@
+// Pixels to the networks' range and back, with the arithmetic of the Python runtime, bit for bit.
+#ifndef HYPERSTYLE_DEPLOY_IMAGES_HPP
+#define HYPERSTYLE_DEPLOY_IMAGES_HPP
+
+#include <vector>
+
+#include "array.hpp"
+#include "hyperstyle_deploy/image.hpp"
+
+namespace hyperstyle {
+
+// Resized photos as (rgb / 255 - 0.5) / 0.5: [B, 3, height, width] float32. Throws ArrayError: not a photo.
+Array network_input(const std::vector<ImageView>& photos, std::int64_t height, std::int64_t width);
+
+// Images [N, 3, H, W] float32 to [N, H, W, 3] uint8: clip((y + 1) / 2, 0, 1) * 255, truncated. Throws ArrayError: NaN.
+Array to_uint8(const Array& images);
+
+// The paper's L2, one value a photo: mean of (left - right)^2 over [B, 3, H, W]; [B] float64.
+Array mean_squared_error(const Array& left, const Array& right);
+
+// Throws ArrayError unless there are pixels.
+void check_photo(const ImageView& image);
+
+}  // namespace hyperstyle
+
+#endif

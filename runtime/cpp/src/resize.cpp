@@ -1,0 +1,112 @@
+// Pillow's bilinear resize of 8-bit RGB: a triangle as wide as the scale, in fixed point, rows first, then columns.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "hyperstyle_deploy/errors.hpp"
+#include "images.hpp"
+#include "text.hpp"
+
+namespace hyperstyle {
+namespace {
+
+constexpr int fraction_bits = 22;
+
+// What one output pixel takes from the input: `weights` of pixels from `first` on.
+struct Window {
+  std::int64_t first;
+  std::vector<std::int32_t> weights;
+};
+
+std::vector<Window> windows(std::int64_t from, std::int64_t to) {
+  const double scale = static_cast<double>(from) / static_cast<double>(to);
+  const double width = std::max(scale, 1.0), inverse = 1.0 / width;
+  std::vector<Window> all;
+  for (std::int64_t at = 0; at < to; ++at) {
+    const double center = (static_cast<double>(at) + 0.5) * scale;
+    const std::int64_t first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - width + 0.5));
+    const std::int64_t last = std::min(from, static_cast<std::int64_t>(center + width + 0.5));
+    std::vector<double> triangle;
+    double sum = 0;
+    for (std::int64_t pixel = first; pixel < last; ++pixel) {
+      const double distance = std::abs((static_cast<double>(pixel) - center + 0.5) * inverse);
+      triangle.push_back(distance < 1 ? 1 - distance : 0);
+      sum += triangle.back();
+    }
+    Window window{first, {}};
+    for (const double value : triangle) {
+      const double weight = sum != 0 ? value / sum : value;
+      window.weights.push_back(static_cast<std::int32_t>(0.5 + weight * (1 << fraction_bits)));
+    }
+    all.push_back(std::move(window));
+  }
+  return all;
+}
+
+std::uint8_t rounded(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp<std::int32_t>(sum >> fraction_bits, 0, 255));
+}
+
+constexpr std::int32_t half = 1 << (fraction_bits - 1);
+
+Image dense(const ImageView& view) {
+  Image image{view.height, view.width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * view.width))};
+  const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
+  for (std::int64_t row = 0; row < view.height; ++row) {
+    std::memcpy(&image.pixels[static_cast<std::size_t>(3 * row * view.width)], view.data + row * stride,
+                static_cast<std::size_t>(3 * view.width));
+  }
+  return image;
+}
+
+Image resize_rows(const ImageView& view, std::int64_t width) {
+  Image image{view.height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * width))};
+  const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
+  const std::vector<Window> columns = windows(view.width, width);
+  auto* target = image.pixels.data();
+  for (std::int64_t row = 0; row < view.height; ++row) {
+    for (const Window& window : columns) {
+      std::int32_t sums[3] = {half, half, half};
+      const std::uint8_t* pixel = view.data + row * stride + 3 * window.first;
+      for (const std::int32_t weight : window.weights) {
+        for (int channel = 0; channel < 3; ++channel) sums[channel] += *pixel++ * weight;
+      }
+      for (const std::int32_t sum : sums) *target++ = rounded(sum);
+    }
+  }
+  return image;
+}
+
+Image resize_columns(const Image& source, std::int64_t height) {
+  const auto bytes = static_cast<std::size_t>(3 * source.width);
+  Image image{height, source.width, std::vector<std::uint8_t>(bytes * static_cast<std::size_t>(height))};
+  auto* target = image.pixels.data();
+  std::vector<std::int32_t> sums(bytes);
+  for (const Window& window : windows(source.height, height)) {
+    std::fill(sums.begin(), sums.end(), half);
+    const std::uint8_t* pixel = &source.pixels[static_cast<std::size_t>(window.first) * bytes];
+    for (const std::int32_t weight : window.weights) {
+      for (std::int32_t& sum : sums) sum += *pixel++ * weight;
+    }
+    for (const std::int32_t sum : sums) *target++ = rounded(sum);
+  }
+  return image;
+}
+
+}  // namespace
+
+Image resize(const ImageView& view, std::int64_t height, std::int64_t width) {
+  check_photo(view);
+  constexpr std::int64_t limit = 1 << 16;
+  if (height < 1 || width < 1 || height > limit || width > limit) {
+    throw ArrayError(Message("The size is out of range")
+                         .got(repr(std::vector<std::int64_t>{height, width}))
+                         .expected("1 to " + std::to_string(limit)));
+  }
+  const Image wide = width == view.width ? dense(view) : resize_rows(view, width);
+  return height == view.height ? wide : resize_columns(wide, height);
+}
+
+}  // namespace hyperstyle

@@ -1,0 +1,61 @@
+#include "schema.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace hyperstyle {
+namespace {
+
+BundleError not_of_type(const Json& value, const std::string& where, const std::string& expected) {
+  return wrong(where, clipped(repr(value), 80), expected);
+}
+
+}  // namespace
+
+BundleError wrong(const std::string& where, const std::string& got, const std::string& expected) {
+  return BundleError(Message("bundle.json: " + where + " is wrong").got(got).expected(expected));
+}
+
+const Json& object(const Json& value, const std::string& where) {
+  if (!value.is_object()) throw wrong(where, type_name(value), "an object");
+  return value;
+}
+
+const Json& list(const Json& value, const std::string& where) {
+  if (!value.is_array()) throw not_of_type(value, where, "a list");
+  return value;
+}
+
+const std::string& text(const Json& value, const std::string& where) {
+  if (!value.is_string()) throw not_of_type(value, where, "a value of type str");
+  return value.get_ref<const std::string&>();
+}
+
+std::int64_t integer(const Json& value, const std::string& where) {
+  // Python has integers of any size; past 64 bits none of the schema's make sense.
+  const bool fits = !value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX;
+  if (!value.is_number_integer() || !fits) throw not_of_type(value, where, "a value of type int");
+  return value.get<std::int64_t>();
+}
+
+bool boolean(const Json& value, const std::string& where) {
+  if (!value.is_boolean()) throw not_of_type(value, where, "a value of type bool");
+  return value.get<bool>();
+}
+
+Fields::Fields(const Json& value, std::string where, std::initializer_list<const char*> names)
+    : value_(object(value, where)), where_(std::move(where)) {
+  std::vector<std::string> missing, unknown;
+  for (const char* name : names) {
+    if (!value_.contains(name)) missing.emplace_back(name);
+  }
+  for (const auto& entry : value_.items()) {
+    if (std::find(names.begin(), names.end(), entry.key()) == names.end()) unknown.push_back(entry.key());
+  }
+  if (missing.empty() && unknown.empty()) return;
+  std::sort(missing.begin(), missing.end());
+  std::sort(unknown.begin(), unknown.end());
+  throw wrong(where_, "missing " + repr(missing) + ", unknown " + repr(unknown), "exactly the fields of the schema");
+}
+
+}  // namespace hyperstyle

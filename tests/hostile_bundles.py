@@ -1,0 +1,336 @@
+"""Bundles from strangers: one list of what every runtime must refuse, Python's and C++'s, in the same words."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from safetensors.numpy import save
+
+from hyperstyle_deploy.runtime.bundle import MAX_MANIFEST_BYTES
+from hyperstyle_deploy.runtime.manifest import GRAPHS, SCHEMA_VERSION
+from hyperstyle_deploy.tests.small_bundle import SmallBundle
+
+Place: TypeAlias = "tuple[str | int, ...]"
+FILES = ("generator.safetensors", *(f"{stage}.onnx" for stage in GRAPHS))
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A way to spoil a bundle, and a pattern that its error matches.
+
+    ``own_words`` is off where the text quotes a JSON library, or where Python's takes JSON that others refuse: there
+    only the kind of error is the same.
+    """
+
+    name: str
+    spoil: Callable[[SmallBundle], object]
+    match: str
+    own_words: bool = True
+
+
+#: One manifest object of every kind, and its fields.
+FIELDS: dict[Place, tuple[str, ...]] = {
+    (): (
+        *("schema_version", "method", "domain", "model", "precision", "default_steps", "separable", "image", "layers"),
+        *("constants", "graphs", "files", "provenance"),
+    ),
+    ("image",): ("size", "input_height", "input_width", "rows", "value_range"),
+    ("layers", 0): (
+        *("index", "name", "in_channels", "out_channels", "kernel", "resolution", "style", "up", "offset"),
+    ),
+    ("graphs", "encoder"): ("file", "opset", "inputs", "outputs"),
+    ("graphs", "encoder", "inputs", 0): ("name", "dtype", "shape"),
+    ("graphs", "encoder", "outputs", 0): ("name", "dtype", "shape"),
+    ("files", "encoder.onnx"): ("bytes", "sha256"),
+}
+PLACES = [(*place, field) for place, names in FIELDS.items() for field in names]
+# Values of every JSON type; a field must refuse those that are not of its own.
+VALUES: tuple[Any, ...] = (None, True, 7, 7.5, "text", [], ["text"], {}, {"key": 1})
+OUT_OF_RANGE: tuple[tuple[Place, Any], ...] = (
+    (("image", "size"), 128),
+    (("image", "size"), 2048),
+    (("image", "size"), 1024),  # valid, but the layers are those of 256
+    (("image", "input_height"), 0),
+    (("image", "input_width"), 10**9),
+    (("image", "rows"), [0, 257]),
+    (("image", "rows"), [-1, 256]),
+    (("image", "rows"), [128, 128]),
+    (("image", "rows"), [0.0, 256.0]),
+    (("image", "rows"), [0, 128, 256]),
+    (("image", "value_range"), [0, 1]),
+    (("image", "value_range"), [-1e-7, 1e22]),
+    (("precision",), "fp16"),
+    (("precision",), "float64"),
+    (("default_steps",), 0),
+    (("default_steps",), -5),
+    (("layers",), []),
+    (("layers", 0, "index"), 1),
+    (("layers", 0, "in_channels"), -512),
+    (("layers", 0, "name"), 'it\'s "quoted" \\ \x1b[2J ünï ☃ \u202e'),
+    (("layers", 5, "out_channels"), 10**12),
+    (("layers", 3, "offset"), "channel"),
+    (("layers", 3, "offset"), "surprise"),
+    (("layers", 4, "style"), 99),
+    (("files", "encoder.onnx", "bytes"), -1),
+    (("files", "encoder.onnx", "sha256"), "0" * 63),
+    (("files", "encoder.onnx", "sha256"), "A" * 64),
+    (("files", "encoder.onnx", "sha256"), "0" * 64 + "\n"),
+    (("graphs", "encoder", "inputs", 0, "dtype"), "object"),
+    (("graphs", "encoder", "inputs", 0, "dtype"), "float16"),  # in a bundle of float32
+    (("graphs", "encoder", "inputs", 0, "shape"), [1, -1]),
+    (("graphs", "encoder", "inputs", 0, "shape"), ["batch", 3, 0]),
+    (("graphs", "encoder", "outputs", 0, "shape"), [0]),
+    (("graphs", "encoder", "file"), "unlisted.onnx"),
+    (("constants",), ["unlisted.safetensors"]),
+)
+HOSTILE_NAMES = (
+    *("../secret", "sub/../../secret", "/etc/hostname", "..\\secret", "C:secret", "encoder.onnx\0", "", ".", "link"),
+    *("hard", "missing", "missing\x1b[2J", "n" * 5000),
+)
+#: Documents that are not JSON.
+NOT_JSON: dict[str, bytes] = {
+    "empty": b"",
+    "cut": b"{",
+    "html": b"<!DOCTYPE html>",
+    "utf-16": b"\xff\xfe\x00",
+    "not text": b"\x80\x81",
+    "cut later": b'{"schema_version": 1',
+    "deep list": b"[" * 200_000,
+    "deep object": b'{"a":' * 200_000,
+}
+
+
+def at(document: Any, place: Place) -> Any:
+    """The value at a place of a document."""
+    for key in place:
+        document = document[key]
+    return document
+
+
+def label(place: object) -> str:
+    """A place as a test's name."""
+    return ".".join(map(str, place)) or "top" if isinstance(place, tuple) else str(place)
+
+
+def edited(edit: Callable[[Any], object]) -> Callable[[SmallBundle], object]:
+    """Spoil the manifest: ``edit`` changes the document in place."""
+
+    def spoil(bundle: SmallBundle) -> None:
+        document = bundle.document()
+        edit(document)
+        bundle.write(document)
+
+    return spoil
+
+
+def changed(place: Place, value: Any) -> Callable[[SmallBundle], object]:
+    """Put a value at a place of the manifest."""
+    return edited(lambda document: at(document, place[:-1]).__setitem__(place[-1], value))
+
+
+def hostile_bundles() -> Iterator[Hostile]:
+    """All of them."""
+    yield from _versions()
+    yield from _fields()
+    yield from _values()
+    yield from _paths()
+    yield from _files()
+    yield from _documents()
+    yield from _graphs()
+
+
+def _versions() -> Iterator[Hostile]:
+    again, upgrade = "Export the checkpoint again", "Upgrade hyperstyle-deploy"
+    for version, hint in (
+        *((0, again), (SCHEMA_VERSION + 1, upgrade), (10**9, upgrade), ("2", again), (1.5, again), ([1, "x"], again)),
+        *((False, again), ({"a": None}, again), ("\x1b[2J", again)),
+    ):
+        match = f"another schema version.*Expected: {SCHEMA_VERSION}. {hint}"
+        yield Hostile(f"version {version!r}", changed(("schema_version",), version), match)
+    yield Hostile("version true", changed(("schema_version",), True), "a value of type int")
+    yield Hostile(
+        "other fields", lambda bundle: bundle.write({"schema_version": 99, "parts": []}), "Got: 99. .*Upgrade"
+    )
+    without = edited(lambda document: document.pop("schema_version"))
+    yield Hostile("no version", without, f"Got: none. Expected: {SCHEMA_VERSION}.")
+
+
+def _fields() -> Iterator[Hostile]:
+    def removed(place: Place) -> Callable[[SmallBundle], object]:
+        return edited(lambda document: at(document, place[:-1]).pop(place[-1]))
+
+    for place in PLACES:
+        if place != ("schema_version",):
+            match = rf"missing \['{place[-1]}'\], unknown \[\]"
+            yield Hostile(f"missing {label(place)}", removed(place), match)
+    for place in FIELDS:
+        yield Hostile(f"unknown {label(place)}", changed((*place, "surprise"), 1), r"unknown \['surprise'\]")
+
+
+def _values() -> Iterator[Hostile]:
+    for place, value in _wrong_types():
+        name, spoil = f"{label(place)} = {value!r}", changed(place, value)
+        yield Hostile(name, spoil, "another schema version" if place == ("schema_version",) else "is wrong")
+    for place, value in OUT_OF_RANGE:
+        name = f"{label(place)} = {value!r}"[:80]
+        yield Hostile(name, changed(place, value), r"bundle\.json: .* is wrong")
+    yield Hostile("NaN", changed(("image", "value_range"), [float("nan"), 1]), "bundle.json", own_words=False)
+    for graph in GRAPHS:
+        yield Hostile(f"no graph {graph}", edited(lambda d, graph=graph: d["graphs"].pop(graph)), f"no {graph}")
+    yield Hostile("layers out of order", edited(lambda document: document["layers"].reverse()), "layers")
+
+
+def _wrong_types() -> Iterator[tuple[Place, object]]:
+    """Every field with values that JSON allows and the schema does not."""
+    free_text = {("method",), ("domain",), ("model",), ("layers", 0, "name")}
+    allowed: dict[Place, tuple[object, ...]] = {
+        ("separable",): (True,),
+        ("default_steps",): (7,),
+        ("constants",): ([],),
+        ("provenance",): ({}, {"key": 1}),
+        ("graphs", "encoder", "opset"): (7,),
+        ("files", "encoder.onnx", "bytes"): (7,),
+        ("schema_version",): (True,),
+        **{("graphs", "encoder", kind): ([],) for kind in ("inputs", "outputs")},
+        **{("graphs", "encoder", kind, 0, "name"): ("text",) for kind in ("inputs", "outputs")},
+        **{("graphs", "encoder", kind, 0, "shape"): ([], ["text"]) for kind in ("inputs", "outputs")},
+        **dict.fromkeys(free_text, ("text",)),
+    }
+    for place in PLACES:
+        for value in VALUES:
+            if not any(value == good and type(value) is type(good) for good in allowed.get(place, ())):
+                yield place, value
+
+
+def _paths() -> Iterator[Hostile]:
+    def spoiled(kind: str, name: str) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            (bundle.path.parent / "secret").write_bytes(b"graph encoder")
+            (bundle.path / "link").symlink_to("encoder.onnx")
+            (bundle.path / "hard").hardlink_to(bundle.path.parent / "secret")
+            document = bundle.document()
+            document["files"][name] = document["files"]["encoder.onnx"]  # its size and checksum are those of the secret
+            if kind == "graphs":
+                document["graphs"]["encoder"]["file"] = name
+            elif kind == "constants":
+                document["constants"] = [name]
+            bundle.write(document)
+
+        return spoil
+
+    for kind in ("files", "graphs", "constants"):
+        for name in HOSTILE_NAMES:
+            yield Hostile(f"{kind} {name!r}"[:60], spoiled(kind, name), "path in the bundle|file of the bundle")
+        lone = f"{kind} lone surrogate"
+        yield Hostile(lone, spoiled(kind, "\ud800"), "file of the bundle|is not JSON", own_words=False)
+
+
+def _files() -> Iterator[Hostile]:
+    def flipped(name: str, position: int) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            content = bytearray((bundle.path / name).read_bytes())
+            content[position] ^= 1
+            (bundle.path / name).write_bytes(content)
+
+        return spoil
+
+    def resized(name: str, change: int) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            os.truncate(bundle.path / name, (bundle.path / name).stat().st_size + change)
+
+        return spoil
+
+    for name in FILES:
+        for position in (0, -1):
+            match = f"not the ones that were exported. Got: {name}: sha256 [0-9a-f]{{12}}. Expected"
+            yield Hostile(f"bit {position} of {name}", flipped(name, position), match)
+        for change in (-1, 1):
+            match = rf"not the ones that were exported. Got: {name}: \d+ bytes. Expected"
+            yield Hostile(f"{name} {change:+}", resized(name, change), match)
+    all_names = ".*".join(FILES)
+    yield Hostile("all files", lambda bundle: [(bundle.path / name).write_bytes(b"") for name in FILES], all_names)
+    for name in (*FILES, "bundle.json"):
+        for kind in ("missing", "folder", "symbolic link", "hard link"):
+            yield Hostile(f"{name} {kind}", _replaced(name, kind), name)
+
+
+def _replaced(name: str, kind: str) -> Callable[[SmallBundle], object]:
+    """Put something in a file's place that is no file of the bundle's own."""
+
+    def spoil(bundle: SmallBundle) -> None:
+        path, elsewhere = bundle.path / name, bundle.path.parent / "elsewhere"
+        path.rename(elsewhere)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "symbolic link":
+            path.symlink_to(elsewhere)
+        elif kind == "hard link":
+            path.hardlink_to(elsewhere)
+
+    return spoil
+
+
+def _documents() -> Iterator[Hostile]:
+    def written(content: bytes) -> Callable[[SmallBundle], object]:
+        return lambda bundle: (bundle.path / "bundle.json").write_bytes(content)
+
+    for name, content in NOT_JSON.items():
+        yield Hostile(name, written(content), "is not JSON", own_words=False)
+    digits = b'{"schema_version": ' + b"9" * 5000 + b"}"
+    yield Hostile("long number", written(digits), "is not JSON", own_words=False)
+    for document in (None, True, 1, 1.5, "text", [], [{}]):
+        yield Hostile(f"document {document!r}", written(json.dumps(document).encode()), "Expected: an object")
+    huge = f"too large.*at most {MAX_MANIFEST_BYTES}"
+    yield Hostile("huge", lambda bundle: os.truncate(bundle.path / "bundle.json", 1 << 40), huge)
+
+
+def tag(number: int, content: bytes) -> bytes:
+    """A protobuf field with a message or bytes in it."""
+    length, sizes = len(content), bytearray()
+    while length >= 0x80:
+        sizes.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([number << 3 | 2]) + bytes(sizes) + bytes([length]) + content
+
+
+def _graphs() -> Iterator[Hostile]:
+    def graph(content: bytes) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            document = bundle.document()
+            document["files"]["encoder.onnx"] = bundle.add("encoder.onnx", content)
+            bundle.write(document)
+
+        return spoil
+
+    for content in (b"\xff" * 50, b"\x0b", b"<net name='an OpenVINO graph'/>", tag(7, bytes(9))[:-3], b"\x0a\xff\x7f"):
+        yield Hostile(f"no graph {content[:12]!r}", graph(content), "not ONNX")
+    for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
+        entry = tag(13, tag(1, b"location") + tag(2, location))
+        for name, wrap in {"initializer": (5,), "attribute": (1, 5, 5), "subgraph": (1, 5, 6, 5)}.items():
+            content = entry
+            for number in (*reversed(wrap), 7):
+                content = tag(number, content)
+            yield Hostile(f"{name} in {location!r}", graph(content), "not the bundle's")
+    deep = b""
+    for _ in range(60):
+        deep = tag(1, tag(5, tag(6, deep)))
+    yield Hostile("deep graph", graph(tag(7, deep)), "nested too deeply")
+
+
+def raw(header: str, body: bytes) -> bytes:
+    """A safetensors file."""
+    return len(header).to_bytes(8, "little") + header.encode() + body
+
+
+def hostile_constants() -> Iterator[tuple[str, bytes]]:
+    """Files of constants in a float32 bundle that is otherwise sound."""
+    yield "float64", save({"weight.conv1": np.zeros(4)})
+    yield "not safetensors", b"not safetensors at all"
+    yield "empty", b""
+    yield "pickle", b"\x80\x02cos\nsystem\n."
+    for dtype, size in (("BF16", 2), ("F8_E4M3", 1), ("F16", 2), ("C64", 8)):
+        yield dtype, raw(f'{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{size}]}}}}', bytes(size))
+    yield "overflow", raw('{"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}', bytes(8))

@@ -1,0 +1,120 @@
+"""The C++ runtime, built from the working tree with what the distribution offers, once a run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SOURCES, PROGRAMS = ROOT / "runtime" / "cpp", Path(__file__).parent / "programs"
+#: Set by CI: what is missing fails instead of being skipped.
+REQUIRED = bool(os.environ.get("REQUIRE_CPP"))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The program `probe`: a line in, a code and a text out."""
+
+    program: Path
+
+    def run(self, *lines: Sequence[object]) -> list[tuple[int, str]]:
+        """Do what each line says; (0, "") where there was no error."""
+        text = "".join("\t".join(map(os.fsdecode, map(os.fsencode, map(str, line)))) + "\n" for line in lines)
+        result = subprocess.run(
+            [self.program], input=text, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
+        )
+        assert result.returncode == 0, result.stderr[-4000:]
+        answers = [line.split("\t", 1) for line in result.stdout.splitlines()]
+        assert len(answers) == len(lines)
+        return [(int(code), text) for code, text in answers]
+
+
+def run(*command: object) -> str:
+    """Run a command; its output, or a failed test that shows it."""
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, check=False)
+    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+    return result.stdout
+
+
+def missing(reason: str) -> None:
+    """Skip, or fail in CI."""
+    if REQUIRED:
+        pytest.fail(f"REQUIRE_CPP is set, and {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def prefix() -> Path:
+    """The folder with headers and libraries; it stays in `.venv`, so that it is filled once."""
+    for tool in ("cmake", "c++"):
+        if shutil.which(tool) is None:
+            missing(f"there is no {tool}")
+    folder = ROOT / ".venv" / "cpp"
+    result = subprocess.run(
+        [SOURCES / "get_dependencies.sh", folder, "--clang"],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if result.returncode != 0:
+        missing(f"what the C++ runtime is built with cannot be had here: {result.stderr[-1000:]}")
+    return folder
+
+
+def build(source: Path, folder: Path, prefixes: Sequence[Path], *options: str, target: str = "all") -> Path:
+    """Configure and build a CMake project with what the distribution and the prefixes have; return ``folder``."""
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    where = ";".join(str(path) for prefix in prefixes for path in (prefix, prefix / "usr"))
+    run("cmake", "-S", source, "-B", folder, *generator, f"-DCMAKE_PREFIX_PATH={where}", *options)
+    run("cmake", "--build", folder, "--parallel", os.cpu_count() or 1, "--target", target)
+    return folder
+
+
+@dataclass(frozen=True)
+class Builds:
+    """Folders that are being built side by side: the shared library with the example, and the sanitized programs."""
+
+    release: "Future[Path]"
+    sanitized: "Future[Path]"
+
+
+@pytest.fixture(scope="session")
+def builds(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Builds:
+    strict = "-DHYPERSTYLE_WARNINGS_AS_ERRORS=ON"
+    release = (strict, "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON")
+    flags = ("-DCMAKE_CXX_FLAGS=-O1 -g1", "-DHYPERSTYLE_SANITIZE=ON", "-DBUILD_SHARED_LIBS=OFF")
+    pool = ThreadPoolExecutor(1)  # one after the other: each takes all cores
+    return Builds(
+        pool.submit(build, PROGRAMS, tmp_path_factory.mktemp("release"), [prefix], *release),
+        pool.submit(build, PROGRAMS, tmp_path_factory.mktemp("sanitized"), [prefix], *flags),
+    )
+
+
+@pytest.fixture(scope="session")
+def release(builds: Builds) -> Path:
+    """A build as it is shipped, warnings as errors."""
+    return builds.release.result()
+
+
+@pytest.fixture(scope="session")
+def sanitized(builds: Builds) -> Path:
+    """A build with AddressSanitizer and UndefinedBehaviorSanitizer, any finding ends a program."""
+    return builds.sanitized.result()
+
+
+@pytest.fixture(scope="session")
+def probe(sanitized: Path) -> Probe:
+    return Probe(sanitized / "probe")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for the fuzzer comes after everything else, which runs beside it."""
+    items.sort(key=lambda item: item.name == "test_the_fuzzer_has_no_finding")

@@ -1,0 +1,61 @@
+// Does what each line of its input says - a verb and paths, between tabs - and prints "code<tab>text" for it.
+#include <functional>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "bundle.hpp"
+#include "files.hpp"
+#include "hyperstyle_deploy/runtime.hpp"
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+void write_pixels(const hyperstyle::Image& image, const std::string& path) {
+  hyperstyle::write_atomically(path, [&](std::FILE* file) {
+    const std::int32_t sizes[] = {static_cast<std::int32_t>(image.height), static_cast<std::int32_t>(image.width)};
+    hyperstyle::write_all(file, sizes, sizeof sizes);
+    hyperstyle::write_all(file, image.pixels.data(), image.pixels.size());
+  });
+}
+
+const std::map<std::string, std::function<void(const Words&)>> verbs{
+    {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
+    {"constants", [](const Words& words) { hyperstyle::constants(hyperstyle::Bundle::open(words.at(1))); }},
+    {"session", [](const Words& words) {
+       hyperstyle::Options options;
+       options.backend = words.at(2);
+       const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+     }},
+    {"inversion", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)); }},
+    {"resave", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)).save(words.at(2)); }},
+    {"photo", [](const Words& words) { write_pixels(hyperstyle::read_photo(words.at(1)), words.at(2)); }},
+    {"png", [](const Words& words) { hyperstyle::write_png(words.at(2), hyperstyle::read_photo(words.at(1)).view()); }},
+    {"resize", [](const Words& words) {
+       const hyperstyle::Image photo = hyperstyle::read_photo(words.at(1));
+       write_pixels(hyperstyle::resize(photo.view(), std::stol(words.at(3)), std::stol(words.at(4))), words.at(2));
+     }},
+};
+
+std::string one_line(const std::string& text) {
+  std::string line;
+  for (const char character : text) line += character == '\n' ? "\\n" : std::string(1, character);
+  return line;
+}
+
+}  // namespace
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    Words words;
+    std::istringstream stream(line);
+    for (std::string word; std::getline(stream, word, '\t');) words.push_back(word);
+    try {
+      verbs.at(words.at(0))(words);
+      std::cout << "0\t" << std::endl;
+    } catch (const hyperstyle::Error& error) {
+      std::cout << static_cast<int>(error.code()) << "\t" << one_line(error.what()) << std::endl;
+    }
+  }
+}
