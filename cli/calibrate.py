@@ -64,7 +64,8 @@ def calibrate(
     from ..calibration.calibrate import calibrate as calibrate_bundle
     from ..calibration.report import write_report
     from ..calibration.settings import Settings
-    from .show.calibration import calibration_progress, show_report
+    from .show.calibration import show_report
+    from .show.progress import calibration_progress
 
     settings = Settings(images=count, least_psnr=min_psnr, **options)
     with calibration_progress(f"Calibrating {bundle.name}") as progress:

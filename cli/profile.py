@@ -84,7 +84,8 @@ def run(
     from ..runtime.profiling.measure import Budget
     from ..runtime.profiling.profile import Wanted
     from ..runtime.profiling.profile import profile as measure_all
-    from .show.profile import profile_progress, show_profile
+    from .show.profile import show_profile
+    from .show.progress import profile_progress
 
     if trace is not None and not layers:
         raise click.UsageError("--trace shows layers: give --layers as well.")

@@ -1,38 +1,14 @@
-"""What `calibrate` prints: progress on standard error, the report's tables on standard output."""
+"""What `calibrate` prints: the report's tables."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from .text import ERR, OUT, right
+from .text import OUT, right
 
 if TYPE_CHECKING:
     from ...calibration.report import Report, Side
-
-
-@contextmanager
-def calibration_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each kind of work; call the result with its name, how much is done, and how much there is."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=ERR) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(f"{title}: {what}", total=total)
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield report
 
 
 def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> None:

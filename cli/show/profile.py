@@ -1,29 +1,18 @@
 """A profile as tables, and two against each other."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from ...runtime.profiling.report import case_labels
-from .text import ERR, OUT, add_row, right, size
+from .text import OUT, add_row, right, size
 
 if TYPE_CHECKING:
     from ...runtime.profiling.comparison import CaseRatio, Comparison
 
 #: Operators and single layers that a table lists; the JSON has them all.
 LISTED = 12
-
-
-@contextmanager
-def profile_progress() -> Iterator[Callable[[str, float], None]]:
-    """Show what is being measured; call the result with that and the share of the whole that is done."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR) as progress:
-        task = progress.add_task("Profiling", total=1.0)
-        yield lambda what, share: progress.update(task, description=f"Profiling: {what}", completed=share)
 
 
 def show_profile(document: dict[str, Any]) -> None:

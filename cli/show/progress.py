@@ -18,17 +18,16 @@ from rich.progress import (
 from .text import ERR
 
 
+def _counting() -> Progress:
+    """Bars of pieces of work: what is being done, how many of how many are, for how long."""
+    description = TextColumn("{task.description}", markup=False)
+    return Progress(SpinnerColumn(), description, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=ERR)
+
+
 @contextmanager
 def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
     """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=ERR) as progress:
+    with _counting() as progress:
         task = progress.add_task(title, total=count)
         running: list[tuple[str, float]] = []
 
@@ -92,14 +91,7 @@ class BuildProgress:
 @contextmanager
 def build_progress(title: str, stages: int) -> Iterator[BuildProgress]:
     """Show a build of ``stages`` engines; the library calls the result from its own threads."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=ERR) as progress:
+    with _counting() as progress:
         yield BuildProgress(progress, title, stages)
 
 
@@ -128,3 +120,26 @@ def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], N
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
         task = progress.add_task(title, total=count)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def calibration_progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each kind of work; call the result with its name, how much is done, and how much there is."""
+    with _counting() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(f"{title}: {what}", total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+@contextmanager
+def profile_progress() -> Iterator[Callable[[str, float], None]]:
+    """Show what is being measured; call the result with that and the share of the whole that is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=ERR) as progress:
+        task = progress.add_task("Profiling", total=1.0)
+        yield lambda what, share: progress.update(task, description=f"Profiling: {what}", completed=share)
