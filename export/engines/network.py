@@ -28,6 +28,7 @@ _HINTS = (
         "FP8 needs a GPU since Ada: build for 89 or later alone, or calibrate with --format int8, which all take.",
     ),
     (("OutOfMemory",), "Give more --workspace, or leave the option out."),
+    (("workspace limit",), "Give more --workspace, or leave the option out."),
 )
 
 
