@@ -43,7 +43,8 @@ def _show_comparison(comparison: "Comparison") -> None:
         f"{Path(comparison.photo).name}: {comparison.backend}, {comparison.precision}, against {comparison.reference}"
     )
     names = list(comparison.steps[-1].differences)
-    table = Table("step", "", *(right(name) for name in (*names, "PSNR", "MS-SSIM", "L2")), "", box=None, pad_edge=False)
+    columns = (right(name) for name in (*names, "PSNR", "MS-SSIM", "L2"))
+    table = Table("step", "", *columns, "", box=None, pad_edge=False)
     for step in comparison.steps:
         found = step.differences
         largest, mean = (
