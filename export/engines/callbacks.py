@@ -3,9 +3,10 @@
 import hashlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from functools import cache
+from typing import Any, BinaryIO, Protocol, cast
 
 from ...errors import BuildError
 from .api import Library
@@ -83,16 +84,27 @@ class Output:
 
 
 def logger(trt: Library, messages: Messages) -> Any:
-    """The library's logger that keeps what it hears in ``messages``."""
+    """The library's logger, which from now on keeps what it hears in ``messages``.
 
-    base: Any = trt.ILogger
+    The library takes one logger a process for as long as anything made with it lives, and ignores others: so there is
+    one, and builds take turns with it.
+    """
+    log = _only_logger(cast(Hashable, trt))
+    log.messages = messages
+    return log
+
+
+@cache
+def _only_logger(trt: Hashable) -> Any:
+    base: Any = cast(Any, trt).ILogger
 
     class Logger(base):
         def __init__(self) -> None:
             base.__init__(self)
+            self.messages = Messages()
 
         def log(self, severity: Any, message: str) -> None:
-            messages.add(severity.name, message)
+            self.messages.add(severity.name, message)
 
     return Logger()
 
