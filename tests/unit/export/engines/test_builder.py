@@ -19,7 +19,7 @@ import hyperstyle_deploy
 from hyperstyle_deploy.errors import BuildError, BundleError, EngineError, OutputError
 from hyperstyle_deploy.export.engines import builder, targets
 from hyperstyle_deploy.export.engines.builder import DEFAULT_STAGES, Built, build
-from hyperstyle_deploy.export.engines.callbacks import Output, Silent
+from hyperstyle_deploy.export.engines.callbacks import Messages, Output, Silent, logger
 from hyperstyle_deploy.export.engines.lock import only_builder
 from hyperstyle_deploy.export.engines.targets import DEFAULT_CAPABILITIES, Options
 from hyperstyle_deploy.export.graphs import BATCH, STEPS
@@ -240,12 +240,17 @@ def test_float32_products_for_turing_are_refused_with_the_builders_words(tiny_bu
     graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("product", TensorProto.FLOAT, ["batch", 4]))
     inputs = [("image", "float32", ["batch", 3, 16, 16])]
     replace_encoder(tiny_bundle, graph, inputs, [("product", "float32", ["batch", 4])])
-    held = []  # what a failed build has made lives on in its error, with the logger that the library took from it
-    for _ in range(2):
-        with pytest.raises(BuildError, match=r"build encoder.*FP32 GEMM is not supported.*leave 75 out") as caught:
-            rtx(tiny_bundle, compute_capabilities=(75,))
-        held.append(caught)
+    with pytest.raises(BuildError, match=r"cannot build encoder.*FP32 GEMM is not supported.*leave 75 out"):
+        rtx(tiny_bundle, compute_capabilities=(75,))
     assert not rtx(tiny_bundle)[0].reused  # and without Turing it works
+
+
+def test_a_build_beside_another_has_no_warning_of_its_logger(tiny_bundle: "TinyBundle") -> None:
+    """The library keeps one logger a process while anything that was made with it lives, and warns of another."""
+    earlier = tensorrt_rtx.Builder(logger(tensorrt_rtx, Messages()))
+    (built,) = rtx(tiny_bundle)
+    assert earlier
+    assert list(built.warnings) == []
 
 
 def test_transposed_convolutions_in_bfloat16_are_refused_with_the_cure(tiny_bundle: "TinyBundle") -> None:
