@@ -68,7 +68,7 @@ class BuildError(HyperStyleDeployError):
 
 
 class ReportError(HyperStyleDeployError):
-    """A profile that cannot be read, or two that cannot be compared."""
+    """A profile or a table of results that cannot be read, or two profiles that cannot be compared."""
 
 
 class OutputError(HyperStyleDeployError):

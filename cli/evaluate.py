@@ -12,9 +12,10 @@ from .options import FILE, JSON_OPTION, user_errors
 @click.argument("originals", type=FILE)
 @click.argument("results", type=FILE)
 @click.option("--lpips", is_flag=True, help="Insist on LPIPS: fail where it cannot be computed.")
+@click.option("--beside", type=FILE, help="Published results to print beside: a CSV, first row method,L2,MS-SSIM,...")
 @JSON_OPTION
 @user_errors
-def evaluate(originals: Path, results: Path, lpips: bool, as_json: bool) -> None:
+def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, as_json: bool) -> None:
     """Measure results against their photos as the paper does: L2, MS-SSIM, and LPIPS where it is installed.
 
     ORIGINALS and RESULTS are folders, such as what `invert` read and wrote, or two pictures.
@@ -22,9 +23,11 @@ def evaluate(originals: Path, results: Path, lpips: bool, as_json: bool) -> None
     from ..runtime.evaluation import MEASURES, pairs
     from ..runtime.evaluation import evaluate as scores_of
     from ..runtime.lpips import missing_lpips, open_lpips
-    from .show.evaluation import evaluation_summary, show_scores
+    from ..runtime.published import read_published
+    from .show.evaluation import evaluation_summary, show_beside, show_scores
     from .show.progress import count_progress
 
+    published = read_published(beside) if beside else []
     paired = pairs(originals, results)
     measures, missing = dict(MEASURES), missing_lpips()
     if lpips or missing is None:
@@ -35,6 +38,8 @@ def evaluate(originals: Path, results: Path, lpips: bool, as_json: bool) -> None
             scores.append(score)
             advance()
     if as_json:
-        click.echo(json.dumps(evaluation_summary(scores), indent=1))
+        click.echo(json.dumps(evaluation_summary(scores, published), indent=1))
     else:
         show_scores(scores, missing)
+        if published:
+            show_beside(scores, published)

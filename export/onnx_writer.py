@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 import torch
+from onnxscript.rewriter import pattern
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -25,6 +26,12 @@ from .graphs import Graph
 EXTERNAL_BYTES = 1024
 #: A constants file starts a new part past this size, so that checksums are computed on several cores.
 PART_BYTES = 512 << 20
+
+#: Energies in one pass over the weights. PyTorch has no operator for it.
+_SUM_OF_SQUARES = pattern.RewriteRule(
+    lambda op, x, axes: op.ReduceSum(op.Mul(x, x), axes, keepdims=False),
+    lambda op, x, axes: op.ReduceSumSquare(x, axes, keepdims=False),
+)
 
 
 def trace(graph: Graph, opset: int) -> ir.Model:
@@ -47,6 +54,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
     if program is None:
         raise ExportError(f"The stage {graph.name} could not be traced")
     model = program.model
+    _SUM_OF_SQUARES.apply_to_model(model)
     _name_free_axes(model, graph)
     return model
 

@@ -11,8 +11,9 @@ from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
     from ...runtime.evaluation import Score, Summary
+    from ...runtime.published import Published
 
-PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4."
+PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4; --beside prints a table."
 
 
 def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
@@ -30,6 +31,18 @@ def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
     OUT.print(PAPER)
 
 
+def show_beside(scores: "Sequence[Score]", published: "Sequence[Published]") -> None:
+    """Print published figures and, in the last row, the means of these results."""
+    own = {name: summary.mean for name, summary in summaries(scores).items()}
+    names = list(dict.fromkeys([*own, *(name for row in published for name in row.values)]))
+    table = Table("method", *map(right, names))
+    for row in published:
+        add_row(table, row.method, *(f"{row.values[name]:g}" if name in row.values else "-" for name in names))
+    table.add_section()
+    add_row(table, f"these {len(scores)}", *(_number(own.get(name, math.nan)) for name in names))
+    OUT.print(table)
+
+
 def summaries(scores: "Sequence[Score]") -> "dict[str, Summary]":
     """Each measure over all results."""
     from ...runtime.evaluation import summarize
@@ -37,8 +50,8 @@ def summaries(scores: "Sequence[Score]") -> "dict[str, Summary]":
     return {name: summarize([score.values[name] for score in scores]) for name in scores[0].values}
 
 
-def evaluation_summary(scores: "Sequence[Score]") -> dict[str, Any]:
-    """The scores as JSON values; a measure without a value is null."""
+def evaluation_summary(scores: "Sequence[Score]", published: "Sequence[Published]" = ()) -> dict[str, Any]:
+    """The scores as JSON values, and what was published; a measure without a value is null."""
     return {
         "pictures": [
             {
@@ -52,6 +65,9 @@ def evaluation_summary(scores: "Sequence[Score]") -> dict[str, Any]:
             _key(name): {key: _finite(value) for key, value in asdict(summary).items()}
             for name, summary in summaries(scores).items()
         },
+        "published": [
+            {"method": row.method, **{_key(name): value for name, value in row.values.items()}} for row in published
+        ],
     }
 
 

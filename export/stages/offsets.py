@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...runtime.layers import Layer
 from ..networks.hypernetwork import ChannelRefinement, HyperNetwork, SeparableRefinement, SharedHypernet
@@ -16,6 +15,9 @@ class CodeMap(nn.Module):
 
     In 16 bits the matrix is stored over a power of two and every row is divided by its peak, so that no product passes
     512 whatever the checkpoint and however many steps were summed. Both factors come back in float32.
+
+    The matrix is multiplied from the left: on that side ONNX Runtime reads constants where they are mapped from the
+    file, while it packs a copy of those on the right.
     """
 
     def __init__(self, matrix: Tensor, precision: Precision) -> None:
@@ -25,9 +27,14 @@ class CodeMap(nn.Module):
 
     def forward(self, codes: Tensor, bias: Tensor) -> Tensor:
         if not self.precision.rescaled:
-            return F.linear(codes, self.matrix, bias)
+            return self._product(codes) + bias
         unit, peak = split_peak(codes)
-        return widen(F.linear(self.precision.narrow(unit), self.matrix)) * (peak * self.scale) + bias
+        return widen(self._product(self.precision.narrow(unit))) * (peak * self.scale) + bias
+
+    def _product(self, codes: Tensor) -> Tensor:
+        # A column from a reshape, not a transposition: fused into the product, that would cost half its speed.
+        columns = codes.reshape(512, 1) if len(codes) == 1 else codes.t()
+        return (self.matrix @ columns).t()
 
 
 class SharedOffsets(nn.Module):
@@ -61,7 +68,7 @@ class SharedOffsets(nn.Module):
     def _hidden(self, codes: Tensor, steps: Tensor) -> Tensor:
         """``z @ w2 + T b2``, [n, 512 * 512]."""
         if not self.precision.rescaled:
-            return torch.addmm(steps * self.b2[:, None], self.w2_transposed, codes.t()).t()
+            return torch.addmm((steps * self.b2)[:, None], self.w2_transposed, codes.t()).t()
         unit, peak = split_peak(codes)
         product = widen(self.w2_transposed @ self.precision.narrow(unit).t()).t()
         hidden = product * (peak * self.scale2) + steps * self.b2

@@ -64,7 +64,7 @@ class Sessions:
                     self._loaded[stage] = self._load(stage)
         return self._loaded[stage]
 
-    def options(self, stage: str) -> onnxruntime.SessionOptions:
+    def options(self) -> onnxruntime.SessionOptions:
         """How a graph is loaded."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
@@ -72,14 +72,10 @@ class Sessions:
         options.enable_mem_pattern = False
         # Stages run one after another: spinning threads of one would take the cores from the next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        if stage in ("weights", "offsets") and self._bundle.manifest.quantization is None:
-            # Packing copies constants that are mapped from the file otherwise: 0.8 s more at load, no faster at 1024.
-            # Matrices in INT8 are thirty times slower without it.
-            options.add_session_config_entry("session.disable_prepacking", "1")
         return options
 
     def _load(self, stage: str) -> onnxruntime.InferenceSession:
-        options = self.options(stage)
+        options = self.options()
         if self._notes is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / stage)
         try:

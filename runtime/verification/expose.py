@@ -74,14 +74,14 @@ def expose(backend: Backend, path: Path, stage: str, names: Sequence[str], input
             from ..backends.onnxruntime import OnnxRuntimeBackend
 
             assert isinstance(backend, OnnxRuntimeBackend)
-            return _in_onnxruntime(path, names, inputs, backend.sessions.options(stage))
+            return _in_onnxruntime(path, names, inputs, backend.sessions.options())
         if backend.name == "openvino":
             from ..backends.openvino import CONVOLVING, OpenVinoBackend
 
             assert isinstance(backend, OpenVinoBackend)
             if stage in CONVOLVING:
                 return backend.expose(stage, names, inputs)
-            return _in_onnxruntime(path, names, inputs, backend.products.options(stage))
+            return _in_onnxruntime(path, names, inputs, backend.products.options())
     except RuntimeError as error:
         raise BackendError(f"{backend.name} cannot bring out the tensors of {stage}", got=str(error)[:400]) from error
     raise BackendError(f"The nodes of {backend.name} cannot be looked at", expected="a backend on the CPU")

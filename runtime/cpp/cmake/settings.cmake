@@ -15,7 +15,6 @@ function(hyperstyle_settings target)
     target_link_options(${target} PUBLIC ${sanitizers})
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT HYPERSTYLE_SANITIZE)
-    # What is linked in statically shows none of its symbols either.
-    target_link_options(${target} PRIVATE LINKER:--exclude-libs=ALL LINKER:-z,defs)
+    target_link_options(${target} PRIVATE LINKER:-z,defs)
   endif()
 endfunction()

@@ -45,11 +45,6 @@ def consumer(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(CONSUMER, tmp_path_factory.mktemp("consumer"), [installed])
 
 
-def environment(prefix: Path, installed: Path) -> dict[str, str]:
-    """Where the loader finds ONNX Runtime and the library, on this machine."""
-    return {**os.environ, "LD_LIBRARY_PATH": f"{prefix / 'lib'}:{installed / 'lib'}"}
-
-
 def check_equal(found: Inversion, expected: Inversion) -> None:
     """Bit for bit."""
     np.testing.assert_array_equal(found.codes, expected.codes, strict=True)
@@ -155,13 +150,10 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_the_consumer_uses_the_installed_package_alone(
-    consumer: Path, prefix: Path, installed: Path, session: Session, faces256_bundle: Path, tmp_path: Path
+    consumer: Path, session: Session, faces256_bundle: Path, tmp_path: Path
 ) -> None:
-    where = environment(prefix, installed)
     for program in ("smile", "invert_c"):
-        command = [consumer / program, faces256_bundle, PHOTO, tmp_path / f"{program}.png"]
-        result = subprocess.run(command, capture_output=True, text=True, env=where, timeout=120, check=False)
-        assert result.returncode == 0, result.stderr
+        run(consumer / program, faces256_bundle, PHOTO, tmp_path / f"{program}.png")
     expected = Inversion.load(tmp_path / "smile.png.inversion")
     assert expected.steps == session.manifest.default_steps
     drawn = session.synthesize(expected, expected.codes + np.float32(0.1))[0]
@@ -181,7 +173,7 @@ def test_pkg_config_knows_the_library(installed: Path, tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.split()
-    strict = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wl,--allow-shlib-undefined")
+    strict = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
     run("cc", *strict, CONSUMER / "invert.c", "-o", tmp_path / "x", *flags)
 
 

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hyperstyle_deploy.cli import main
-from hyperstyle_deploy.errors import BackendError, ImageError
+from hyperstyle_deploy.errors import BackendError, ImageError, ReportError
 from hyperstyle_deploy.runtime import lpips
 from hyperstyle_deploy.runtime.evaluation import MEASURES, evaluate, pairs, summarize
 from hyperstyle_deploy.runtime.metrics import l2, ms_ssim, paper_input
+from hyperstyle_deploy.runtime.published import read_published
 
 FACE = Image.open(Path(__file__).parents[2] / "data" / "faces.png").convert("RGB").resize((300, 280))
 
@@ -82,6 +83,42 @@ def test_the_command_prints_and_explains(tmp_path: Path, monkeypatch: pytest.Mon
     insisted = CliRunner().invoke(main, ["evaluate", str(originals), str(results), "--lpips"])
     assert insisted.exit_code == 2
     assert "hyperstyle-deploy[lpips]" in insisted.stderr
+
+
+def test_published_figures_stand_beside(tmp_path: Path) -> None:
+    originals, results = draw(tmp_path / "in", "a.png"), draw(tmp_path / "out", "a.png", shift=9)
+    table = tmp_path / "table.csv"
+    table.write_text("\ufeffmethod, MS-SSIM, Time\nslow one, 0.9, 227.5\n\nquick one,,0.1\n", encoding="utf-8")
+    command = ["evaluate", str(originals), str(results), "--beside", str(table)]
+    printed = CliRunner().invoke(main, command)
+    assert printed.exit_code == 0, printed.output
+    rows = [line.split("│")[1:-1] for line in printed.stdout.splitlines() if "one" in line or "these 1" in line]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert [row[0] for row in cells] == ["slow one", "quick one", "these 1"]
+    assert [row[2:] for row in cells[:2]] == [["0.9", "227.5"], ["-", "0.1"]]
+    assert cells[2][3] == "-"
+    assert float(cells[2][1]) > 0
+    found = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["published"]
+    assert found == [{"method": "slow one", "ms_ssim": 0.9, "time": 227.5}, {"method": "quick one", "time": 0.1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "The first row of .* is another. Got: nothing"),
+        (b"name,L2\n", "Got: name,L2. Expected: method,L2"),
+        (b"method,L2,L2\n", "The first row"),
+        (b"method,L2\nx,1,2\n", "another length. Got: x,1,2. Expected: 2 cells"),
+        (b"method,L2\nx,low\n", "is no number. Got: x,low"),
+        (b"\xff\xfe", "Cannot read"),
+        (b"method,L2\n" * 200_000, "too large for a table"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    table = tmp_path / "table.csv"
+    table.write_bytes(content)
+    with pytest.raises(ReportError, match=said):
+        read_published(table)
 
 
 def test_lpips_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

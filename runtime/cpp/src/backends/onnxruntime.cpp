@@ -94,10 +94,6 @@ Ort::Session OnnxRuntimeBackend::load(const std::string& stage) const {
     options.DisableMemPattern();
     // Stages run one after another: spinning threads of one would take the cores from the next.
     options.AddConfigEntry("session.force_spinning_stop", "1");
-    if (stage == "weights") {
-      // Packing copies constants that are mapped from the file otherwise: 0.8 s more at load, no faster at 1024.
-      options.AddConfigEntry("session.disable_prepacking", "1");
-    }
     return Ort::Session(ort_environment(), path.c_str(), options);
   } catch (const Ort::Exception& error) {
     throw BackendError(Message("ONNX Runtime cannot load " + stage).got(clipped(error.what(), 400)));

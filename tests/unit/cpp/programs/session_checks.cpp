@@ -136,9 +136,9 @@ void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inv
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(sizes.image_height * sizes.image_width * 3));
   check(hyperstyle_synthesize(session, inversion, nullptr, 1, pixels.data()) == HYPERSTYLE_OK, "C: draws");
   check(pixels == two.image.pixels, "C: the same pixels");
+  hyperstyle_inversion_free(inversion);
   check(hyperstyle_invert(session, nullptr, 1, 2, nullptr, nullptr, nullptr, &inversion) == HYPERSTYLE_ARRAY_ERROR, "C: null");
   check(inversion == nullptr, "C: no handle after an error");
-  hyperstyle_inversion_free(inversion);
   hyperstyle_close(session);
 }
 
