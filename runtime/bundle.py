@@ -1,6 +1,7 @@
 """A bundle on disk: opened only when its manifest is valid and every file is the one that was exported."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: Path) -> "Bundle":
+    def open(cls, path: "str | os.PathLike[str]") -> "Bundle":
         """Read and verify a bundle.
 
         Args:
@@ -40,7 +41,8 @@ class Bundle:
             BundleError: no bundle, another schema version, a bad manifest, an unsafe path, a file whose size or SHA-256
                 differs from the manifest's, or a graph that points outside the bundle.
         """
-        bundle = cls(path, read_manifest(path))
+        folder = Path(path)
+        bundle = cls(folder, read_manifest(folder))
         bundle.check_files()
         bundle.check_graphs()
         return bundle

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -49,7 +48,7 @@ def load(
     name = resolve(backend)
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
-    bundle = Bundle.open(Path(path))
+    bundle = Bundle.open(path)
     return Session(bundle.manifest, open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_a_valid_bundle_opens(small_bundle: "SmallBundle") -> None:
-    bundle = Bundle.open(small_bundle.path)
+    bundle = Bundle.open(str(small_bundle.path))
     manifest = bundle.manifest
     assert (manifest.image, manifest.n_styles) == (ImageSpec(256, 256, 256, (0, 256)), 14)
     assert [layer.index for layer in manifest.tuned] == [0, 2, 3]
