@@ -14,9 +14,6 @@ from hyperstyle_deploy.tests.hostile_inversions import hostile_inversions, sound
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import SOURCES, build, missing
 
-# Minutes of compiling: `make test-all` runs them, CI does not yet.
-pytestmark = pytest.mark.exhaustive
-
 SECONDS = int(os.environ.get("HYPERSTYLE_FUZZ_SECONDS", "60"))
 MANIFEST, GRAPH, INVERSION = b"\0", b"\1", b"\2"
 

@@ -12,9 +12,6 @@ from hyperstyle_deploy.errors import ImageError
 from hyperstyle_deploy.runtime.images import read_photo
 from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
 
-# Minutes of compiling: `make test-all` runs them, CI does not yet.
-pytestmark = pytest.mark.exhaustive
-
 IMAGE_ERROR = 2
 NOISE = np.random.default_rng(0)
 

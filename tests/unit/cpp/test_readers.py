@@ -17,10 +17,6 @@ from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
 BUNDLE_ERROR, INVERSION_ERROR, OUTPUT_ERROR = 1, 4, 7
 
 
-# Minutes of compiling: `make test-all` runs them, CI does not yet.
-pytestmark = pytest.mark.exhaustive
-
-
 def refused_by_python(kind: type, path: Path) -> str:
     with pytest.raises((BundleError, InversionError)) as caught:
         kind.open(path) if kind is Bundle else kind.load(path)

@@ -17,9 +17,6 @@ from hyperstyle_deploy.runtime.tolerance import TOLERANCE
 from hyperstyle_deploy.tests.unit.cpp.conftest import ROOT, Probe, build, missing, run
 from hyperstyle_deploy.tests.unit.test_golden import FACES256, largest
 
-# Minutes of compiling: `make test-all` runs them, CI does not yet.
-pytestmark = pytest.mark.exhaustive
-
 CONSUMER = ROOT / "examples" / "cpp" / "consumer"
 DOCS = ROOT / "docs" / "cpp.md"
 PHOTO = ROOT / "tests" / "data" / "faces.png"
