@@ -13,8 +13,10 @@ STAGES = (*CONVOLVING, *MULTIPLYING)
 
 #: Constants of `offsets` from this many elements on are worth it; smaller ones are not 1/1000 of a bundle.
 _LEAST_MATRIX = 1 << 14
-#: IR-SE50's residual units and ResNet-34's blocks, by the number of the first one of each resolution.
-_RESOLUTIONS = {"encoder": (0, 3, 7, 21), "hypernet": (0, 3, 7, 13)}
+#: First residual unit of every block. ResNet-34 is cut by resolution. IR-SE50, whose resolutions start at 0, 3, 7 and
+#: 21, is cut finer: its errors are in the codes and so in every image, so it is what gets quantized in part.
+_CUTS = {"encoder": (0, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21), "hypernet": (0, 3, 7, 13)}
+_UNITS = {"encoder": 24, "hypernet": 16}
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Block:
 def find_blocks(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
     """The blocks of a bundle's graphs, in the order of the data.
 
-    Convolutions of `encoder` and `hypernet` by resolution, the branches of `hypernet`, and the matrices of `offsets`:
-    w1, w2, and those per layer. Convolutions of `synthesis` have run-time kernels and stay as they are; so do the two
-    that read images: they are little work, OpenVINO 2026.4 gets the hypernetwork's wrong by 17 % in INT8, and TensorRT
-    has no FP8 kernels for 7x7 filters.
+    Convolutions of `encoder` and `hypernet` by residual units (numbered from 1), the branches of `hypernet`, and the
+    matrices of `offsets`: w1, w2, and those per layer. Convolutions of `synthesis` have run-time kernels and stay as
+    they are; so do the two that read images: they are little work, OpenVINO 2026.4 gets the hypernetwork's wrong by
+    17 % in INT8, and TensorRT has no FP8 kernels for 7x7 filters.
     """
     members: dict[tuple[str, str], dict[Constant, int]] = {}
     for stage in CONVOLVING:
@@ -63,10 +65,11 @@ def _add(
 def _part(stage: str, weight: str) -> str | None:
     """The block of a convolution by its weight's name, such as `encoder.body.5.res_layer.1.weight`; None: no block."""
     found = re.search(r"\bbody\.(\d+)\.", weight)
-    if found:
-        number = int(found[1])
-        return f"resolution {sum(number >= first for first in _RESOLUTIONS[stage])}"
-    return "branches" if weight.startswith(("merged.", "rest.")) else None
+    if not found:
+        return "branches" if weight.startswith(("merged.", "rest.")) else None
+    cuts = (*_CUTS[stage], _UNITS[stage])
+    last = next(cut for cut in cuts if cut > int(found[1]))
+    return f"units {cuts[cuts.index(last) - 1] + 1}-{last}"
 
 
 def _matrix(weight: str) -> str:

@@ -6,9 +6,9 @@ behind what makes a tensor, so that it is that kernel's end, and once a tensor, 
 input share its bytes. Biases stay float32.
 
 Matrices of `offsets` and `weights` are INT8 in either format. They get a DQ alone: weights in 8 bits, arithmetic as
-the library has it. ONNX Runtime makes DequantizeLinear and MatMul one node that reads 8 bits. That is fast for few
-rows. For the hundreds of the product with w1 its INT8 arithmetic is three times faster than float32: so `weights`,
-which runs there alone, has that product with a left side that is quantized at run time.
+the library has it. ONNX Runtime makes DequantizeLinear and MatMul one node that reads 8 bits. That is fast for one
+row. For the nine of the product with w2 and the hundreds of that with w1 its INT8 arithmetic is faster, two and three
+times: so `weights`, which runs there alone, has those products with a left side that is quantized at run time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ from .stage_graph import Constant, StageGraph, attribute
 #: Rows of a matrix that are quantized at once.
 _ROWS = 1 << 15
 #: From this many rows on, ONNX Runtime's INT8 product pays for quantizing its left side.
-_TALL = 64
+_SEVERAL = 2
 
 _Pair: TypeAlias = tuple[NDArray[np.generic], NDArray[np.float32]]
 _Named: TypeAlias = tuple[str, NDArray[np.generic], NDArray[np.float32]]
@@ -115,6 +115,7 @@ class _Edit:
         self._result = Quantized(graph.copy())
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: dict[str, str] = {}
+        self._products: set[str] = set()  # quantized ones, and what is only another view of them
 
     def run(self) -> Quantized:
         model = self._result.model
@@ -126,7 +127,7 @@ class _Edit:
             elif node.output[0] in products and self._is_chosen(products[node.output[0]]):
                 self._product(node, products[node.output[0]])
             else:
-                self._nodes.append(node)
+                self._other(node)
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in self._nodes]
         del model.graph.node[:]
         model.graph.node.extend(nodes)
@@ -135,6 +136,14 @@ class _Edit:
 
     def _is_chosen(self, name: str) -> bool:
         return self._graph.constant(name) in self._chosen
+
+    def _other(self, node: onnx.NodeProto) -> None:
+        if not self._products.isdisjoint(node.input):
+            if node.op_type in ("Transpose", "Reshape"):
+                self._products.add(node.output[0])
+            elif node.op_type == "Add":
+                node.op_type = "Sum"  # as in `_product`
+        self._nodes.append(node)
 
     def _convolution(self, node: onnx.NodeProto) -> None:
         name, quantized, scales = self._weights.convolution(self._graph, node.input[1])
@@ -184,22 +193,34 @@ class _Edit:
         weight, quantized, scales = self._weights.matrix(self._graph, name, transposed=turned != left)
         kept = self._keep(weight, INT8, quantized, scales)
         other, result = node.input[1 if left else 0], node.output[0]
-        rows = self._graph.rows(other)
-        if other_turned != left:
+        turn = other_turned != left
+        rows = self._graph.size(other, axis=1 if turn else 0)
+        if turn:
             other = self._node("Transpose", [other], f"{result}.left", perm=[1, 0])
-        bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else None
-        product = f"{result}.product" if bias or left else result
-        if self._graph.stage == "weights" and not left and rows is not None and rows >= _TALL:
-            self._integer_product(other, kept, product)
+        integer = self._graph.stage == "weights" and rows is not None and rows >= _SEVERAL
+        if integer:
+            product = self._integer_product(other, kept, f"{result}.product")
         else:
-            self._node("MatMul", [other, self._dequantized(kept, axis=1)], product)
+            product = self._node("MatMul", [other, self._dequantized(kept, axis=1)], f"{result}.product")
+        if node.op_type == "Gemm" and len(node.input) > 2:
+            bias = self._row(node.input[2], result) if left else node.input[2]
+            # ONNX Runtime makes Add a part of an integer product; with MatMul it is a Gemm, which takes no DQ.
+            product = self._node("Add" if integer else "Sum", [product, bias], f"{result}.sum")
+        elif not integer:
+            self._products.add(result)
         if left:
-            product = self._node("Transpose", [product], f"{result}.turned" if bias else result, perm=[1, 0])
-        if bias:
-            # Not Add: ONNX Runtime makes MatMul and Add a Gemm, which takes no DQ.
-            self._node("Sum", [product, bias], result)
+            self._node("Transpose", [product], result, perm=[1, 0])
+        self._nodes[-1].output[0] = result
 
-    def _integer_product(self, left: str, kept: str, result: str) -> None:
+    def _row(self, bias: str, result: str) -> str:
+        """A Gemm's bias [m, 1] for the transposed product: [m]."""
+        if self._graph.size(bias, axis=1) != 1:
+            raise CalibrationError(f"A bias of {self._graph.stage} is no column", got=bias)
+        shape = f"{result}.row"
+        self._small(shape, np.array([-1], np.int64))
+        return self._node("Reshape", [bias, shape], f"{result}.bias")
+
+    def _integer_product(self, left: str, kept: str, result: str) -> str:
         """``(s_left s_right) (q_left - zero_left) q_right``: ONNX Runtime runs these nodes as one."""
         quantized, scale, zero = f"{result}.left.q", f"{result}.left.scale", f"{result}.left.zero"
         self._nodes.append(
@@ -208,7 +229,7 @@ class _Edit:
         integers = self._node("MatMulInteger", [quantized, kept, zero], f"{result}.integers")
         numbers = self._node("Cast", [integers], f"{result}.numbers", to=onnx.TensorProto.FLOAT)
         scales = self._node("Mul", [scale, f"{kept}.scale"], f"{result}.scales")
-        self._node("Mul", [numbers, scales], result)
+        return self._node("Mul", [numbers, scales], result)
 
     def _node(self, kind: str, inputs: list[str], result: str, **attributes: object) -> str:
         self._nodes.append(helper.make_node(kind, inputs, [result], f"{result}/{kind.lower()}", **attributes))

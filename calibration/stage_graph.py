@@ -51,11 +51,14 @@ class StageGraph:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         return np.memmap(self.folder / where.file, dtype, "r", where.offset, tuple(tensor.dims))
 
-    def rows(self, name: str) -> int | None:
-        """The first size of a tensor that is computed; None where it is free."""
+    def size(self, name: str, axis: int) -> int | None:
+        """A size of a tensor; None where it is free or there is no such axis."""
+        if (shape := self.shape(name)) is not None:
+            return shape[axis] if len(shape) > axis else None
         for value in self.model.graph.value_info:
-            if value.name == name and value.type.tensor_type.shape.dim:
-                return value.type.tensor_type.shape.dim[0].dim_value or None
+            dims = value.type.tensor_type.shape.dim
+            if value.name == name and len(dims) > axis:
+                return dims[axis].dim_value or None
         return None
 
     def readers(self, name: str) -> list[onnx.NodeProto]:

@@ -20,8 +20,8 @@ from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.bundle import Bundle
 
 STEPS = 2
-#: Measuring each of the fourteen would take minutes; these are of every kind, and one does much harm.
-BLOCKS = ("encoder resolution 4", "hypernet resolution 4", "offsets w1", "offsets w2")
+#: Measuring each of the nineteen would take minutes; these are of every kind, and one does much harm.
+BLOCKS = ("encoder units 22-24", "hypernet units 14-16", "offsets w1", "offsets w2", "offsets per layer")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ import pytest
 from hyperstyle_deploy.calibration.blocks import CONVOLVING, find_blocks
 from hyperstyle_deploy.calibration.stage_graph import StageGraph
 
-PARTS = ("resolution 1", "resolution 2", "resolution 3", "resolution 4")
+ENCODER = ("1-3", "4-5", "6-7", "8-9", "10-11", "12-13", "14-15", "16-17", "18-19", "20-21", "22-24")
+HYPERNET = ("1-3", "4-7", "8-13", "14-16")
 
 
 def test_the_blocks_in_the_order_of_the_data(graphs: dict[str, StageGraph]) -> None:
     names = [block.name for block in find_blocks(graphs)]
-    convolving = [*(f"encoder {part}" for part in PARTS), *(f"hypernet {part}" for part in PARTS), "hypernet branches"]
-    assert names[:9] == convolving
-    assert set(names[9:]) == {"offsets w1", "offsets w2", "offsets per layer"}
+    convolving = [f"encoder units {part}" for part in ENCODER] + [f"hypernet units {part}" for part in HYPERNET]
+    assert names[:16] == [*convolving, "hypernet branches"]
+    assert set(names[16:]) == {"offsets w1", "offsets w2", "offsets per layer"}
 
 
 @pytest.mark.parametrize("stage", CONVOLVING)
