@@ -30,6 +30,7 @@ mode, bundle, photo = sys.argv[1:4]
 steps, threads, count, sessions = (int(text) for text in (sys.argv[4:] + ["1", "1"])[:4])
 start = time.perf_counter()
 import hyperstyle_deploy as hd
+from hyperstyle_deploy.runtime.backends import Options, open_backend
 from hyperstyle_deploy.runtime.images import read_photo
 from hyperstyle_deploy.runtime.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
@@ -48,8 +49,9 @@ def fresh():
     return {"load_s": loaded - start, "invert_s": time.perf_counter() - loaded, "peak_bytes": peak()}
 
 def loop():
-    session, rows = load(), []
-    clock = StageClock(session.backend)
+    opened, rows = hd.Bundle.open(bundle), []
+    backend = open_backend("onnxruntime", opened, Options(threads))
+    session, clock = hd.Session(opened.manifest, backend), StageClock(backend)
     pixels = read_photo(photo)
     for _ in range(count + 1):
         begin = time.perf_counter()
@@ -84,10 +86,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prefix", type=Path, help="what get_dependencies.sh filled (default: fill one, it needs apt)")
+    parser.add_argument("--work", type=Path, help="keep the builds here (a temporary folder)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cpp-runtime-") as folder:
-        program, size = build(Path(folder), arguments.prefix)
+        program, size = build((arguments.work or Path(folder)).resolve(), arguments.prefix)
         result = {
             "machine": describe_machine(2, PACKAGES),
             "load_before": load_average(),

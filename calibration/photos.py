@@ -50,7 +50,7 @@ def read_photos(
             pixels = network_input([read_photo(path)], image.input_height, image.input_width)[0]
             photos.append(CalibrationPhoto(path, sha256_of(path), pixels))
         except (HyperStyleDeployError, OSError) as error:
-            failed.append(f"{path}: {error}")
+            failed.append(str(error).rstrip("."))  # it names the photo
     if failed:
         raise ImageError("Photos cannot be read", got="; ".join(failed), hint="Leave them out.")
     return photos
