@@ -37,10 +37,13 @@ class Golden:
 
 
 FACES256 = Golden("faces256", 256, "ffhq_hypernet", False, 3)
+CARS512 = Golden("cars512", 512, "cars_hypernet", False, 3)
+SEPARABLE256 = Golden("separable256", 256, "ffhq_hypernet", True, 2)
+FACES1024 = Golden("faces1024", 1024, "ffhq_hypernet", False, 3)
 OTHERS = (
-    pytest.param(Golden("cars512", 512, "cars_hypernet", False, 3), marks=pytest.mark.exhaustive),
-    Golden("separable256", 256, "ffhq_hypernet", True, 2),
-    pytest.param(Golden("faces1024", 1024, "ffhq_hypernet", False, 3), marks=pytest.mark.slow),
+    pytest.param(CARS512, marks=pytest.mark.exhaustive),
+    SEPARABLE256,
+    pytest.param(FACES1024, marks=pytest.mark.slow),
 )
 
 

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy import __version__
+from hyperstyle_deploy.export.exporter import export
+from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.inversion import Inversion
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.runtime.tolerance import TOLERANCE
 from hyperstyle_deploy.tests.unit.cpp.conftest import ROOT, Probe, build, missing, run
-from hyperstyle_deploy.tests.unit.test_golden import FACES256, largest
+from hyperstyle_deploy.tests.unit.test_golden import CARS512, FACES256, FACES1024, SEPARABLE256, Golden, largest
 
 CONSUMER = ROOT / "examples" / "cpp" / "consumer"
 DOCS = ROOT / "docs" / "cpp.md"
@@ -83,6 +85,19 @@ def test_the_example_matches_the_authors_code(
     top = (pixels.shape[1] - 64) // 2
     # Pixels are truncated to whole levels.
     assert largest(pixels[:, top : top + 64, top : top + 64], np.floor(expected)) <= 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("golden", [CARS512, SEPARABLE256, FACES1024], ids=lambda golden: golden.tag)
+def test_the_other_golden_models_give_what_python_gives(release: Path, golden: Golden, tmp_path: Path) -> None:
+    """Which is within 5e-5 of the authors' numbers: test_golden.py."""
+    bundle = tmp_path / "bundle"
+    export(*write_checkpoints(tmp_path, golden.size, golden.dataset_type, golden.separable), bundle)
+    run(release / "invert" / "invert", bundle, golden.photo, "-o", tmp_path, "--steps", golden.steps, "--threads", 2)
+    expected = load(bundle, backend="onnxruntime", threads=2).invert(golden.photo, steps=golden.steps)
+    check_equal(Inversion.load(tmp_path / f"{golden.photo.stem}.inversion"), expected)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{golden.photo.stem}.png")), expected.image)
+    shutil.rmtree(tmp_path)
 
 
 def test_ctrl_c_ends_the_example_and_leaves_nothing_half_written(
