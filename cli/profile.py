@@ -38,7 +38,7 @@ def profile() -> None:
 @click.option("--streams", type=Numbers(1), default="1", show_default=True, help="Inversions at once, a thread each.")
 @click.option("--duration", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds for each case.")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Runs of each case at most.")
-@click.option("--cold-start/--no-cold-start", default=True, show_default=True, help="Also start a fresh process.")
+@click.option("--cold-start", is_flag=True, help="Also load and run every case once in a process of its own.")
 @click.option("--layers", is_flag=True, help="Also take every stage apart, layer by layer.")
 @click.option("--quality", is_flag=True, help="Also L2 and PSNR after each step, against time.")
 @click.option("--photos", type=FILE, multiple=True, help="Photos or folders of them; the demo's photo unless said.")

@@ -28,7 +28,9 @@ def show_profile(document: dict[str, Any]) -> None:
     common, labels = case_labels(cases)
     OUT.print(f"all cases: {common}")
     _show_latencies(cases, labels)
+    _show_loads(cases, labels)
     _show_cold_starts(cases, labels)
+    OUT.print(f"this process held at most {_memory(document['environment']['memory'])}")
     for label, case in zip(labels, cases, strict=True):
         _show_stages(label, case)
         _show_quality(label, case)
@@ -44,16 +46,21 @@ def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> N
         add_row(table, label, *(_ms(found[name]) for name in names), runs, f"{case['images_per_second']:.2f}")
     OUT.print(table)
     if any(not case["warmup"]["stable"] for case in cases):
-        OUT.print("* the warm-up did not become stable: the machine is busy, or its clocks change")
+        OUT.print("* no three runs in a row lay within 5 %: the machine is busy, or its clocks change")
+
+
+def _show_loads(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
+    table = Table(_name("this process"), *map(right, ("load ms", "first inversion ms")))
+    for label, case in zip(labels, cases, strict=True):
+        add_row(table, label, _ms(case["load_s"]), _ms(case["warmup"]["seconds"][0]))
+    OUT.print(table)
 
 
 def _show_cold_starts(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
     table = Table(_name("a fresh process"), *map(right, ("load ms", "first inversion ms", "peak memory")))
     for label, case in zip(labels, cases, strict=True):
         if cold := case["cold_start"]:
-            device = f" + {size(cold['device_bytes'])} on the GPU" if cold["device_bytes"] else ""
-            times = _ms(cold["load_s"]), _ms(cold["first_inversion_s"])
-            add_row(table, label, *times, size(cold["peak_bytes"]) + device)
+            add_row(table, label, _ms(cold["load_s"]), _ms(cold["first_inversion_s"]), _memory(cold))
     if table.rows:
         OUT.print(table)
 
@@ -65,8 +72,9 @@ def _show_stages(label: str, case: dict[str, Any]) -> None:
         each = [_ms(run["median"]), _ms(run["p99"])] if run else ["", ""]
         add_row(table, row["stage"], str(row["runs"]), *each, _ms(row["seconds"]), f"{row['share']:.0%}")
     OUT.print(table)
-    if case["clock_overhead"] is not None:
-        OUT.print(f"timing the stages added {case['clock_overhead']:+.1%} to the inversion")
+    if overhead := case["clock_overhead"]:
+        spread = f"quartiles {overhead['low']:+.1%} to {overhead['high']:+.1%}"
+        OUT.print(f"timing the stages added {overhead['share']:+.1%} to the inversion ({spread})")
 
 
 def _show_quality(label: str, case: dict[str, Any]) -> None:
@@ -110,6 +118,10 @@ def show_comparison(comparison: "Comparison", slower: "Sequence[CaseRatio]") -> 
             OUT.print(f"only in {where}: {name}")
     for difference in comparison.differences:
         OUT.print(f"not the same machine or software: {difference}")
+
+
+def _memory(held: dict[str, Any]) -> str:
+    return size(held["peak_bytes"]) + (f" + {size(held['device_bytes'])} on the GPU" if held["device_bytes"] else "")
 
 
 def _ms(seconds: float) -> str:

@@ -14,13 +14,17 @@ from ..manifest import Manifest
 from .cases import Case
 from .stage_clock import Span, StageClock
 
-#: Warm-up ends when this many runs in a row lie this close together, as a share of their median.
+#: Runs in a row that lie this close together, as a share of their median, are stable, and end a warm-up.
 STABLE_RUNS, STABLE_SPREAD = 3, 0.05
 MAX_WARMUP_RUNS = 20
+#: What a warm-up may take, as a share of the budget's seconds: of a slow case that is its first run alone.
+WARMUP_SHARE = 1 / 3
 #: Called with a case, what is being done with it, and the share of that which is done.
 Watcher = Callable[[Case, str, float], None]
-#: What is measured of every case even if it takes longer than it was given.
+#: Plain runs of every case, even if they take longer than it was given; one at least is followed by a clocked run.
 LEAST_RUNS = 3
+#: Pairs of plain and clocked runs from which something can be said of the clock's cost.
+LEAST_PAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,31 @@ class Measurement:
     """
 
     warmup: list[float] = field(default_factory=list)
-    stable: bool = False
     inversions: list[float] = field(default_factory=list)
     elapsed: list[float] = field(default_factory=list)
     clocked: list[float] = field(default_factory=list)
     spans: list[list[Span]] = field(default_factory=list)
 
     @property
-    def overhead(self) -> float:
-        """What the stage clock adds, as a share: the runs lie side by side, so it is the median of their ratios."""
-        return median(clocked / plain for clocked, plain in zip(self.clocked, self.inversions, strict=False)) - 1
+    def stable(self) -> bool:
+        """Whether three runs in a row agreed: the warm-up's last, or if it had no time for three, the first after it.
+
+        Runs that count are never chosen by how well they agree.
+        """
+        runs = self.warmup[-STABLE_RUNS:] if len(self.warmup) >= STABLE_RUNS else self.elapsed[:STABLE_RUNS]
+        return len(runs) == STABLE_RUNS and max(runs) - min(runs) <= STABLE_SPREAD * median(runs)
+
+    @property
+    def overhead(self) -> tuple[float, float, float] | None:
+        """What the stage clock adds, as a share: median and quartiles over pairs of runs, which lie side by side.
+
+        None of fewer than ``LEAST_PAIRS``: they would tell of the machine's noise.
+        """
+        ratios = [clocked / plain for clocked, plain in zip(self.clocked, self.inversions, strict=False)]
+        if len(ratios) < LEAST_PAIRS:
+            return None
+        low, middle, high = (float(share) for share in np.percentile(ratios, (25, 50, 75)) - 1)
+        return middle, low, high
 
 
 class Inverter:
@@ -98,7 +117,7 @@ def measure(
     Args:
         inverters: the cases.
         measurements: theirs, filled as it goes, so that an interrupted run leaves what it has.
-        budget: for each of them; the warm-up may take as much again.
+        budget: for each of them; its warm-up comes on top, ``WARMUP_SHARE`` of it or one run.
         tell: called with a case, "warming up" or "measuring", and the share that is done.
     """
     pending = list(zip(inverters, measurements, strict=True))
@@ -106,7 +125,7 @@ def measure(
         _warm_up(inverter, measurement, budget, tell)
     while pending:
         for inverter, measurement in pending:
-            _run_once(inverter, measurement)
+            _run_once(inverter, measurement, clocked=_spent(measurement) < budget.seconds)
             tell(inverter.case, "measuring", _share(measurement, budget))
         pending = [pair for pair in pending[1:] + pending[:1] if _share(pair[1], budget) < 1]
 
@@ -116,32 +135,34 @@ def _warm_up(inverter: Inverter, measurement: Measurement, budget: Budget, tell:
     while not measurement.stable and len(measurement.warmup) < MAX_WARMUP_RUNS:
         tell(inverter.case, "warming up", len(measurement.warmup) / MAX_WARMUP_RUNS)
         measurement.warmup.append(inverter.run()[1])
-        last = measurement.warmup[-STABLE_RUNS:]
-        spread = (max(last) - min(last)) / median(last)
-        measurement.stable = len(last) == STABLE_RUNS and spread <= STABLE_SPREAD
-        if time.perf_counter() - started > budget.seconds and len(measurement.warmup) >= STABLE_RUNS:
+        if time.perf_counter() - started > budget.seconds * WARMUP_SHARE:
             return
 
 
-def _run_once(inverter: Inverter, measurement: Measurement) -> None:
-    """One plain run and one under the clock; which comes first alternates."""
+def _run_once(inverter: Inverter, measurement: Measurement, clocked: bool) -> None:
+    """One plain run, and one under the clock unless the time for that is spent; which comes first alternates."""
 
-    def plain() -> None:
+    def run_plain() -> None:
         seconds, elapsed = inverter.run()
         measurement.inversions += seconds
         measurement.elapsed.append(elapsed)
 
-    def clocked() -> None:
+    def run_clocked() -> None:
         seconds, spans = inverter.run_clocked()
         measurement.clocked += seconds
         measurement.spans += spans
 
-    for run in (plain, clocked) if len(measurement.elapsed) % 2 == 0 else (clocked, plain):
+    runs = [run_plain, run_clocked] if clocked else [run_plain]
+    for run in runs if len(measurement.elapsed) % 2 == 0 else reversed(runs):
         run()
+
+
+def _spent(measurement: Measurement) -> float:
+    return sum(measurement.elapsed) + sum(measurement.clocked)
 
 
 def _share(measurement: Measurement, budget: Budget) -> float:
     """How much of a case's budget is spent; less than 1 as long as the least is not done."""
-    runs, spent = len(measurement.elapsed), sum(measurement.elapsed) + sum(measurement.clocked)
-    share = max(runs / budget.runs, spent / budget.seconds)
+    runs = len(measurement.elapsed)
+    share = max(runs / budget.runs, _spent(measurement) / budget.seconds)
     return min(share, (runs / LEAST_RUNS) * 0.999) if runs < min(LEAST_RUNS, budget.runs) else share

@@ -15,7 +15,7 @@ from ..images import Photo, network_input, read_photo
 from ..manifest import Manifest
 from .cases import Case, Setup
 from .cold_start import cold_start
-from .environment import NoiseClock, current_state, describe_machine
+from .environment import NoiseClock, current_state, describe_machine, device_memory, peak_memory
 from .layers import LayerProfile, profile_layers
 from .measure import Budget, Inverter, measure
 from .peaks import Peaks, measure_peaks
@@ -32,7 +32,7 @@ _LOADED, _MEASURED = 0.3, 0.9
 class Wanted:
     """What to look at besides the latencies: cold starts, layers, and quality over ``quality_steps`` steps."""
 
-    cold_start: bool = True
+    cold_start: bool = False
     layers: bool = False
     quality_steps: int | None = None
 
@@ -70,13 +70,21 @@ class Profiler:
         """Do everything; Ctrl-C ends it early."""
         noise = NoiseClock()
         try:
-            self._load()
-            self._measure()
+            self._load_and_measure()
             self._look_closer()
         except KeyboardInterrupt:
             self.report.interrupted = True
         self.report.environment |= {"after": current_state(self._device), "noise": noise.shares()}
         return self.report
+
+    def _load_and_measure(self) -> None:
+        try:
+            self._load()
+            self._measure()
+        finally:
+            # Looking closer takes memory of its own.
+            held = None if self._device is None else device_memory(self._device)
+            self.report.environment["memory"] = {"peak_bytes": peak_memory(), "device_bytes": held}
 
     def _load(self) -> None:
         _check_memory({case.setup for case in self._cases})

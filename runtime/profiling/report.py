@@ -52,7 +52,7 @@ class CaseReport:
             "images_per_second": case.batch * case.streams / median(measured.elapsed) if measured.elapsed else None,
             "seconds": measured.inversions,
             "stages": stage_rows(measured),
-            "clock_overhead": measured.overhead if measured.clocked and done else None,
+            "clock_overhead": _overhead(measured.overhead),
             "layers": _layers(self.layers),
             "quality": [step.to_json() for step in self.quality],
         }
@@ -96,6 +96,10 @@ def stage_rows(measured: Measurement) -> list[dict[str, Any]]:
 
 def _stage(stage: str, runs: int, run: dict[str, float] | None, seconds: float, whole: float) -> dict[str, Any]:
     return {"stage": stage, "runs": runs, "run": run, "seconds": seconds, "share": seconds / whole}
+
+
+def _overhead(share: tuple[float, float, float] | None) -> dict[str, float] | None:
+    return dict(zip(("share", "low", "high"), share, strict=True)) if share else None
 
 
 def _layers(profile: LayerProfile | None) -> dict[str, Any] | None:

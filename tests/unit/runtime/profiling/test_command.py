@@ -24,7 +24,7 @@ def test_everything_at_once_on_every_backend(faces256_bundle: Path, tmp_path: Pa
     paths = {name: tmp_path / name for name in ("report.json", "page.html", "trace.json")}
     shown = profile(
         faces256_bundle, "--backend", names, "--threads", 2, "--steps", 1, "--runs", 1, "--duration", 1,
-        "--no-cold-start", "--layers", "--quality", "-o", paths["report.json"], "--html", paths["page.html"],
+        "--layers", "--quality", "-o", paths["report.json"], "--html", paths["page.html"],
         "--trace", paths["trace.json"],
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
@@ -56,13 +56,16 @@ def test_everything_at_once_on_every_backend(faces256_bundle: Path, tmp_path: Pa
 
 
 def test_a_cold_start_is_a_process_of_its_own(faces256_bundle: Path) -> None:
-    shown = profile(faces256_bundle, "--backend", "onnxruntime", "--steps", 0, "--runs", 1, "--duration", 0.1, "--json")
+    options = ("--backend", "onnxruntime", "--steps", 0, "--runs", 1, "--duration", 0.1, "--cold-start", "--json")
+    shown = profile(faces256_bundle, *options)
     assert shown.exit_code == 0, shown.output
-    (case,) = json.loads(shown.stdout)["cases"]
+    document = json.loads(shown.stdout)
+    (case,) = document["cases"]
     constants = sum(file.stat().st_size for file in faces256_bundle.glob("*.safetensors"))
     assert constants / 4 < case["cold_start"]["peak_bytes"] < 4 * constants
     assert 0 < case["cold_start"]["load_s"] < 300
     assert case["cold_start"]["device_bytes"] is None
+    assert document["environment"]["memory"]["peak_bytes"] > constants / 4
 
 
 def test_ctrl_c_writes_what_was_measured(
@@ -78,7 +81,7 @@ def test_ctrl_c_writes_what_was_measured(
 
     monkeypatch.setattr(Inverter, "run", run)
     report = tmp_path / "report.json"
-    options = ("--backend", "onnxruntime", "--steps", 0, "--no-cold-start", "-o", report, "--html", tmp_path / "p.html")
+    options = ("--backend", "onnxruntime", "--steps", 0, "-o", report, "--html", tmp_path / "p.html")
     shown = profile(faces256_bundle, *options)
     assert shown.exit_code == 130
     assert "Stopped" in shown.stderr
@@ -102,7 +105,7 @@ def test_ctrl_c_writes_what_was_measured(
     ],
 )
 def test_a_wrong_option_is_explained(faces256_bundle: Path, options: list[str], message: str) -> None:
-    shown = profile(faces256_bundle, "--no-cold-start", *options)
+    shown = profile(faces256_bundle, *options)
     assert shown.exit_code == 2, shown.output
     assert message in shown.stderr
     assert "Traceback" not in shown.stderr

@@ -1,5 +1,6 @@
 """What is measured: stages by a clock, warm-up, budgets, turns, streams, and what Ctrl-C leaves."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +72,17 @@ def test_a_machine_that_never_becomes_stable_is_said_to_be_so() -> None:
     assert len(found.warmup) == MAX_WARMUP_RUNS
 
 
+def test_a_slow_case_warms_up_once_and_is_stable_if_its_first_runs_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds, stable in (((9.0, 5.0, 5.0, 5.1), True), ((9.0, 5.0, 6.0, 5.1), False)):
+        inverter = Scripted(seconds=seconds, clocked=5.0)
+        monkeypatch.setattr(time, "perf_counter", lambda log=inverter.log: 5.0 * len(log))
+        (found,) = run(inverter, budget=Budget(10.0, 100))
+        assert found.warmup == [9.0]
+        assert found.inversions == list(seconds[1:])
+        assert inverter.log == ["plain", "plain", "clocked", "plain", "plain"]  # no clock once the time is spent
+        assert found.stable is stable
+
+
 def test_a_budget_ends_by_runs_or_by_seconds_but_not_before_three() -> None:
     assert len(run(Scripted(), budget=Budget(1000, 7))[0].inversions) == 7
     assert len(run(Scripted(), budget=Budget(1000, 1))[0].inversions) == 1
@@ -80,9 +92,13 @@ def test_a_budget_ends_by_runs_or_by_seconds_but_not_before_three() -> None:
 
 def test_plain_and_clocked_runs_take_turns_and_the_overhead_is_their_ratio() -> None:
     inverter = Scripted()
-    (found,) = run(inverter, budget=Budget(1000, 4))
-    assert inverter.log[3:] == ["plain", "clocked", "clocked", "plain"] * 2
-    assert found.overhead == pytest.approx(0.01)
+    (found,) = run(inverter, budget=Budget(1000, 6))
+    assert inverter.log[3:] == ["plain", "clocked", "clocked", "plain"] * 3
+    assert found.overhead == pytest.approx((0.01, 0.01, 0.01))
+
+
+def test_of_few_pairs_nothing_is_said_of_the_overhead() -> None:
+    assert run(Scripted(), budget=Budget(1000, 4))[0].overhead is None
 
 
 def test_cases_take_turns() -> None:
