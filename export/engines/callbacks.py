@@ -3,10 +3,9 @@
 import hashlib
 import signal
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol
 
 from ...errors import BuildError
 from .api import Library
@@ -81,32 +80,6 @@ class Output:
         self.digest.update(data)
         self.bytes += len(data)
         return len(data)
-
-
-def logger(trt: Library, messages: Messages) -> Any:
-    """The library's logger, which from now on keeps what it hears in ``messages``.
-
-    The library takes one logger a process for as long as anything made with it lives, and ignores others: so there is
-    one, and builds take turns with it.
-    """
-    log = _only_logger(cast(Hashable, trt))
-    log.messages = messages
-    return log
-
-
-@cache
-def _only_logger(trt: Hashable) -> Any:
-    base: Any = cast(Any, trt).ILogger
-
-    class Logger(base):
-        def __init__(self) -> None:
-            base.__init__(self)
-            self.messages = Messages()
-
-        def log(self, severity: Any, message: str) -> None:
-            self.messages.add(severity.name, message)
-
-    return Logger()
 
 
 def monitor(trt: Library, progress: Progress, asked_to_stop: threading.Event) -> Any:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import BuildError
+from ...runtime.engines.logger import logger
 from ...runtime.engines.record import Profile, Recipe
 from ...runtime.manifest import GraphSpec, TensorSpec
 from .api import Builder, IBuilderConfig, INetworkDefinition, ITensor, OnnxParser
-from .callbacks import Messages, Output, Progress, logger, monitor, writer
+from .callbacks import Messages, Output, Progress, monitor, writer
 from .targets import Options, Target
 
 #: The library's names of types that graphs take and give.
@@ -49,7 +50,6 @@ class StageBuild:
             OSError: ``output`` could not be written.
         """
         trt = self._target.library
-        # The library keeps no reference to what it calls: these names keep them until the build is over.
         log = logger(trt, self.messages)
         builder = trt.Builder(log)
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -57,6 +57,7 @@ class StageBuild:
         self._parse(parser)
         self._check(network)
         config = builder.create_builder_config()
+        # The library keeps no reference to what it calls: these names keep them until the build is over.
         watcher, stream = monitor(trt, progress, asked_to_stop), writer(trt, output)
         config.progress_monitor = watcher
         self._target.configure(config, self._recipe, options, folder)

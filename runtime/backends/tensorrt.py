@@ -11,6 +11,7 @@ from ...errors import BackendError
 from ..bundle import Bundle
 from ..device import Device, DeviceArray
 from ..engines.loading import Machine, check_shape, load_engine
+from ..engines.logger import logger
 from ..engines.record import MODULES, Engine, read_record
 from ..engines.trust import runtime_cache
 from ..files import atomic_file
@@ -62,9 +63,9 @@ class EngineRunner(StageRunner):
         self._bundle, self._module, self._device = bundle, module, device
         self._entries = {stage: entry for stage, (entry, _) in engines.items()}
         self.name = next(iter(self._entries.values())).recipe.target
-        self._log = Log(module)
+        self._errors = Errors()
         self._layers = EngineLayers(module) if layers else None
-        self._runtime = module.Runtime(self._log.adapter)
+        self._runtime = module.Runtime(logger(module, self._errors))
         self._engines = {stage: self._load(stage, content) for stage, (_, content) in engines.items()}
         self._contexts: dict[tuple[str, tuple[tuple[int, ...], ...]], Any] = {}
         self._scratch_bytes = max(engine.device_memory_size_v2 for engine in self._engines.values())
@@ -130,7 +131,7 @@ class EngineRunner(StageRunner):
         return context
 
     def _failure(self, what: str, hint: str | None = None) -> BackendError:
-        return BackendError(what, got="; ".join(self._log.take())[:400] or "no message", hint=hint)
+        return BackendError(what, got="; ".join(self._errors.take())[:400] or "no message", hint=hint)
 
 
 class RuntimeCache:
@@ -162,30 +163,21 @@ class RuntimeCache:
                 partial.write_bytes(bytes(self._cache.serialize()))
 
 
-class Log:
-    """Keeps the errors that TensorRT logs, from any thread, so that they can be said where they matter."""
+class Errors:
+    """What TensorRT says of errors, from any thread, so that they can be told where they matter."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self) -> None:
         self._messages: list[str] = []
         self._lock = threading.Lock()
-        severity, keep = module.ILogger.Severity, self._keep
 
-        class Adapter(module.ILogger):  # type: ignore[misc, name-defined]
-            def __init__(self) -> None:
-                module.ILogger.__init__(self)
-
-            def log(self, level: Any, message: str) -> None:
-                if level in (severity.ERROR, severity.INTERNAL_ERROR):
-                    keep(message)
-
-        self.adapter = Adapter()
+    def add(self, severity: str, text: str) -> None:
+        """Keep an error; sessions of one process hear each other's."""
+        if severity in ("ERROR", "INTERNAL_ERROR"):
+            with self._lock:
+                self._messages.append(text)
 
     def take(self) -> list[str]:
         """The errors since the last call."""
         with self._lock:
             messages, self._messages = self._messages, []
         return messages
-
-    def _keep(self, message: str) -> None:
-        with self._lock:
-            self._messages.append(message)

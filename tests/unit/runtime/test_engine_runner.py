@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,7 +96,7 @@ class FakeModule:
     LayerInformationFormat = SimpleNamespace(JSON="json")
 
     class ILogger:
-        Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
+        Severity = IntEnum("Severity", {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2})
 
     class IProfiler:
         pass
@@ -115,7 +116,7 @@ class FakeModule:
             def deserialize_cuda_engine(runtime, content: bytes) -> Any:  # noqa: N805
                 self.host_code.append(runtime.engine_host_code_allowed)
                 if not self.loads:
-                    logger.log(1, "the engine is of another version")
+                    logger.log(self.ILogger.Severity.ERROR, "the engine is of another version")
                     return None
                 return self._engine(content)
 
@@ -238,8 +239,22 @@ def test_a_run_that_fails_is_an_error(bundle: Bundle, module: FakeModule) -> Non
     placed = arrays(device, 1)
     runs.run("encoder", placed)
     module.contexts[0].good = False
-    module.logger.log(0, "illegal memory access")
+    module.logger.log(module.ILogger.Severity.WARNING, "slow")
+    module.logger.log(module.ILogger.Severity.INTERNAL_ERROR, "illegal memory access")
     with pytest.raises(BackendError, match=r"tensorrt failed in encoder. Got: illegal memory access"):
+        runs.run("encoder", placed)
+
+
+def test_every_session_hears_the_logger_of_the_first(bundle: Bundle, module: FakeModule) -> None:
+    """The library ignores later loggers."""
+    runner(bundle, module, entry("encoder"))
+    first = module.logger
+    runs, device = runner(bundle, module, entry("encoder"))
+    placed = arrays(device, 1)
+    runs.run("encoder", placed)
+    module.contexts[-1].good = False
+    first.log(module.ILogger.Severity.ERROR, "illegal memory access")
+    with pytest.raises(BackendError, match="Got: illegal memory access"):
         runs.run("encoder", placed)
 
 

@@ -19,11 +19,12 @@ import hyperstyle_deploy
 from hyperstyle_deploy.errors import BuildError, BundleError, EngineError, OutputError
 from hyperstyle_deploy.export.engines import builder, targets
 from hyperstyle_deploy.export.engines.builder import DEFAULT_STAGES, Built, build
-from hyperstyle_deploy.export.engines.callbacks import Messages, Output, Silent, logger
+from hyperstyle_deploy.export.engines.callbacks import Messages, Output, Silent
 from hyperstyle_deploy.export.engines.lock import only_builder
 from hyperstyle_deploy.export.engines.targets import DEFAULT_CAPABILITIES, Options
 from hyperstyle_deploy.export.graphs import BATCH, STEPS
 from hyperstyle_deploy.runtime.engines.loading import RTX_CAPABILITIES
+from hyperstyle_deploy.runtime.engines.logger import logger
 from hyperstyle_deploy.runtime.engines.record import (
     BATCH_AXIS,
     STEPS_AXIS,
