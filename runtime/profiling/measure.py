@@ -125,7 +125,7 @@ def measure(
         _warm_up(inverter, measurement, budget, tell)
     while pending:
         for inverter, measurement in pending:
-            _run_once(inverter, measurement, clocked=_spent(measurement) < budget.seconds)
+            _run_once(inverter, measurement, clocked=_has_time_for_clock(measurement, budget))
             tell(inverter.case, "measuring", _share(measurement, budget))
         pending = [pair for pair in pending[1:] + pending[:1] if _share(pair[1], budget) < 1]
 
@@ -140,7 +140,7 @@ def _warm_up(inverter: Inverter, measurement: Measurement, budget: Budget, tell:
 
 
 def _run_once(inverter: Inverter, measurement: Measurement, clocked: bool) -> None:
-    """One plain run, and one under the clock unless the time for that is spent; which comes first alternates."""
+    """One plain run, and one under the clock if there is time for it; which comes first alternates."""
 
     def run_plain() -> None:
         seconds, elapsed = inverter.run()
@@ -155,6 +155,13 @@ def _run_once(inverter: Inverter, measurement: Measurement, clocked: bool) -> No
     runs = [run_plain, run_clocked] if clocked else [run_plain]
     for run in runs if len(measurement.elapsed) % 2 == 0 else reversed(runs):
         run()
+
+
+def _has_time_for_clock(measurement: Measurement, budget: Budget) -> bool:
+    """Whether a plain and a clocked run would end in time; the first round has both in any case."""
+    if not measurement.clocked:
+        return True
+    return _spent(measurement) + 2 * median(measurement.elapsed) <= budget.seconds
 
 
 def _spent(measurement: Measurement) -> float:
