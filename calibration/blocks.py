@@ -1,7 +1,7 @@
 """What can be quantized, cut into blocks: a part of a network whose layers are quantized or kept together."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import CalibrationError
@@ -48,6 +48,18 @@ def find_blocks(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
     return tuple(
         Block(name, kind, frozenset(sizes), sum(sizes.values())) for (name, kind), sizes in members.items() if sizes
     )
+
+
+def readers(graphs: Mapping[str, StageGraph], blocks: Iterable[Block]) -> dict[tuple[str, str], str | None]:
+    """By stage and tensor, the block whose convolution reads it; None where that convolution is in no block."""
+    owners = {constant: block.name for block in blocks for constant in block.constants}
+    found: dict[tuple[str, str], str | None] = {}
+    for stage in CONVOLVING:
+        for node in graphs[stage].convolutions():
+            constant = graphs[stage].constant(node.input[1])
+            owner = owners.get(constant) if constant is not None else None
+            found[stage, node.input[0]] = found.get((stage, node.input[0])) or owner
+    return found
 
 
 def _add(

@@ -14,7 +14,7 @@ from ..errors import BackendError
 from ..runtime.backends import AUTO, BACKENDS, resolve
 from ..runtime.bundle import Bundle
 from ..runtime.files import atomic_directory
-from .blocks import CONVOLVING, STAGES, Block, find_blocks
+from .blocks import CONVOLVING, STAGES, Block, find_blocks, readers
 from .effects import Effect, Images, Variants, compare
 from .formats import FORMATS, Format
 from .gate import Choice, choose
@@ -210,7 +210,7 @@ class _Calibration:
             met=choice.met,
             image=choice.effect,
             blocks=block_reports(self._blocks, effects, choice),
-            tensors=tensor_ranges(ranges, thresholds),
+            tensors=tensor_ranges(ranges, thresholds, readers(self._graphs, self._blocks)),
             before=before,
             after=after,
             machine={

@@ -37,9 +37,9 @@ class Effect:
         return PEAK * PEAK * 10 ** (-np.array(self.psnr) / 10)
 
     def to_json(self) -> dict[str, Any]:
-        """The differences as JSON values; PSNR is null where images are equal."""
-        finite = [round(value, 3) if np.isfinite(value) else None for value in self.psnr]
-        return {"psnr": finite, "l2": list(self.l2), "largest": list(self.largest)}
+        """The differences as JSON values; null is a PSNR where images are equal, and anything that is not finite."""
+        values = {"psnr": [round(value, 3) for value in self.psnr], "l2": self.l2, "largest": self.largest}
+        return {name: [each if np.isfinite(each) else None for each in of] for name, of in values.items()}
 
 
 def compare(images: Sequence[Images], reference: Sequence[Images]) -> Effect:

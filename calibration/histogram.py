@@ -46,8 +46,9 @@ class Histogram:
         if not values.size or not np.isfinite(values).all():
             raise CalibrationError("A tensor cannot be calibrated", got="Inf or NaN" if values.size else "no values")
         magnitude = np.abs(values).ravel()
-        # frexp gives m in [1/2, 1) with peak = m 2^e, so that peak < 2^e.
-        self._widen(math.frexp(float(magnitude.max()))[1])
+        if peak := float(magnitude.max()):
+            # frexp gives m in [1/2, 1) with peak = m 2^e, so that peak < 2^e; of 0 it would give 2^0.
+            self._widen(math.frexp(peak)[1])
         scaled = magnitude * np.float32(math.ldexp(BINS, -self.exponent))
         self.counts += np.bincount(scaled.astype(np.int32), minlength=BINS)
         self.minimum = min(self.minimum, float(values.min()))
@@ -62,7 +63,9 @@ class Histogram:
         self.exponent = exponent
 
     def share_above(self, threshold: float) -> float:
-        """The share of values whose bin begins at ``threshold`` or above: those that saturate."""
+        """The share of values whose bin begins at ``threshold`` or above: those that saturate. None at the peak."""
+        if threshold >= self.peak:
+            return 0.0
         first = math.ceil(threshold / self.width)
         total = int(self.counts.sum())
         return float(self.counts[first:].sum()) / total if total else 0.0

@@ -31,9 +31,18 @@ def _ranges(report: Report) -> Figure:
         _peaks(axes[0][column], tensors)
         _saturation(axes[1][column], tensors)
         axes[0][column].set_title(f"{stage}: what its convolutions read")
-        axes[1][column].set_xlabel("tensor, in the order of the data")
+        _mark_blocks(axes[1][column], tensors)
     figure.suptitle(f"{report.source}: {report.method}, {len(report.photos)} photos, {report.steps} refinement steps")
     return figure
+
+
+def _mark_blocks(axes: Axes, tensors: Sequence[TensorRange]) -> None:
+    """Tensors in the order of the data, each block's name at its first one."""
+    names = [tensor.block or "float32" for tensor in tensors]
+    firsts = [index for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
+    axes.set_xticks(firsts, [names[index].partition(" ")[2] or names[index] for index in firsts], rotation=90)
+    axes.tick_params("x", labelsize="x-small")
+    axes.set_xlabel("tensors in the order of the data, by the block that reads them")
 
 
 def _steps(tensors: Sequence[TensorRange]) -> list[int]:

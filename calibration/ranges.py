@@ -24,7 +24,7 @@ from .loop_backend import LoopBackend, MemorySession
 from .stage_graph import StageGraph
 
 #: Part of every cache key: raise it when what is counted changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Watched(NamedTuple):

@@ -1,6 +1,7 @@
 """What a calibration found, as data: `calibration.json`."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -31,9 +32,13 @@ class StepRange:
 
 @dataclass(frozen=True)
 class TensorRange:
-    """A tensor that convolutions read: its threshold over all steps, and its range at each."""
+    """A tensor that convolutions read: its threshold over all steps, and its range at each.
+
+    ``block`` is that of the convolution that reads it, None where that is in no block and so stays float32.
+    """
 
     stage: str
+    block: str | None
     tensor: str
     threshold: float
     steps: tuple[StepRange, ...]
@@ -113,8 +118,10 @@ class Report:
         }
 
 
-def tensor_ranges(ranges: Ranges, thresholds: Mapping[str, Mapping[str, float]]) -> tuple[TensorRange, ...]:
-    """The ranges as the report has them."""
+def tensor_ranges(
+    ranges: Ranges, thresholds: Mapping[str, Mapping[str, float]], blocks: Mapping[tuple[str, str], str | None]
+) -> tuple[TensorRange, ...]:
+    """The ranges as the report has them; ``blocks`` as ``readers`` finds them."""
     found = []
     for stage, of_stage in thresholds.items():
         for tensor, limit in of_stage.items():
@@ -123,7 +130,7 @@ def tensor_ranges(ranges: Ranges, thresholds: Mapping[str, Mapping[str, float]])
             for step in steps:
                 histogram = ranges.histograms[Watched(stage, tensor, step)]
                 rows.append(StepRange(step, histogram.minimum, histogram.maximum, histogram.share_above(limit)))
-            found.append(TensorRange(stage, tensor, limit, tuple(rows)))
+            found.append(TensorRange(stage, blocks[stage, tensor], tensor, limit, tuple(rows)))
     return tuple(found)
 
 
@@ -135,6 +142,18 @@ def block_reports(blocks: Sequence[Block], effects: Mapping[str, Effect], choice
         BlockReport(b.name, b.kind, b.parameters, b.name in chosen, reasons.get(b.name), effects[b.name])
         for b in blocks
     )
+
+
+def check_report_folder(folder: Path) -> None:
+    """See that ``write_report`` could write there, before the hour of work that ends in it.
+
+    Raises:
+        OutputError: it could not.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        got = f"{there} is read-only" if there.is_dir() else f"{there} is no folder"
+        raise OutputError(f"Cannot write the report to {folder}", got=got, hint="Name another folder with --report.")
 
 
 def write_report(report: Report, folder: Path) -> bool:

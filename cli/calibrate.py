@@ -62,15 +62,16 @@ def calibrate(
     written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
     """
     from ..calibration.calibrate import calibrate as calibrate_bundle
-    from ..calibration.report import write_report
+    from ..calibration.report import check_report_folder, write_report
     from ..calibration.settings import Settings
     from .show.calibration import show_report
     from .show.progress import calibration_progress
 
+    folder = report or output.with_name(f"{output.name}-report")
+    check_report_folder(folder)
     settings = Settings(images=count, least_psnr=min_psnr, **options)
     with calibration_progress(f"Calibrating {bundle.name}") as progress:
         result = calibrate_bundle(bundle, images, output, settings, overwrite, progress)
-    folder = report or output.with_name(f"{output.name}-report")
     plotted = write_report(result, folder)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))

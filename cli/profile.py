@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import EXIT_FAILED, EXIT_INTERRUPTED, FILE, JSON_OPTION, user_errors
+from .options import EXIT_ERROR, EXIT_FAILED, EXIT_INTERRUPTED, FILE, JSON_OPTION, user_errors
 from .parameters import CommaList, Numbers
 
 
@@ -80,6 +80,7 @@ def run(
     from ..runtime.backends import resolve
     from ..runtime.batch import find_photos
     from ..runtime.bundle import read_manifest
+    from ..runtime.files import check_folder_of
     from ..runtime.profiling.cases import sweep
     from ..runtime.profiling.measure import Budget
     from ..runtime.profiling.profile import Wanted
@@ -92,6 +93,8 @@ def run(
     # Before minutes of measuring, not after.
     for package in (*(("matplotlib", "jinja2") if html else ()), *(("onnx",) if layers else ())):
         import_module(package)
+    for path in (output, html, trace):
+        check_folder_of(path)
     steps = steps or (read_manifest(bundles[0]).default_steps,)
     cases = sweep(
         bundles, list(dict.fromkeys(map(resolve, backends))), threads or (None,), hints or (None,), batches, steps,
@@ -101,8 +104,11 @@ def run(
     with profile_progress() as tell:
         report = measure_all(cases, find_photos(photos or (PHOTO,)), Budget(duration, runs), wanted, tell)
     document = report.to_json()
-    _write(report, document, output, html, trace)
     click.echo(json.dumps(document, indent=1)) if as_json else show_profile(document)
+    _write(report, document, output, html, trace)
+    if report.error is not None:
+        click.echo(f"{report.error}\nThe report has what was measured until then.", err=True)
+        sys.exit(EXIT_ERROR)
     if report.interrupted:
         click.echo("Stopped. The report has what was measured until then.", err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -126,14 +132,16 @@ def _write(report: Any, document: dict[str, Any], output: Path | None, html: Pat
 @click.argument("before", type=FILE, metavar="A.json")
 @click.argument("after", type=FILE, metavar="B.json")
 @click.option(
-    "--fail-above", type=click.FloatRange(0, min_open=True), help="Exit 1 if a case is slower by this factor."
+    "--fail-above",
+    type=click.FloatRange(0, min_open=True),
+    help="Exit 1 if a case is slower by this factor, or if B lacks one of A.",
 )
 @JSON_OPTION
 @user_errors
 def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) -> None:
     """Compare two reports that `profile --output` wrote: how many times slower B is, case by case.
 
-    Exit status: 0 compared, 1 a case is slower than --fail-above allows, 2 the reports cannot be compared.
+    Exit status: 0 compared, 1 a case is slower than --fail-above allows or not in B, 2 the reports cannot be compared.
     """
     from ..runtime.profiling.comparison import compare as compare_reports
     from ..runtime.profiling.report import read_report
@@ -145,5 +153,5 @@ def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) 
         click.echo(json.dumps({**comparison.to_json(), "failed": [ratio.name for ratio in slower]}, indent=1))
     else:
         show_comparison(comparison, slower)
-    if slower:
+    if slower or (fail_above is not None and comparison.only_before):
         sys.exit(EXIT_FAILED)

@@ -71,9 +71,11 @@ def verify(
     from ..runtime.verification.verify import Verifier
 
     if html is not None:
+        from ..runtime.files import check_folder_of
         from ..runtime.reports.verification import require_report
 
         require_report()
+        check_folder_of(html)
     photos = find_photos(images or (PHOTO,))
     backends = _backends(loading)
     verifier = Verifier(opened, _reference(opened, reference, against, w_encoder), backends)

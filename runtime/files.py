@@ -61,6 +61,21 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
+def check_folder_of(path: Path | None) -> None:
+    """See that a file could be written there, before the work that is to end in it; None is no file.
+
+    Raises:
+        OutputError: its folder does not exist or cannot be written, or ``path`` is a folder.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        got = "a folder that cannot be written" if path.parent.is_dir() else "no such folder"
+        raise OutputError(f"Cannot write {path}", got=got, hint="Make the folder, or name another file.")
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}", got="a folder of that name", expected="a file")
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to; rename it to ``path`` at the end, or remove it if the block fails.

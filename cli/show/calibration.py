@@ -26,8 +26,6 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
             OUT.print(f"kept: {block.name}: {block.reason}")
     if report.image is not None:
         OUT.print(_steps(report))
-    saturated = max((step.saturated for tensor in report.tensors for step in tensor.steps), default=0.0)
-    OUT.print(f"{len(report.tensors)} tensors, at most {100 * saturated:.3f} % of one step's values saturated")
     if report.after is not None and report.met:
         OUT.print(_sides(report.before, report.after))
     more = "" if plotted else ' (for plots: pip install "hyperstyle-deploy[report]")'
@@ -41,8 +39,9 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
 def _blocks(report: "Report") -> Table:
     title = f"{report.form.title}, each block alone, in ONNX Runtime"
     table = Table(
-        Column("block", no_wrap=True), right("weights"), "", right("PSNR"), right("L2"), right("largest"), title=title
-    )
+        Column("block", no_wrap=True), right("weights"), "", *map(right, ("PSNR", "L2", "largest", "saturated")),
+        title=title,
+    )  # fmt: skip
     for block in report.blocks:
         worst = min(range(len(block.alone.psnr)), key=lambda step: block.alone.psnr[step])
         table.add_row(
@@ -52,8 +51,15 @@ def _blocks(report: "Report") -> Table:
             f"{block.alone.psnr[worst]:.1f} dB",
             f"{block.alone.l2[worst]:.1e}",
             f"{block.alone.largest[worst]:.1e}",
+            _saturated(report, block.name),
         )
     return table
+
+
+def _saturated(report: "Report", block: str) -> str:
+    """The largest share of a tensor's values at one step that a block clips; nothing for one that reads no tensors."""
+    shares = [step.saturated for tensor in report.tensors if tensor.block == block for step in tensor.steps]
+    return f"{max(shares):.3%}" if shares else ""
 
 
 def _steps(report: "Report") -> Table:

@@ -80,7 +80,7 @@ def verify_summary(bundle: "Bundle", comparisons: "Sequence[Comparison]") -> dic
                 "precision": each.precision,
                 "reference": each.reference,
                 "within": each.within,
-                "drift": each.drift,
+                "drift": None if each.drift is None else _finite(each.drift),
                 "steps": [_step(step) for step in each.steps],
                 "stages": [
                     {"stage": stage.stage, "step": stage.step, "output": stage.output, **_values(stage.difference)}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
+from ...runtime.profiling.comparison import LEAST_RUNS as FEW_RUNS
 from ...runtime.profiling.report import case_labels
 from .text import OUT, add_row, right, size
 
@@ -30,7 +31,8 @@ def show_profile(document: dict[str, Any]) -> None:
     _show_latencies(cases, labels)
     _show_loads(cases, labels)
     _show_cold_starts(cases, labels)
-    OUT.print(f"this process held at most {_memory(document['environment']['memory'])}")
+    if memory := document["environment"]["memory"]:
+        OUT.print(f"this process held at most {_memory(memory)}")
     for label, case in zip(labels, cases, strict=True):
         _show_stages(label, case)
         _show_quality(label, case)
@@ -46,7 +48,7 @@ def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> N
         add_row(table, label, *(_ms(found[name]) for name in names), runs, f"{case['images_per_second']:.2f}")
     OUT.print(table)
     if any(not case["warmup"]["stable"] for case in cases):
-        OUT.print("* no three runs in a row lay within 5 %: the machine is busy, or its clocks change")
+        OUT.print("* no three runs in a row lay within 5 %: too few, or the machine is busy, or its clocks change")
 
 
 def _show_loads(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
@@ -97,7 +99,7 @@ def _show_layers(label: str, case: dict[str, Any]) -> None:
         numbers = ("runs", "ms", "GFLOP", "MB", "of roofline")
         table = Table("stage", kind, *map(right, numbers), title=f"{kind}s: {label}")
         for row in layers[key][:LISTED]:
-            share = f"{row['floor_s'] / row['seconds']:.0%}" if row["floor_s"] else ""
+            share = f"{row['floor_s'] / row['seconds']:.0%}" if row["floor_s"] and row["seconds"] else ""
             name = f"{row['name']} ({row['operator']})" if row["name"] else row["operator"]
             work = (f"{row['flops'] / 1e9:.2f}", f"{row['bytes'] / 1e6:.1f}")
             add_row(table, row["stage"], name, str(row["runs"]), _ms(row["seconds"]), *work, share)
@@ -109,15 +111,23 @@ def show_comparison(comparison: "Comparison", slower: "Sequence[CaseRatio]") -> 
     """Print how many times slower the second profile is, and which cases are too slow."""
     table = Table("case", *map(right, ("A ms", "B ms", "B / A", "95 % interval")), "")
     for ratio in comparison.ratios:
-        verdict = "TOO SLOW" if ratio in slower else "" if ratio.distinct else "no clear difference"
+        verdict = "TOO SLOW" if ratio in slower else _verdict(ratio)
         times = _ms(ratio.before_s), _ms(ratio.after_s)
         add_row(table, ratio.name, *times, f"{ratio.ratio:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}", verdict)
     OUT.print(table)
     for where, names in (("A", comparison.only_before), ("B", comparison.only_after)):
         for name in names:
-            OUT.print(f"only in {where}: {name}")
+            OUT.print(f"measured only in {where}: {name}")
+    for side in comparison.interrupted:
+        OUT.print(f"{side} was interrupted: it has what was measured until then")
     for difference in comparison.differences:
         OUT.print(f"not the same machine or software: {difference}")
+
+
+def _verdict(ratio: "CaseRatio") -> str:
+    if ratio.runs < FEW_RUNS:
+        return f"too few runs to tell ({ratio.runs})"
+    return "" if ratio.distinct else "no clear difference"
 
 
 def _memory(held: dict[str, Any]) -> str:

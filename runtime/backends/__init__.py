@@ -12,11 +12,12 @@ GPU_MODULES = ("pycuda", "cuda.bindings")
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a backend needs: modules, the extra that installs them, and whether it runs on a GPU."""
+    """What a backend needs: modules, and the extra that installs them; if it runs on a GPU, and tells layers' times."""
 
     modules: tuple[str, ...]
     extra: str
     gpu: bool = False
+    layers: bool = True
 
 
 #: The backends by name, the fastest on a CPU first.
@@ -25,7 +26,7 @@ BACKENDS = {
     "onnxruntime": Requirement(("onnxruntime",), "cpu"),
     "tensorrt": Requirement(("tensorrt", *GPU_MODULES), "gpu", gpu=True),
     "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "gpu,tensorrt-rtx", gpu=True),
-    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True),
+    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True, layers=False),
 }
 AUTO = "auto"
 

@@ -36,7 +36,7 @@ def cold_start(case: Case) -> ColdStart:
     """Load the case's bundle and invert its batch once, in a new process.
 
     Raises:
-        BackendError: the process failed; its last words are in the message.
+        BackendError: the process failed or did not end; its last words are in the message.
     """
     setup = case.setup
     arguments = {
@@ -52,7 +52,12 @@ def cold_start(case: Case) -> ColdStart:
         "steps": case.steps,
     }
     command = [sys.executable, "-m", __name__, json.dumps(arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(
+            f"The cold start of {setup.name} did not end", got=f"nothing for {TIMEOUT:.0f} s", hint="Leave it out."
+        ) from error
     if result.returncode != 0:
         raise BackendError(
             f"The cold start of {setup.name} failed",

@@ -7,14 +7,14 @@ from datetime import datetime, timezone
 
 import psutil
 
-from ...errors import BackendError
+from ...errors import BackendError, HyperStyleDeployError
 from ..backends import BACKENDS, Options, open_backend
 from ..backends.base import Backend, HostArray
 from ..bundle import Bundle, read_manifest
 from ..images import Photo, network_input, read_photo
 from ..manifest import Manifest
 from .cases import Case, Setup
-from .cold_start import cold_start
+from .cold_start import ColdStart, cold_start
 from .environment import NoiseClock, current_state, describe_machine, device_memory, peak_memory
 from .layers import LayerProfile, profile_layers
 from .measure import Budget, Inverter, measure
@@ -64,14 +64,17 @@ class Profiler:
         self._device = gpus[0] if gpus else None
         machine, state = describe_machine(self._device), current_state(self._device)
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.report = Report({"machine": machine, "before": state}, [], date)
+        self.report = Report({"machine": machine, "before": state, "memory": None}, [], date)
 
     def run(self) -> Report:
-        """Do everything; Ctrl-C ends it early."""
+        """Do everything; Ctrl-C ends it early, and so does an error behind the latencies."""
         noise = NoiseClock()
         try:
             self._load_and_measure()
-            self._look_closer()
+            try:
+                self._look_closer()
+            except HyperStyleDeployError as error:
+                self.report.error = str(error)
         except KeyboardInterrupt:
             self.report.interrupted = True
         self.report.environment |= {"after": current_state(self._device), "noise": noise.shares()}
@@ -80,6 +83,8 @@ class Profiler:
     def _load_and_measure(self) -> None:
         try:
             self._load()
+            if self._wanted.cold_start:
+                self._start_cold()
             self._measure()
         finally:
             # Looking closer takes memory of its own.
@@ -87,20 +92,21 @@ class Profiler:
             self.report.environment["memory"] = {"peak_bytes": peak_memory(), "device_bytes": held}
 
     def _load(self) -> None:
-        _check_memory({case.setup for case in self._cases})
-        colds = {}
         for index, case in enumerate(self._cases):
-            alone = replace(case, streams=1)
-            if self._wanted.cold_start and alone not in colds:
-                self._tell(f"cold start of {alone.name}", _LOADED * index / len(self._cases))
-                colds[alone] = cold_start(alone)
-        for case in self._cases:
             if case.setup not in self._loaded:
-                self._tell(f"loading {case.setup.name}", _LOADED)
+                self._tell(f"loading {case.setup.name}", _LOADED / 2 * index / len(self._cases))
                 self._loaded[case.setup] = _open(case.setup)
             loaded = self._loaded[case.setup]
-            cold = colds.get(replace(case, streams=1))
-            self.report.cases.append(CaseReport(case, loaded.backend.precision, loaded.seconds, cold))
+            self.report.cases.append(CaseReport(case, loaded.backend.precision, loaded.seconds))
+
+    def _start_cold(self) -> None:
+        colds: dict[Case, ColdStart] = {}
+        for index, entry in enumerate(self.report.cases):
+            alone = replace(entry.case, streams=1)
+            if alone not in colds:
+                self._tell(f"cold start of {alone.name}", _LOADED / 2 * (1 + index / len(self._cases)))
+                colds[alone] = cold_start(alone)
+            entry.cold_start = colds[alone]
 
     def _measure(self) -> None:
         inverters = []
@@ -145,10 +151,22 @@ def _open(setup: Setup, layers: bool = False) -> Loaded:
     return Loaded(setup, backend, bundle.manifest, time.perf_counter() - started)
 
 
-def _check_memory(setups: Set[Setup]) -> None:
-    """Cases are measured side by side, so all setups are loaded at once; each takes about twice its files."""
-    files = [file for setup in setups for file in read_manifest(setup.bundle).files.values()]
-    needed = 2 * sum(file.bytes for file in files)
+def _check(setups: Set[Setup], wanted: Wanted) -> None:
+    """What would end the profile after minutes of measuring, told before."""
+    if wanted.layers:
+        for setup in setups:
+            if not BACKENDS[setup.backend].layers:
+                raise BackendError(f"{setup.backend} tells no times of layers", hint="Leave out --layers.")
+    _check_memory(setups, wanted)
+
+
+def _check_memory(setups: Set[Setup], wanted: Wanted) -> None:
+    """Cases are measured side by side, so all setups are loaded at once; each takes about twice its files.
+
+    Once more for the largest, where a second backend is loaded for layers or by a cold start.
+    """
+    sizes = [sum(file.bytes for file in read_manifest(setup.bundle).files.values()) for setup in setups]
+    needed = 2 * (sum(sizes) + (max(sizes) if wanted.layers or wanted.cold_start else 0))
     free = psutil.virtual_memory().available
     if needed > free:
         raise BackendError(
@@ -176,7 +194,9 @@ def profile(
         tell: told what goes on.
 
     Raises:
-        BackendError: a bundle cannot be loaded into its backend or run there, or memory would not do for all at once.
+        BackendError: a bundle cannot be loaded into its backend or run there, memory would not do for all at once, or
+            layers were asked of a backend that tells none. What fails behind the latencies is in the report instead.
         ImageError: a photo cannot be read.
     """
+    _check({case.setup for case in cases}, wanted)
     return Profiler(cases, photos, budget, wanted, tell).run()

@@ -60,12 +60,16 @@ class CaseReport:
 
 @dataclass
 class Report:
-    """All cases of one run of `profile`, and the machine they ran on."""
+    """All cases of one run of `profile`, and the machine they ran on.
+
+    ``error`` is what ended the run early when the latencies were measured already.
+    """
 
     environment: dict[str, Any]
     cases: list[CaseReport]
     date: str
     interrupted: bool = False
+    error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -74,6 +78,7 @@ class Report:
             "schema_version": SCHEMA_VERSION,
             "date": self.date,
             "interrupted": self.interrupted,
+            "error": self.error,
             "environment": self.environment,
             "cases": [case.to_json() for case in self.cases],
         }

@@ -98,7 +98,7 @@ def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup |
 def _roofline(layers: dict[str, Any]) -> "Markup":
     """Every layer of products: FLOPs a byte against FLOPs a second, under what the machine can do at best."""
     peaks = layers["peaks"]
-    drawn = [layer for layer in layers["layers"] if layer["flops"] and layer["bytes"]]
+    drawn = [layer for layer in layers["layers"] if layer["flops"] and layer["bytes"] and layer["seconds"]]
     figure, axes = _figure(4.2)
     for stage in dict.fromkeys(layer["stage"] for layer in drawn):
         own = [layer for layer in drawn if layer["stage"] == stage]

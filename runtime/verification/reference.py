@@ -61,18 +61,18 @@ def plain_options(threads: int | None) -> "SessionOptions":
 
 
 def reference_bundle(bundle: Bundle, other: Bundle | None) -> Bundle:
-    """The float32 bundle to compare ``bundle`` with: ``other``, or itself where there is none.
+    """The float32 bundle to compare ``bundle`` with: ``other``, or itself where there is none; no calibrated one.
 
     Raises:
         BundleError: it is not float32, or of another model.
     """
     reference = other or bundle
-    if reference.manifest.precision != "float32":
+    if reference.manifest.arithmetic != "float32":
         origin = bundle.manifest.provenance
         files = [origin.get(part, {}).get("file") or f"{part.upper()}.pt" for part in ("checkpoint", "w_encoder")]
         raise BundleError(
             f"{reference.path} cannot be the reference",
-            got=reference.manifest.precision,
+            got=reference.manifest.arithmetic,
             expected="a float32 bundle of the same model, named with --reference",
             hint=f"Make one: hyperstyle-deploy export {files[0]} --w-encoder {files[1]} -o float32.bundle",
         )

@@ -106,6 +106,7 @@ def test_the_report_is_in_the_bundle_and_says_what_saturates(calibrated: Calibra
     assert document["met"] is True
     assert "calibration.json" in Bundle.open(calibrated.path).manifest.files
     for tensor in document["tensors"]:
+        assert tensor["block"] is None or tensor["block"] in BLOCKS
         assert len(tensor["steps"]) == (1 if tensor["stage"] == "encoder" else STEPS)
         peak = max(max(abs(step["minimum"]), abs(step["maximum"])) for step in tensor["steps"])
         assert 0 < tensor["threshold"] <= peak

@@ -57,14 +57,24 @@ def test_the_bins_are_those_of_the_magnitudes() -> None:
 def test_zeros_alone_have_no_peak() -> None:
     histogram = counted(np.zeros((2, 3), np.float32))
     assert histogram.peak == 0
-    assert histogram.share_above(0.0) == 1
+    assert histogram.share_above(0.0) == 0
     assert Histogram().peak == 0
+
+
+def test_zeros_make_no_histogram_coarser() -> None:
+    small = counted(np.full(9, 0.01, np.float32))
+    both = merged([counted(np.zeros(9, np.float32)), small])
+    assert both.exponent == small.exponent
+    assert both.counts.tolist() == [9, *small.counts.tolist()[1:]]
 
 
 def test_the_share_that_saturates() -> None:
     histogram = counted(np.concatenate([np.full(990, 1.0), np.full(10, -100.0)]).astype(np.float32))
     assert histogram.share_above(50.0) == pytest.approx(0.01)
     assert histogram.share_above(100.1) == 0
+    edge = counted(np.array([-1, 1, 1, 0.5], np.float32))  # 1 begins a bin: what lies at the threshold is not clipped
+    assert edge.share_above(1.0) == 0
+    assert edge.share_above(0.75) == 0.75
     assert Histogram().share_above(1.0) == 0
 
 

@@ -97,6 +97,17 @@ def test_a_damaged_file_of_the_cache_is_counted_again(
             collect(bundle, graphs, pixels[:1], STEPS, cache=tmp_path)
 
 
+def test_a_photo_twice_without_a_cache_is_counted_twice(
+    bundle: Bundle, graphs: dict[str, StageGraph], pixels: Pixels, ranges: Ranges, tmp_path: Path
+) -> None:
+    """An encoder's codes are kept elsewhere, but then what it reads would not be seen."""
+    (tmp_path / "file").touch()
+    twice = collect(bundle, graphs, [pixels[0]] * 2, 1, cache=tmp_path / "file")
+    once = collect(bundle, graphs, pixels[:1], 1, cache=tmp_path / "file")
+    for key, histogram in once.histograms.items():
+        assert np.array_equal(twice.histograms[key].counts, 2 * histogram.counts), key
+
+
 def test_nothing_to_calibrate_on_is_an_error(bundle: Bundle, graphs: dict[str, StageGraph], pixels: Pixels) -> None:
     for photos, steps in (([], 1), (pixels, 0)):
         with pytest.raises(CalibrationError, match="Nothing to calibrate on"):

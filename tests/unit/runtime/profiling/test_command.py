@@ -1,13 +1,18 @@
 """`profile` on the demo's bundle, as a user runs it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from hyperstyle_deploy.cli import main
-from hyperstyle_deploy.runtime.backends import available
+from hyperstyle_deploy.errors import BackendError
+from hyperstyle_deploy.runtime.backends import BACKENDS, available
+from hyperstyle_deploy.runtime.profiling import profile as whole
+from hyperstyle_deploy.runtime.profiling.cases import Case
+from hyperstyle_deploy.runtime.profiling.cold_start import ColdStart
 from hyperstyle_deploy.runtime.profiling.measure import Inverter
 from hyperstyle_deploy.runtime.profiling.report import read_report
 
@@ -91,6 +96,50 @@ def test_ctrl_c_writes_what_was_measured(
     assert "was interrupted" in (tmp_path / "p.html").read_text()
 
 
+def test_ctrl_c_in_a_cold_start_keeps_those_before(
+    faces256_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(case: Case) -> ColdStart:
+        if case.batch == 2:
+            raise KeyboardInterrupt
+        return ColdStart(1.0, 2.0, 3, None)
+
+    monkeypatch.setattr(whole, "cold_start", start)
+    report = tmp_path / "report.json"
+    shown = profile(
+        faces256_bundle, "--backend", "onnxruntime", "--batch", "1,2", "--cold-start", "-o", report
+    )  # fmt: skip
+    assert shown.exit_code == 130
+    first, second = read_report(report)["cases"]
+    assert first["cold_start"] == {"load_s": 1.0, "first_inversion_s": 2.0, "peak_bytes": 3, "device_bytes": None}
+    assert second["cold_start"] is None
+
+
+def test_what_fails_behind_the_latencies_leaves_them(
+    faces256_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise BackendError("The photo is too dark")
+
+    monkeypatch.setattr(whole, "step_quality", fail)
+    report, page = tmp_path / "report.json", tmp_path / "p.html"
+    options = ("--backend", "onnxruntime", "--steps", 0, "--runs", 1, "--quality", "-o", report, "--html", page)
+    shown = profile(faces256_bundle, *options)
+    assert shown.exit_code == 2
+    assert "too dark" in shown.stderr
+    assert len(read_report(report)["cases"][0]["seconds"]) == 1
+    assert "too dark" in page.read_text()
+    assert "encoder" in shown.stdout
+
+
+def test_layers_are_refused_before_anything_is_measured(faces256_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "onnxruntime", replace(BACKENDS["onnxruntime"], layers=False))
+    monkeypatch.setattr(Inverter, "run", None)
+    shown = profile(faces256_bundle, "--backend", "onnxruntime", "--layers")
+    assert shown.exit_code == 2
+    assert "tells no times of layers" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -102,6 +151,8 @@ def test_ctrl_c_writes_what_was_measured(
         (["--trace", "t.json"], "--layers"),
         (["--precision-hint", "fp8", "--backend", "openvino"], "Unknown precision hint"),
         (["--photos", "none.png"], "none.png"),
+        (["-o", "none/report.json"], "no such folder"),
+        (["--html", "."], "a folder of that name"),
     ],
 )
 def test_a_wrong_option_is_explained(faces256_bundle: Path, options: list[str], message: str) -> None:

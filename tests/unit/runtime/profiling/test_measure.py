@@ -34,11 +34,12 @@ class Scripted:
             raise KeyboardInterrupt
         self.log.append("plain")
         second = self.seconds[min(self.log.count("plain"), len(self.seconds)) - 1]
-        return [second], second
+        return [second] * self.case.streams, second
 
-    def run_clocked(self) -> tuple[list[float], list[list[Span]]]:
+    def run_clocked(self) -> tuple[list[float], float, list[list[Span]]]:
         self.log.append("clocked")
-        return [self.clocked], [[Span("encoder", 0.0, 0.5)]]
+        streams = self.case.streams
+        return [self.clocked] * streams, self.clocked, [[Span("encoder", 0.0, 0.5)]] * streams
 
 
 def run(*inverters: Scripted, budget: Budget) -> list[Measurement]:
@@ -99,6 +100,12 @@ def test_plain_and_clocked_runs_take_turns_and_the_overhead_is_their_ratio() -> 
 
 def test_of_few_pairs_nothing_is_said_of_the_overhead() -> None:
     assert run(Scripted(), budget=Budget(1000, 4))[0].overhead is None
+
+
+def test_streams_have_the_whole_time() -> None:
+    (found,) = run(Scripted(Case(CASE.setup, streams=4)), budget=Budget(20.1, 100))
+    assert len(found.elapsed) == len(found.clocked_elapsed) == 10
+    assert len(found.inversions) == len(found.clocked) == len(found.spans) == 40
 
 
 def test_cases_take_turns() -> None:

@@ -84,11 +84,10 @@ def compare(folder: Path, before: Any, after: Any, *options: str) -> Result:
 
 
 def test_a_slower_case_fails_past_the_limit(tmp_path: Path) -> None:
-    before, after = report(x=[1.0, 1.1, 1.0], y=[1.0]), report(x=[1.2, 1.3, 1.2], z=[1.0])
+    before, after = report(x=[1.0, 1.1, 1.0]), report(x=[1.2, 1.3, 1.2], z=[1.0])
     shown = compare(tmp_path, before, after, "--fail-above", "1.25")
     assert shown.exit_code == 0
     assert "1.200" in shown.stdout
-    assert "only in A: y" in shown.stdout
     assert "only in B: z" in shown.stdout
     shown = compare(tmp_path, before, after, "--fail-above", "1.1", "--json")
     assert shown.exit_code == 1
@@ -96,6 +95,31 @@ def test_a_slower_case_fails_past_the_limit(tmp_path: Path) -> None:
     assert found["failed"] == ["x"]
     assert found["ratios"][0]["ratio"] == pytest.approx(1.2)
     assert found["ratios"][0]["low"] <= 1.2 <= found["ratios"][0]["high"]
+
+
+def test_a_case_that_b_did_not_measure_fails_a_guard(tmp_path: Path) -> None:
+    before = report(x=[1.0], y=[1.0])
+    for after in (report(x=[1.0]), report(x=[1.0], y=[])):
+        after["interrupted"] = True
+        shown = compare(tmp_path, before, after, "--fail-above", "1.25")
+        assert shown.exit_code == 1
+        assert "only in A: y" in shown.stdout
+        assert "only in B" not in shown.stdout
+        assert "B was interrupted" in shown.stdout
+        assert compare(tmp_path, before, after).exit_code == 0
+
+
+def test_few_runs_tell_nothing(tmp_path: Path) -> None:
+    for count, verdict in ((4, "too few runs"), (5, "")):
+        shown = compare(tmp_path, report(x=[1.0] * count), report(x=[1.2] * 9), "--json")
+        assert json.loads(shown.stdout)["ratios"][0]["distinct"] is (count == 5)
+        assert verdict in compare(tmp_path, report(x=[1.0] * count), report(x=[1.2] * 9)).stdout
+
+
+def test_another_precision_under_one_name_is_said(tmp_path: Path) -> None:
+    before, after = report(x=[1.0]), report(x=[1.0])
+    before["cases"][0]["setup"]["precision"], after["cases"][0]["setup"]["precision"] = "float32", "float16"
+    assert "precision of x: float32 -> float16" in compare(tmp_path, before, after).stdout
 
 
 def test_another_machine_or_version_is_said(tmp_path: Path) -> None:

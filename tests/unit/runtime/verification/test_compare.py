@@ -58,9 +58,15 @@ def test_the_reference_is_float32_and_of_the_same_model(tiny_bundle: TinyBundle)
     bundle = Bundle.open(tiny_bundle.path)
     assert reference_bundle(bundle, None) is bundle
     narrow = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, precision="float16"))
-    assert reference_bundle(narrow, bundle) is bundle
+    origin = {**bundle.manifest.provenance, "calibration": {"format": "int8", "least_psnr": 40.0}}
+    calibrated = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, provenance=origin))
+    for other in (narrow, calibrated):
+        assert reference_bundle(other, bundle) is bundle
     with pytest.raises(BundleError, match=r"--reference.*hyperstyle-deploy export tiny\.pt"):
         reference_bundle(narrow, None)
+    for arguments in ((calibrated, None), (bundle, calibrated)):  # or it would be compared with itself
+        with pytest.raises(BundleError, match=r"Got: float32\+int8"):
+            reference_bundle(*arguments)
     with pytest.raises(BundleError, match="another model"):
         reference_bundle(bundle, rewritten(tiny_bundle, model="1" * 64))
 
