@@ -280,6 +280,12 @@ def _documents() -> Iterator[Hostile]:
     for name, content in NOT_JSON.items():
         yield Hostile(name, written(content), "is not JSON", own_words=False)
     digits = b'{"schema_version": ' + b"9" * 5000 + b"}"
+
+    def behind_a_nul(bundle: SmallBundle) -> None:
+        with (bundle.path / "bundle.json").open("ab") as stream:
+            stream.write(b"\0 {}")
+
+    yield Hostile("behind a NUL", behind_a_nul, "is not JSON", own_words=False)
     yield Hostile("long number", written(digits), "is not JSON", own_words=False)
     for document in (None, True, 1, 1.5, "text", [], [{}]):
         yield Hostile(f"document {document!r}", written(json.dumps(document).encode()), "Expected: an object")

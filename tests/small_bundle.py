@@ -40,8 +40,6 @@ def make_small_bundle(path: Path) -> SmallBundle:
     bundle.path.mkdir(parents=True)
     constants = save({"latent_avg": np.zeros((14, 512), np.float32), "weight.conv1": np.ones((4, 4), np.float32)})
     contents = {"generator.safetensors": constants, **{f"{stage}.onnx": _empty_graph(stage) for stage in GRAPHS}}
-    image = TensorSpec("image", "float32", ("batch", 3, 256, 256))
-    codes = TensorSpec("codes", "float32", ("batch", 14, 512))
     manifest = Manifest(
         method="hyperstyle",
         domain="faces",
@@ -52,12 +50,31 @@ def make_small_bundle(path: Path) -> SmallBundle:
         image=ImageSpec(256, 256, 256, (0, 256)),
         layers=layer_table(256, (0, 2, 3)),
         constants=("generator.safetensors",),
-        graphs={stage: GraphSpec(f"{stage}.onnx", 20, (image,), (codes,)) for stage in GRAPHS},
+        graphs={stage: _graph_spec(stage) for stage in GRAPHS},
         files={name: FileSpec(**bundle.add(name, content)) for name, content in contents.items()},
         provenance={"checkpoint": {"file": "faces.pt"}},
     )
     bundle.write(manifest.to_json())
     return bundle
+
+
+def _graph_spec(stage: str) -> GraphSpec:
+    """What the loop asks of a stage at 256 with three tuned layers; `weights` and `synthesis` have more, not needed."""
+
+    def tensor(name: str, *shape: int | str) -> TensorSpec:
+        return TensorSpec(name, "float32", shape)
+
+    batch: int | str = 1 if stage == "synthesis_one" else "batch"
+    image, reconstruction = (tensor(name, batch, 3, 256, 256) for name in ("image", "reconstruction"))
+    codes, offset_codes = tensor("codes", batch, 14, 512), tensor("offset_codes", 1, 3, 512)
+    offsets = [tensor(f"offset.{name}", 512, 512, 3, 3) for name in ("conv1", "convs.0", "convs.1")]
+    inputs, outputs = {
+        "encoder": ((image,), (codes,)),
+        "hypernet": ((image, reconstruction), (tensor("offset_codes", "batch", 3, 512),)),
+        "offsets": ((offset_codes, tensor("steps")), tuple(offsets)),
+        "weights": ((offset_codes, tensor("steps")), ()),
+    }.get(stage, ((codes,), (image, reconstruction)))
+    return GraphSpec(f"{stage}.onnx", 20, inputs, outputs)
 
 
 def _empty_graph(stage: str) -> bytes:

@@ -22,11 +22,6 @@ std::size_t item_bytes(Dtype dtype) {
   }
 }
 
-const char* dtype_name(Dtype dtype) {
-  constexpr const char* names[] = {"float32", "float16", "bfloat16", "float64", "uint8", "int64"};
-  return names[static_cast<int>(dtype)];
-}
-
 Dtype dtype_of(const std::string& name) {
   if (name == "float16") return Dtype::float16;
   if (name == "bfloat16") return Dtype::bfloat16;

@@ -14,7 +14,6 @@ namespace hyperstyle {
 enum class Dtype { float32, float16, bfloat16, float64, uint8, int64 };
 
 std::size_t item_bytes(Dtype dtype);
-const char* dtype_name(Dtype dtype);
 // Of a name that the manifest's reader has accepted.
 Dtype dtype_of(const std::string& name);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -52,6 +53,18 @@ hyperstyle::ImageView view_of(const HyperstyleImage& image) {
   return {image.data, image.height, image.width, static_cast<std::ptrdiff_t>(image.stride)};
 }
 
+// The caller's struct as this library knows it: fields that the caller does not know are `defaults`.
+template <typename Struct>
+Struct known_part(const Struct& given, const Struct& defaults, std::size_t first_version) {
+  if (given.struct_size < first_version) {
+    throw ArrayError("struct_size is wrong. Got: " + std::to_string(given.struct_size) +
+                     ". Expected: the size of the struct, as its initializer sets it.");
+  }
+  Struct known = defaults;
+  std::memcpy(&known, &given, std::min(given.struct_size, sizeof known));
+  return known;
+}
+
 hyperstyle::InvertOptions invert_options(std::int32_t steps, HyperstyleStep on_step, void* context,
                                          const HyperstyleCancellation* cancellation) {
   hyperstyle::InvertOptions options;
@@ -81,7 +94,7 @@ int hyperstyle_open(const char* path, const HyperstyleOptions* given, Hyperstyle
   return guarded([&] {
     needed(session, "session") = nullptr;
     const HyperstyleOptions defaults = HYPERSTYLE_OPTIONS;
-    const HyperstyleOptions& from = given == nullptr ? defaults : *given;
+    const HyperstyleOptions from = given == nullptr ? defaults : known_part(*given, defaults, sizeof defaults);
     hyperstyle::Options options;
     options.backend = &needed(from.backend, "backend");
     options.device = from.device;
@@ -97,9 +110,17 @@ void hyperstyle_close(HyperstyleSession* session) { delete session; }
 int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes) {
   return guarded([&] {
     const hyperstyle::Manifest& manifest = needed(session, "session").session.manifest();
-    needed(sizes, "sizes") = {manifest.image_height(),     manifest.image_width(), manifest.image.input_height,
-                              manifest.image.input_width,  manifest.styles(),      manifest.tuned(),
-                              manifest.default_steps};
+    const HyperstyleSizes found = {sizeof found,
+                                   manifest.image_height(),
+                                   manifest.image_width(),
+                                   manifest.image.input_height,
+                                   manifest.image.input_width,
+                                   manifest.styles(),
+                                   manifest.tuned(),
+                                   manifest.default_steps};
+    const HyperstyleSizes asked = known_part(needed(sizes, "sizes"), found, sizeof found);
+    std::memcpy(sizes, &found, std::min(asked.struct_size, sizeof found));
+    sizes->struct_size = asked.struct_size;
   });
 }
 
@@ -118,9 +139,9 @@ int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* p
                       HyperstyleInversion** inversions) {
   return guarded([&] {
     needed(inversions, "inversions");
+    for (int64_t row = 0; row < count; ++row) inversions[row] = nullptr;
     std::vector<hyperstyle::ImageView> views;
     for (int64_t row = 0; row < count; ++row) {
-      inversions[row] = nullptr;
       views.push_back(view_of((&needed(photos, "photos"))[row]));
     }
     auto found = needed(session, "session").session.invert(views, invert_options(steps, on_step, context, cancellation));
@@ -134,12 +155,12 @@ int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInve
                           int64_t count, uint8_t* pixels) {
   return guarded([&] {
     const hyperstyle::Session& drawing = needed(session, "session").session;
+    uint8_t* target = &needed(pixels, "pixels");
     std::vector<float> values;
     if (codes != nullptr) {
       if (count < 1) throw ArrayError("count is out of range. Expected: 1 or more.");
       values.assign(codes, codes + count * drawing.manifest().styles() * 512);
     }
-    uint8_t* target = &needed(pixels, "pixels");
     for (const hyperstyle::Image& image : drawing.synthesize(needed(inversion, "inversion").inversion, values)) {
       std::memcpy(target, image.pixels.data(), image.pixels.size());
       target += image.pixels.size();

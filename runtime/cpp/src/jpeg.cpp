@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include <jpeglib.h>
+#include <jerror.h>
 
 #include <algorithm>
 #include <vector>
@@ -16,6 +17,7 @@ struct Failure {
   jpeg_error_mgr base;  // libjpeg knows this first member only
   jmp_buf jump;
   char text[JMSG_LENGTH_MAX];
+  bool ended;  // the file has, before its end marker
 };
 
 void fail(j_common_ptr info) {
@@ -24,9 +26,17 @@ void fail(j_common_ptr info) {
   longjmp(failure->jump, 1);
 }
 
-// A warning means damage: data that ends early would become grey without a word.
+// Damage is a warning to libjpeg, as it is to Pillow: bytes between segments, odd parameters. But pixels that are not in
+// the file would become grey without a word: those of a scan that the end of the file cuts, or of a later scan.
 void warn(j_common_ptr info, int level) {
-  if (level < 0) fail(info);
+  auto* failure = reinterpret_cast<Failure*>(info->err);
+  if (level >= 0) return;
+  if (info->err->msg_code == JWRN_JPEG_EOF) failure->ended = true;
+  const auto* decoding = reinterpret_cast<j_decompress_ptr>(info);
+  const bool pixels_left = decoding->output_scanline < decoding->output_height || decoding->output_height == 0;
+  const bool cut = info->err->msg_code == JWRN_HIT_MARKER && failure->ended;
+  const bool scans_missing = info->err->msg_code == JWRN_JPEG_EOF && decoding->progressive_mode != 0;
+  if (cut || (scans_missing && pixels_left)) fail(info);
 }
 
 struct Stored {

@@ -92,7 +92,60 @@ void check_tensor(const GraphSpec& graph, const TensorSpec& tensor, const std::s
   }
 }
 
+constexpr std::int64_t any = -1;
+using Sizes = std::vector<std::int64_t>;
+
+// A tensor of a stage has these sizes: `any` is a free axis or any size, a free axis will also do for 1.
+void check_sizes(const GraphSpec& graph, const std::vector<TensorSpec>& tensors, const std::string& name,
+                 const Sizes& sizes, bool is_float32 = true) {
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const TensorSpec& tensor) { return tensor.name == name; });
+  if (found == tensors.end()) throw wrong(graph.file, "no " + name, "the stage's inputs and outputs");
+  bool fits = found->shape.size() == sizes.size() && (!is_float32 || found->dtype == "float32");
+  for (std::size_t axis = 0; fits && axis < sizes.size(); ++axis) {
+    const Dimension& dim = found->shape[axis];
+    fits = sizes[axis] == any || (dim.free ? sizes[axis] == 1 : dim.size == sizes[axis]);
+  }
+  if (!fits) throw wrong(graph.file + ": " + name, found->dtype + " " + shown(found->shape), repr(sizes));
+}
+
+void check_drawing(const Manifest& manifest, const char* stage, std::int64_t images) {
+  const GraphSpec& graph = manifest.graph(stage);
+  check_sizes(graph, graph.inputs, "codes", {images, manifest.styles(), 512});
+  check_sizes(graph, graph.outputs, "image", {images, 3, manifest.image_height(), manifest.image_width()});
+  check_sizes(graph, graph.outputs, "reconstruction",
+              {images, 3, manifest.image.input_height, manifest.image.input_width});
+}
+
 }  // namespace
+
+Sizes weight_sizes(const Layer& layer) {
+  const Sizes channels = layer.up ? Sizes{layer.in_channels, layer.out_channels} : Sizes{layer.out_channels, layer.in_channels};
+  return {channels[0], channels[1], layer.kernel, layer.kernel};
+}
+
+void check_stages(const Manifest& manifest) {
+  const Sizes photo{any, 3, manifest.image.input_height, manifest.image.input_width};
+  const GraphSpec &encoder = manifest.graph("encoder"), &hypernet = manifest.graph("hypernet");
+  check_sizes(encoder, encoder.inputs, "image", photo);
+  check_sizes(encoder, encoder.outputs, "codes", {any, manifest.styles(), 512});
+  check_sizes(hypernet, hypernet.inputs, "image", photo);
+  check_sizes(hypernet, hypernet.inputs, "reconstruction", photo);
+  check_sizes(hypernet, hypernet.outputs, "offset_codes", {any, manifest.tuned(), 512});
+  for (const char* stage : {"offsets", "weights"}) {
+    check_sizes(manifest.graph(stage), manifest.graph(stage).inputs, "offset_codes", {any, manifest.tuned(), 512});
+    check_sizes(manifest.graph(stage), manifest.graph(stage).inputs, "steps", {});
+  }
+  const GraphSpec& offsets = manifest.graph("offsets");
+  for (const Layer& layer : manifest.layers) {
+    if (!layer.tuned()) continue;
+    Sizes sizes{layer.out_channels, layer.in_channels};
+    if (layer.offset != "channel") sizes.insert(sizes.end(), {layer.kernel, layer.kernel});
+    check_sizes(offsets, offsets.outputs, "offset." + layer.name, sizes, false);
+  }
+  check_drawing(manifest, "synthesis", any);
+  check_drawing(manifest, "synthesis_one", 1);
+}
 
 void check_manifest(const Manifest& manifest, const Json& range) {
   const std::string& precision = manifest.precision;

@@ -1,5 +1,6 @@
 #include "photo.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <system_error>
 
@@ -21,11 +22,21 @@ std::uint32_t number_at(std::string_view tiff, std::size_t at, std::size_t size)
   return value;
 }
 
-Decoded decode(std::string_view content) {
-  if (content.rfind("\xff\xd8\xff", 0) == 0) return decode_jpeg(content);
-  if (content.rfind("\x89PNG\r\n\x1a\n", 0) == 0) return decode_png(content);
-  throw PhotoError("");
+bool is_jpeg(std::string_view content) { return content.rfind("\xff\xd8\xff", 0) == 0; }
+
+bool is_png(std::string_view content) { return content.rfind("\x89PNG\r\n\x1a\n", 0) == 0; }
+
+// Look at the first bytes, and at the size: 40,000,000 pixels of 8 bytes, with room for what else a file may hold.
+void check_kind(const std::string& path) {
+  constexpr std::uint64_t max_bytes = 1'000'000'000;
+  const InputFile file(path);
+  std::string start(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), 8)), '\0');
+  file.read(0, &start[0], start.size());
+  if (!is_jpeg(start) && !is_png(start)) throw PhotoError("");
+  if (file.size() > max_bytes) throw PhotoError(std::to_string(file.size()) + " bytes");
 }
+
+Decoded decode(std::string_view content) { return is_jpeg(content) ? decode_jpeg(content) : decode_png(content); }
 
 }  // namespace
 
@@ -73,6 +84,7 @@ Image upright(const Image& image, int orientation) {
 
 Image read_photo(const std::string& path) {
   try {
+    check_kind(path);
     const Decoded photo = decode(read_file(path));
     return upright(photo.image, photo.orientation);
   } catch (const PhotoSizeError& error) {

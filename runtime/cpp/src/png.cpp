@@ -39,7 +39,6 @@ struct Reading {
   png_infop info = nullptr;
   std::vector<png_byte> rows;
   std::vector<png_bytep> starts;
-  bool palette_missing = false;
 
   ~Reading() { png_destroy_read_struct(&png, &info, nullptr); }
 };
@@ -73,7 +72,8 @@ bool read_rows(Reading& reading, void (*check)(std::int64_t, std::int64_t)) {
   reading.rows.resize(4 * height * width);
   for (std::size_t row = 0; row < height; ++row) reading.starts.push_back(&reading.rows[4 * width * row]);
   png_read_image(reading.png, reading.starts.data());
-  png_read_end(reading.png, reading.info);
+  // Damage behind the pixels is not looked at; a turned photo may say so there.
+  if (setjmp(png_jmpbuf(reading.png)) == 0) png_read_end(reading.png, reading.info);
   return true;
 }
 
@@ -122,11 +122,16 @@ void write_png(const std::string& path, const ImageView& view) {
   image.width = static_cast<png_uint_32>(view.width);
   image.height = static_cast<png_uint_32>(view.height);
   image.format = PNG_FORMAT_RGB;
-  const auto stride = static_cast<png_int_32>(view.stride == 0 ? 3 * view.width : view.stride);
+  const std::ptrdiff_t stride = view.stride == 0 ? 3 * static_cast<std::ptrdiff_t>(view.width) : view.stride;
+  if (stride != static_cast<png_int_32>(stride)) {
+    throw ArrayError(Message("Not a photo to write").got("rows " + std::to_string(stride) + " bytes apart"));
+  }
+  // For rows that go up in memory, libpng takes the address of the lowest.
+  const std::uint8_t* const lowest = stride < 0 ? view.data + (view.height - 1) * stride : view.data;
   const std::unique_ptr<png_image, void (*)(png_image*)> freed(&image, png_image_free);
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
   std::vector<png_byte> encoded(size);
-  if (png_image_write_to_memory(&image, encoded.data(), &size, 0, view.data, stride, nullptr) == 0) {
+  if (png_image_write_to_memory(&image, encoded.data(), &size, 0, lowest, static_cast<png_int_32>(stride), nullptr) == 0) {
     throw OutputError(Message("Cannot write " + path).got(image.message));
   }
   write_atomically(path, [&](std::FILE* file) { write_all(file, encoded.data(), size); });

@@ -6,6 +6,7 @@
 #include "hyperstyle_deploy/errors.hpp"
 #include "images.hpp"
 #include "loop.hpp"
+#include "manifest_checks.hpp"
 #include "runner.hpp"
 #include "text.hpp"
 
@@ -28,6 +29,11 @@ const Options& checked(const Options& options) {
     throw ArrayError(Message("threads is out of range").got(std::to_string(options.threads)).expected("1 or more"));
   }
   return options;
+}
+
+const Bundle& checked(const Bundle& bundle) {
+  check_stages(bundle.manifest());
+  return bundle;
 }
 
 Floats copied(const Array& array, const Shape& shape) {
@@ -58,6 +64,8 @@ std::vector<Inversion> inversions(const Manifest& manifest, const Result& result
     one.steps = result.steps;
     one.model = manifest.model;
     for (const Array& errors : result.l2) one.l2.push_back(static_cast<const double*>(errors.data)[photo]);
+    // A GPU's kernels make pixels of NaN: it shows in the error of the reconstruction.
+    if (std::isnan(one.l2.back())) throw ArrayError(Message("The network's image has NaN in it").expected("numbers"));
     one.image = image_of(result.pixels[static_cast<std::size_t>(photo)], 0);
   }
   return all;
@@ -104,7 +112,7 @@ Array checked_codes(const Manifest& manifest, const std::vector<float>& codes) {
 Runner::Runner(const Bundle& opened, const Options& options)
     : bundle(opened),
       steps(options.steps == default_steps ? opened.manifest().default_steps : checked_steps(options.steps, 0)),
-      backend(open_backend(opened, checked(options))) {}
+      backend(open_backend(checked(opened), checked(options))) {}
 
 Session::Session(const Bundle& bundle, const Options& options) : runner_(std::make_unique<Runner>(bundle, options)) {}
 Session::Session(Session&&) noexcept = default;

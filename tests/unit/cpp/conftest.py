@@ -35,9 +35,10 @@ class Probe:
         return [(int(code), text) for code, text in answers]
 
 
-def run(*command: object) -> str:
+def run(*command: object, cwd: Path | None = None) -> str:
     """Run a command; its output, or a failed test that shows it."""
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, check=False)
+    words = list(map(str, command))
+    result = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
     return result.stdout
 

@@ -141,8 +141,8 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(
     assert (result.returncode, said in result.stderr) == (2, True), result.stderr
 
 
-def test_sessions_from_inside_a_sanitized_program(sanitized: Path, faces256_bundle: Path) -> None:
-    text = run(sanitized / "session_checks", faces256_bundle, PHOTO)
+def test_sessions_from_inside_a_sanitized_program(sanitized: Path, faces256_bundle: Path, tmp_path: Path) -> None:
+    text = run(sanitized / "session_checks", faces256_bundle, PHOTO, cwd=tmp_path)
     assert "FAIL" not in text
     assert text.count("ok  ") >= 30
 
@@ -151,6 +151,34 @@ def test_the_cpu_backend_refuses_bfloat16_in_pythons_words(probe: Probe, small: 
     ((code, text),) = probe.run(("session", small, "onnxruntime"))
     assert code == 5
     assert text.startswith(f"The backend onnxruntime cannot run a bfloat16 bundle. Got: {small}. Expected: a bundle in")
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind", "row", "change", "said"),
+    [
+        ("synthesis_one", "outputs", 0, {"shape": [1, 3, 512, 512]}, "image is wrong. Got: float32 [1, 3, 512, 512]."),
+        ("synthesis", "outputs", 0, {"shape": [256]}, "image is wrong. Got: float32 [256]."),
+        ("synthesis_one", "outputs", 1, {"shape": [1, 3, 1, 1]}, "reconstruction is wrong"),
+        ("encoder", "outputs", 0, {"name": "styles"}, "encoder.onnx is wrong. Got: no codes."),
+        ("encoder", "outputs", 0, {"shape": ["batch", "rows", 512]}, "codes is wrong"),
+        ("hypernet", "outputs", 0, {"dtype": "int64"}, "offset_codes is wrong. Got: int64"),
+        ("weights", "inputs", 1, {"shape": [1]}, "steps is wrong"),
+        ("offsets", "outputs", 2, {"shape": [512, 512]}, "offset.convs.1 is wrong"),
+    ],
+)
+def test_graphs_that_do_not_go_with_their_manifest_are_refused(
+    probe: Probe, tmp_path: Path, stage: str, kind: str, row: int, change: dict[str, object], said: str
+) -> None:
+    """The loop and the kernels address memory by the manifest's sizes."""
+    from hyperstyle_deploy.tests.small_bundle import make_small_bundle
+
+    bundle = make_small_bundle(tmp_path / "small")
+    document = bundle.document()
+    document["graphs"][stage][kind][row] |= change
+    bundle.write(document)
+    ((code, text),) = probe.run(("session", bundle.path, "onnxruntime"))
+    assert code == 1
+    assert said in text
 
 
 @pytest.fixture

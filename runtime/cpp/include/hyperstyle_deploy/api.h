@@ -6,10 +6,6 @@
 #define HYPERSTYLE_DEPLOY_API
 #elif defined(__GNUC__)
 #define HYPERSTYLE_DEPLOY_API __attribute__((visibility("default")))
-#elif defined(_WIN32) && defined(HYPERSTYLE_DEPLOY_BUILDING)
-#define HYPERSTYLE_DEPLOY_API __declspec(dllexport)
-#elif defined(_WIN32)
-#define HYPERSTYLE_DEPLOY_API __declspec(dllimport)
 #else
 #define HYPERSTYLE_DEPLOY_API
 #endif

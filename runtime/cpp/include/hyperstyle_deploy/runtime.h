@@ -3,7 +3,9 @@
  * Every function that can fail returns a code: HYPERSTYLE_OK, or what went wrong; hyperstyle_error() then has the
  * message. No exception leaves a function. Strings are UTF-8. Handles belong to the caller, who frees each once with the
  * function of its kind; freeing null does nothing. Handles that a function takes as const may be used by several threads
- * at once. A null where something is needed is HYPERSTYLE_ARRAY_ERROR.
+ * at once. A null where something is needed is HYPERSTYLE_ARRAY_ERROR; HYPERSTYLE_INTERNAL_ERROR (no memory, a defect)
+ * can come from every function. The others are named where they come from. On a GPU, a call leaves the thread's current
+ * device as it found it, and returns when its results are on the host.
  */
 #ifndef HYPERSTYLE_DEPLOY_RUNTIME_H
 #define HYPERSTYLE_DEPLOY_RUNTIME_H
@@ -36,15 +38,17 @@ typedef struct HyperstyleSession HyperstyleSession;           /* a bundle in a b
 typedef struct HyperstyleInversion HyperstyleInversion;       /* a photo as codes and offset codes */
 typedef struct HyperstyleCancellation HyperstyleCancellation; /* asks running work to end */
 
-/* Fill with HYPERSTYLE_OPTIONS, then change what you like. */
+/* Fill with HYPERSTYLE_OPTIONS, then change what you like. `struct_size` tells the library which fields your program was
+ * compiled with, so later versions can add some at the end. */
 typedef struct HyperstyleOptions {
+  size_t struct_size;    /* sizeof(HyperstyleOptions) */
   const char* backend;   /* "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx" */
   int32_t device;        /* the GPU's number */
   int32_t threads;       /* CPU threads that a run may use; 0: ONNX Runtime's own choice */
   int32_t steps;         /* refinement steps, 0 to 100; -1: the bundle's default */
   int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
 } HyperstyleOptions;
-#define HYPERSTYLE_OPTIONS {"onnxruntime", 0, 0, -1, 0}
+#define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0}
 
 /* 8-bit RGB that belongs to the caller: `height` rows of `width` pixels, `stride` bytes apart (0: 3 * width). */
 typedef struct HyperstyleImage {
@@ -54,8 +58,9 @@ typedef struct HyperstyleImage {
   int64_t stride;
 } HyperstyleImage;
 
-/* What a session takes and gives. */
+/* What a session takes and gives. Fill with HYPERSTYLE_SIZES before hyperstyle_sizes writes it. */
 typedef struct HyperstyleSizes {
+  size_t struct_size; /* sizeof(HyperstyleSizes) */
   int64_t image_height;
   int64_t image_width;
   int64_t input_height;
@@ -64,6 +69,7 @@ typedef struct HyperstyleSizes {
   int64_t tuned;  /* rows of the offset codes */
   int64_t steps;  /* the bundle's default */
 } HyperstyleSizes;
+#define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0}
 
 /* Sees every step: `reconstruction` is [photos, 3, input_height, input_width], about [-1, 1], `l2` is [photos]; both
  * are valid only during the call. Returns 0 to stop: the step becomes the result. Called on the inverting thread. */
@@ -75,11 +81,13 @@ HYPERSTYLE_DEPLOY_API const char* hyperstyle_error(void);
 /* Version of the library, as "1.2.3". */
 HYPERSTYLE_DEPLOY_API const char* hyperstyle_version(void);
 
-/* Verify the bundle at `path` and load it; null options are HYPERSTYLE_OPTIONS. */
+/* Verify the bundle at `path` and load it; null options are HYPERSTYLE_OPTIONS. Codes: BUNDLE_ERROR, BACKEND_ERROR,
+ * ENGINE_ERROR, KERNEL_ERROR, and ARRAY_ERROR for options out of range. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOptions* options,
                                           HyperstyleSession** session);
 /* No call on the session may be running. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
+/* Code: ARRAY_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes);
 
 HYPERSTYLE_DEPLOY_API int hyperstyle_cancellation_new(HyperstyleCancellation** cancellation);
@@ -88,18 +96,21 @@ HYPERSTYLE_DEPLOY_API void hyperstyle_cancel(HyperstyleCancellation* cancellatio
 HYPERSTYLE_DEPLOY_API void hyperstyle_cancellation_free(HyperstyleCancellation* cancellation);
 
 /* Invert `count` photos together. `steps` -1: the session's. `on_step` and `cancellation` may be null. `inversions` has
- * room for `count` handles; after an error all are null. */
+ * room for `count` handles; after an error all are null. Codes: ARRAY_ERROR (no photos, no pixels, steps out of range,
+ * NaN from a network), BACKEND_ERROR, KERNEL_ERROR, CANCELLED. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* photos,
                                             int64_t count, int32_t steps, HyperstyleStep on_step, void* context,
                                             const HyperstyleCancellation* cancellation,
                                             HyperstyleInversion** inversions);
 
 /* Draw one person with `count` times styles * 512 codes; null codes: the inversion's own, `count` is 1. `pixels` has
- * room for count * image_height * image_width * 3 bytes. */
+ * room for count * image_height * image_width * 3 bytes. Codes: INVERSION_ERROR (of another model), ARRAY_ERROR,
+ * BACKEND_ERROR, KERNEL_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                                                 const float* codes, int64_t count, uint8_t* pixels);
 
-/* The same file as the C++ and Python runtimes' `save` and `load`. */
+/* The same file as the C++ and Python runtimes' `save` and `load`. Codes: OUTPUT_ERROR from save, INVERSION_ERROR from
+ * both: an inversion with NaN in it, and a file that is damaged or none. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_save(const HyperstyleInversion* inversion, const char* path);
 HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_load(const char* path, HyperstyleInversion** inversion);
 HYPERSTYLE_DEPLOY_API void hyperstyle_inversion_free(HyperstyleInversion* inversion);
@@ -111,7 +122,8 @@ HYPERSTYLE_DEPLOY_API const float* hyperstyle_offset_codes(const HyperstyleInver
 HYPERSTYLE_DEPLOY_API const double* hyperstyle_l2(const HyperstyleInversion* inversion, int64_t* count);
 HYPERSTYLE_DEPLOY_API int hyperstyle_image(const HyperstyleInversion* inversion, HyperstyleImage* image);
 
-/* A photo file (JPEG, PNG) as upright RGB, to be freed with hyperstyle_photo_free; and an image as a PNG. */
+/* A photo file (JPEG, PNG) as upright RGB, to be freed with hyperstyle_photo_free: IMAGE_ERROR. And an image as a PNG:
+ * ARRAY_ERROR, OUTPUT_ERROR. Several threads may do both at once. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_photo_read(const char* path, HyperstyleImage* photo);
 HYPERSTYLE_DEPLOY_API void hyperstyle_photo_free(HyperstyleImage* photo);
 HYPERSTYLE_DEPLOY_API int hyperstyle_png_write(const char* path, const HyperstyleImage* image);

@@ -55,7 +55,7 @@ class Cancellation {
 struct InvertOptions {
   int steps = default_steps;
   StepCallback on_step;                        // on a GPU the loop then runs step by step, not as one CUDA graph
-  const Cancellation* cancellation = nullptr;  // looked at before every stage; a stage runs to its end
+  const Cancellation* cancellation = nullptr;  // looked at before every stage, which runs to its end; on a GPU as on_step
 };
 
 class Runner;
@@ -73,18 +73,19 @@ class HYPERSTYLE_DEPLOY_API Session {
   Session& operator=(Session&&) noexcept;
   ~Session();
 
+  // Both are valid as long as the session.
   const Manifest& manifest() const;
   const std::string& backend() const;
 
   // Invert a photo of any size, or a batch that goes through the networks together; results in the same order, each
-  // with its image. Throws ArrayError (no photos, no pixels, steps out of range, NaN from a network), BackendError, and
-  // Cancelled, after which the session goes on working.
+  // with its image. Throws ArrayError (no photos, no pixels, steps out of range, NaN from a network), BackendError,
+  // KernelError (a GPU's), and Cancelled, after which the session goes on working.
   Inversion invert(const ImageView& photo, const InvertOptions& options = {}) const;
   std::vector<Inversion> invert(const std::vector<ImageView>& photos, const InvertOptions& options = {}) const;
 
   // Draw one person with any codes: [N, styles, 512], one image each; no values at all: the inversion's own codes.
   // Throws InversionError if the inversion belongs to another model, ArrayError for codes of another size or not
-  // finite, and BackendError.
+  // finite, BackendError and KernelError.
   std::vector<Image> synthesize(const Inversion& inversion, const std::vector<float>& codes = {}) const;
 
  private:

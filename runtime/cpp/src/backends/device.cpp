@@ -28,6 +28,13 @@ void check_cuda(cudaError_t status, const char* what) {
                          .got(std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status)));
 }
 
+DeviceGuard::DeviceGuard(int index) {
+  check_cuda(cudaGetDevice(&before_), "say which GPU is in use");
+  check_cuda(cudaSetDevice(index), "use the GPU");
+}
+
+DeviceGuard::~DeviceGuard() { cudaSetDevice(before_); }
+
 DevicePool::~DevicePool() {
   for (const auto& block : free_) cudaFree(block.second);
 }
@@ -35,18 +42,29 @@ DevicePool::~DevicePool() {
 std::shared_ptr<void> DevicePool::allocate(std::size_t bytes) {
   constexpr std::size_t granularity = 512;
   const std::size_t size = (bytes + granularity - 1) / granularity * granularity;
-  void* block = nullptr;
-  const auto found = free_.find(size);
-  if (found != free_.end()) {
-    block = found->second;
-    free_.erase(found);
-  } else {
+  void* block = taken(size);
+  if (block == nullptr) {
     const cudaError_t status = cudaMalloc(&block, size > 0 ? size : granularity);
     if (status == cudaErrorMemoryAllocation) throw out_of_memory(size);
     check_cuda(status, "allocate memory");
   }
   // The pool lives as long as its blocks are used.
-  return {block, [pool = shared_from_this(), size](void* returned) { pool->free_.emplace(size, returned); }};
+  return {block, [pool = shared_from_this(), size](void* returned) { pool->put_back(size, returned); }};
+}
+
+// A block of that size that nobody uses, or null.
+void* DevicePool::taken(std::size_t size) {
+  const std::lock_guard<std::mutex> guard(lock_);
+  const auto found = free_.find(size);
+  if (found == free_.end()) return nullptr;
+  void* const block = found->second;
+  free_.erase(found);
+  return block;
+}
+
+void DevicePool::put_back(std::size_t size, void* block) {
+  const std::lock_guard<std::mutex> guard(lock_);
+  free_.emplace(size, block);
 }
 
 Device::Device(int index) : index_(index) {
@@ -61,7 +79,7 @@ Device::Device(int index) : index_(index) {
     throw BackendError(
         Message("No such GPU").got(std::to_string(index)).expected("0 to " + std::to_string(count - 1)));
   }
-  use();
+  const DeviceGuard guard(index);
   cudaDeviceProp properties{};
   check_cuda(cudaGetDeviceProperties(&properties, index), "describe the GPU");
   name_ = properties.name;
@@ -72,8 +90,6 @@ Device::Device(int index) : index_(index) {
 }
 
 Device::~Device() { cudaStreamDestroy(stream_); }
-
-void Device::use() const { check_cuda(cudaSetDevice(index_), "use the GPU"); }
 
 Array Device::allocate(Dtype dtype, const Shape& shape) {
   Array array{dtype, shape, nullptr, nullptr};

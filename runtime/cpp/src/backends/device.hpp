@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "../array.hpp"
@@ -16,18 +17,34 @@ namespace hyperstyle {
 // Throws BackendError unless `status` is success; `what` completes "CUDA cannot ...".
 void check_cuda(cudaError_t status, const char* what);
 
+// Makes a GPU the calling thread's, and gives the thread back the one that it had.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int index);
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+  ~DeviceGuard();
+
+ private:
+  int before_ = 0;
+};
+
 // Blocks of device memory that are kept and used again. Work on one stream is done in the order in which it was asked
-// for, so a block may be reused as soon as nothing refers to it. It must be used by one thread at a time.
+// for, so a block may be reused as soon as nothing refers to it. Any thread may drop an array.
 class DevicePool : public std::enable_shared_from_this<DevicePool> {
  public:
   ~DevicePool();
   std::shared_ptr<void> allocate(std::size_t bytes);
 
  private:
+  void* taken(std::size_t size);
+  void put_back(std::size_t size, void* block);
+
+  std::mutex lock_;
   std::multimap<std::size_t, void*> free_;
 };
 
-// GPU `index` with one stream. Methods are called by one thread at a time; the calling thread must have called `use`.
+// GPU `index` with one stream. Methods are called by one thread at a time; the GPU is the calling thread's (DeviceGuard).
 class Device {
  public:
   explicit Device(int index);
@@ -40,8 +57,6 @@ class Device {
   int compute_capability() const { return capability_; }  // 89 for 8.9
   cudaStream_t stream() const { return stream_; }
 
-  // Make the GPU the calling thread's.
-  void use() const;
   Array allocate(Dtype dtype, const Shape& shape);
   // Copy a host array of the same size; it may be changed when the call returns.
   void upload(const Array& host, const Array& target);

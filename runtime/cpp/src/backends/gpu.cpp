@@ -1,6 +1,7 @@
 #include "gpu.hpp"
 
 #include "../bundle.hpp"
+#include "../manifest_checks.hpp"
 #include "../text.hpp"
 #include "arithmetic.h"
 #include "hyperstyle_deploy/errors.hpp"
@@ -44,18 +45,45 @@ HyperstyleLayer table_entry(const Layer& layer, const Weights& untuned, const We
 
 GpuBackend::GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<StageRunner> runner)
     : bundle_(bundle), device_(std::move(device)), runner_(std::move(runner)) {
-  const Lock lock = use();
+  const Use use(*this);
   for (const auto& [name, array] : constants(bundle)) {
     if (name.rfind("weight.", 0) == 0 || name.rfind("energy.", 0) == 0) untuned_[name] = placed(array);
     if (name.rfind("noise.", 0) == 0) noises_[name] = placed(array);
   }
+  check_weights();
 }
 
-GpuBackend::Lock GpuBackend::use() {
-  Lock lock(lock_);
-  device_->use();
-  return lock;
+GpuBackend::~GpuBackend() {
+  // Work may be queued still, after a cancellation or a callback that threw: nothing it reads may go before it ends.
+  try {
+    const DeviceGuard guard(device_->index());
+    cudaStreamSynchronize(device_->stream());
+    recordings_.clear();
+    runner_.reset();
+  } catch (const Error&) {
+    return;  // a GPU that is lost holds nothing any more
+  }
 }
+
+// The kernel addresses weights and energies by the layer table.
+void GpuBackend::check_weights() const {
+  for (const Layer& layer : bundle_.manifest().layers) {
+    if (!layer.tuned()) continue;
+    const Shape weight = weight_sizes(layer);
+    check_constant("weight." + layer.name, weight);
+    if (layer.demodulated()) check_constant("energy." + layer.name, {weight[0], weight[1]});
+  }
+}
+
+void GpuBackend::check_constant(const std::string& name, const Shape& shape) const {
+  const auto found = untuned_.find(name);
+  if (found != untuned_.end() && found->second.shape == shape) return;
+  throw BundleError(Message(bundle_.path() + " has no " + name + " as its layers say")
+                        .got(found == untuned_.end() ? "none" : repr(found->second.shape))
+                        .expected(repr(shape)));
+}
+
+GpuBackend::Use::Use(const GpuBackend& backend) : lock_(backend.lock_), guard_(backend.device_->index()) {}
 
 Array GpuBackend::encode(const Array& image) { return run("encoder", {{"image", image}}).at("codes"); }
 
@@ -64,7 +92,7 @@ Array GpuBackend::predict(const Array& image, const Array& reconstruction) {
 }
 
 Weights GpuBackend::tune(const Array& offset_codes, int steps) {
-  const Lock lock = use();
+  const Use use(*this);
   const Arrays offsets = run("offsets", {{"offset_codes", offset_codes}, {"steps", scalar(steps)}});
   Weights tuned;
   for (const auto& [name, array] : untuned_) tuned[name] = device_->allocate(array.dtype, array.shape);
@@ -95,7 +123,7 @@ std::pair<Array, Array> GpuBackend::synthesize(const Array& codes, const Weights
 }
 
 Array GpuBackend::squared_error(const Array& left, const Array& right) {
-  const Lock lock = use();
+  const Use use(*this);
   const std::int64_t rows = left.shape[0];
   const Array errors = device_->allocate(Dtype::float64, {rows});
   launched(hyperstyle_squared_error(floats(left), floats(right), static_cast<double*>(errors.data), rows,
@@ -104,7 +132,7 @@ Array GpuBackend::squared_error(const Array& left, const Array& right) {
 }
 
 Array GpuBackend::pixels(const Array& image) {
-  const Lock lock = use();
+  const Use use(*this);
   const Array pixels = device_->allocate(Dtype::uint8, {image.shape[0], image.shape[2], image.shape[3], 3});
   launched(hyperstyle_pixels(floats(image), static_cast<std::uint8_t*>(pixels.data), image.shape[0],
                              image.shape[2] * image.shape[3], device_->stream()));
@@ -112,7 +140,7 @@ Array GpuBackend::pixels(const Array& image) {
 }
 
 Array GpuBackend::add(const Array& left, const Array& right) {
-  const Lock lock = use();
+  const Use use(*this);
   const Array total = device_->allocate(Dtype::float32, left.shape);
   launched(hyperstyle_add(floats(left), floats(right), static_cast<float*>(total.data), count(left.shape),
                           device_->stream()));
@@ -121,7 +149,7 @@ Array GpuBackend::add(const Array& left, const Array& right) {
 
 Array GpuBackend::concatenate(const std::vector<Array>& rows) {
   if (rows.size() == 1) return rows[0];
-  const Lock lock = use();
+  const Use use(*this);
   Shape shape = rows[0].shape;
   shape[0] = 0;
   for (const Array& row : rows) shape[0] += row.shape[0];
@@ -135,17 +163,17 @@ Array GpuBackend::concatenate(const std::vector<Array>& rows) {
 }
 
 Array GpuBackend::upload(const Array& host) {
-  const Lock lock = use();
+  const Use use(*this);
   return placed(host);
 }
 
 Array GpuBackend::download(const Array& array) {
-  const Lock lock = use();
+  const Use use(*this);
   return device_->download(array);
 }
 
 std::vector<Array> GpuBackend::compute(const WorkKey& key, const Work& work, const Array& host) {
-  const Lock lock = use();
+  const Use use(*this);
   std::vector<Array> found, results;
   if (runner_->recordable()) {
     Kept& kept = recorded(key, work, host);
@@ -175,7 +203,9 @@ Arrays GpuBackend::run(const std::string& stage, const Arrays& inputs) {
   std::map<std::string, std::int64_t> sizes;
   Arrays arrays, outputs;
   for (const TensorSpec& tensor : graph.inputs) {
-    const Array& array = arrays[tensor.name] = inputs.at(tensor.name);
+    const auto given = inputs.find(tensor.name);
+    if (given == inputs.end()) throw BackendError(Message(stage + " asks for " + tensor.name).expected("a stage's inputs"));
+    const Array& array = arrays[tensor.name] = given->second;
     bool fits = array.shape.size() == tensor.shape.size() && array.dtype == dtype_of(tensor.dtype);
     for (std::size_t axis = 0; fits && axis < array.shape.size(); ++axis) {
       const Dimension& dim = tensor.shape[axis];
@@ -183,7 +213,7 @@ Arrays GpuBackend::run(const std::string& stage, const Arrays& inputs) {
     }
     if (!fits) throw BackendError(Message(stage + " cannot take " + tensor.name).got(repr(array.shape)));
   }
-  const Lock lock = use();
+  const Use use(*this);
   for (const TensorSpec& tensor : graph.outputs) {
     Shape shape;
     for (const Dimension& dim : tensor.shape) shape.push_back(dim.free ? sizes.at(dim.name) : dim.size);

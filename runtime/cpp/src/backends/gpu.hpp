@@ -27,6 +27,7 @@ class StageRunner {
 class GpuBackend : public Backend {
  public:
   GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<StageRunner> runner);
+  ~GpuBackend() override;
 
   const std::string& name() const override { return runner_->name(); }
   const Weights& untuned() const override { return untuned_; }
@@ -48,10 +49,18 @@ class GpuBackend : public Backend {
     Array photos;
     Device::Recording recording;
   };
-  using Lock = std::unique_lock<std::recursive_mutex>;
+  // Every use of the device holds one of these: this thread's turn, and the GPU as the thread's current one.
+  class Use {
+   public:
+    explicit Use(const GpuBackend& backend);
 
-  // Every use of the device holds this.
-  Lock use();
+   private:
+    const std::unique_lock<std::recursive_mutex> lock_;
+    const DeviceGuard guard_;
+  };
+
+  void check_weights() const;
+  void check_constant(const std::string& name, const Shape& shape) const;
   Arrays run(const std::string& stage, const Arrays& inputs);
   Array placed(const Array& host);
   Array scalar(int value);
@@ -59,8 +68,8 @@ class GpuBackend : public Backend {
 
   const Bundle bundle_;
   const std::unique_ptr<Device> device_;  // destroyed last: the other members hold its memory
-  const std::unique_ptr<StageRunner> runner_;
-  std::recursive_mutex lock_;
+  std::unique_ptr<StageRunner> runner_;
+  mutable std::recursive_mutex lock_;
   Weights untuned_;
   Arrays noises_;
   std::map<int, Array> scalars_;

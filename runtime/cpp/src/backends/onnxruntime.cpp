@@ -16,14 +16,32 @@ ONNXTensorElementDataType element_type(Dtype dtype) {
   return types[static_cast<int>(dtype)];
 }
 
-// A graph's output as an array that keeps ONNX Runtime's value. `spec` is what the manifest says of it.
-Array taken(Ort::Value value, const TensorSpec& spec, const std::string& stage) {
+// Sizes of a graph's free axes, by name.
+using FreeAxes = std::map<std::string, std::int64_t>;
+
+FreeAxes free_axes(const GraphSpec& graph, const Arrays& inputs) {
+  FreeAxes sizes;
+  for (const TensorSpec& tensor : graph.inputs) {
+    const auto found = inputs.find(tensor.name);
+    if (found == inputs.end() || found->second.shape.size() != tensor.shape.size()) continue;  // Run will say so
+    for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis) {
+      if (tensor.shape[axis].free) sizes.emplace(tensor.shape[axis].name, found->second.shape[axis]);
+    }
+  }
+  return sizes;
+}
+
+// A graph's output as an array that keeps ONNX Runtime's value. `spec` is what the manifest says of it; its free axes
+// are as long as the inputs' of that name.
+Array taken(Ort::Value value, const TensorSpec& spec, const FreeAxes& sizes, const std::string& stage) {
   const auto info = value.GetTensorTypeAndShapeInfo();
   const Dtype dtype = dtype_of(spec.dtype);
   Array array{dtype, info.GetShape(), value.GetTensorMutableRawData(), nullptr};
   bool fits = info.GetElementType() == element_type(dtype) && array.shape.size() == spec.shape.size();
   for (std::size_t axis = 0; fits && axis < array.shape.size(); ++axis) {
-    fits = spec.shape[axis].free || spec.shape[axis].size == array.shape[axis];
+    const Dimension& dim = spec.shape[axis];
+    const auto free = sizes.find(dim.name);
+    fits = array.shape[axis] == (!dim.free ? dim.size : free != sizes.end() ? free->second : -1);
   }
   if (!fits) {
     throw BackendError(Message(stage + " gives " + spec.name + " in another type or shape than the manifest says")
@@ -69,9 +87,10 @@ Arrays OnnxRuntimeBackend::run(const std::string& stage, const Arrays& inputs) {
   try {
     std::vector<Ort::Value> found = session(stage).Run(Ort::RunOptions{nullptr}, names.data(), values.data(),
                                                        values.size(), results.data(), results.size());
+    const FreeAxes sizes = free_axes(graph, inputs);
     Arrays outputs;
     for (std::size_t row = 0; row < found.size(); ++row) {
-      outputs[graph.outputs[row].name] = taken(std::move(found[row]), graph.outputs[row], stage);
+      outputs[graph.outputs[row].name] = taken(std::move(found[row]), graph.outputs[row], sizes, stage);
     }
     return outputs;
   } catch (const Ort::Exception& error) {

@@ -24,6 +24,7 @@ std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Options& o
     throw BackendError(Message("ONNX Runtime loads no engines").got("trust_engines").hint("Leave it out."));
   }
   auto device = std::make_unique<Device>(options.device);
+  const DeviceGuard guard(device->index());
   std::unique_ptr<StageRunner> runner;
   if (!engines) runner = std::make_unique<OnnxRuntimeRunner>(bundle, *device);
 #if HYPERSTYLE_WITH_TENSORRT

@@ -15,13 +15,19 @@ namespace {
 
 constexpr std::size_t scratch_alignment = 256;
 
-// Keeps the errors that TensorRT logs, from any thread, so that they can be said where they matter.
+// Keeps the last errors that TensorRT logs, from any thread, so that they can be said where they matter. TensorRT takes
+// one logger a process and ignores later ones, so all sessions share this one, and it is never destroyed.
 class Log : public nvinfer1::ILogger {
  public:
+  static Log& only() {
+    static Log* const log = new Log;
+    return *log;
+  }
   void log(Severity severity, const char* message) noexcept override {
     if (severity > Severity::kERROR) return;
     const std::lock_guard<std::mutex> guard(lock_);
     try {
+      if (messages_.size() > 4096) messages_.clear();  // nobody asked
       messages_ += (messages_.empty() ? "" : "; ") + std::string(message);
     } catch (const std::exception&) {
       return;  // no memory for a message
@@ -33,6 +39,8 @@ class Log : public nvinfer1::ILogger {
   }
 
  private:
+  Log() = default;
+
   std::mutex lock_;
   std::string messages_;
 };
@@ -63,7 +71,7 @@ nvinfer1::Dims dims_of(const Shape& shape) {
 class EngineRunner : public StageRunner {
  public:
   EngineRunner(const Bundle& bundle, const Options& options, Device& device)
-      : bundle_(bundle), name_(options.backend), stream_(device.stream()), runtime_(nvinfer1::createInferRuntime(log_)) {
+      : bundle_(bundle), name_(options.backend), stream_(device.stream()), runtime_(nvinfer1::createInferRuntime(Log::only())) {
     if (!runtime_) throw failure(name_ + " cannot start");
     const Machine machine{name_, loaded_version(), device.name(), device.compute_capability(), this_platform()};
     for (const char* stage : {"encoder", "hypernet", "offsets", "synthesis_one"}) load(machine, stage, options.trust_engines);
@@ -123,14 +131,13 @@ class EngineRunner : public StageRunner {
   }
 
   BackendError failure(const std::string& what) {
-    const std::string said = clipped(log_.take(), 400);
+    const std::string said = clipped(Log::only().take(), 400);
     return BackendError(Message(what).got(said.empty() ? "no message" : said));
   }
 
   const Bundle bundle_;
   const std::string name_;
   const cudaStream_t stream_;
-  Log log_;  // outlives the runtime
   std::unique_ptr<nvinfer1::IRuntime> runtime_;
   std::map<std::string, std::unique_ptr<nvinfer1::ICudaEngine>> engines_;
   std::int64_t scratch_bytes_ = 0;

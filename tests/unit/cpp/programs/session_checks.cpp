@@ -118,6 +118,22 @@ void check_errors(const hs::Session& session, const hs::Image& photo, const hs::
   check(!caught<hs::InversionError>([&] { session.synthesize(foreign); }).empty(), "short offset codes are refused");
 }
 
+// Rows that go up in memory, as bitmaps have them.
+void check_strides(const hs::Session& session, const hs::Image& photo, const hs::Inversion& two) {
+  const std::ptrdiff_t row = 3 * static_cast<std::ptrdiff_t>(photo.width);
+  std::vector<std::uint8_t> upside_down;
+  for (std::ptrdiff_t at = photo.height - 1; at >= 0; --at) {
+    const auto first = photo.pixels.begin() + at * row;
+    upside_down.insert(upside_down.end(), first, first + row);
+  }
+  const hs::ImageView view{upside_down.data() + (photo.height - 1) * row, photo.height, photo.width, -row};
+  check(same(session.invert(view, with_steps(2)), two), "rows may go up");
+  hs::write_png("upside_down.png", view);
+  check(hs::read_photo("upside_down.png").pixels == photo.pixels, "they do in a PNG");
+  const hs::ImageView far{photo.pixels.data(), 1, photo.width, std::ptrdiff_t{1} << 33};
+  check(!caught<hs::ArrayError>([&] { hs::write_png("far.png", far); }).empty(), "rows too far apart are refused");
+}
+
 void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inversion& two) {
   HyperstyleSession* session = nullptr;
   check(hyperstyle_open("/nowhere", nullptr, &session) == HYPERSTYLE_BUNDLE_ERROR && session == nullptr, "C: a code");
@@ -132,13 +148,16 @@ void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inv
   const float* codes = hyperstyle_codes(inversion, &count);
   check(std::vector<float>(codes, codes + count) == two.codes.values, "C: the same codes");
   HyperstyleSizes sizes{};
+  check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_ARRAY_ERROR, "C: sizes of an unknown struct");
+  sizes = HYPERSTYLE_SIZES;
   check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_OK && sizes.image_width == 256, "C: sizes");
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(sizes.image_height * sizes.image_width * 3));
   check(hyperstyle_synthesize(session, inversion, nullptr, 1, pixels.data()) == HYPERSTYLE_OK, "C: draws");
   check(pixels == two.image.pixels, "C: the same pixels");
   hyperstyle_inversion_free(inversion);
-  check(hyperstyle_invert(session, nullptr, 1, 2, nullptr, nullptr, nullptr, &inversion) == HYPERSTYLE_ARRAY_ERROR, "C: null");
-  check(inversion == nullptr, "C: no handle after an error");
+  HyperstyleInversion* several[] = {inversion, inversion};  // freed, as memory that was used before may look
+  check(hyperstyle_invert(session, nullptr, 2, 2, nullptr, nullptr, nullptr, several) == HYPERSTYLE_ARRAY_ERROR, "C: null");
+  check(several[0] == nullptr && several[1] == nullptr, "C: no handles after an error");
   hyperstyle_close(session);
 }
 
@@ -156,5 +175,6 @@ int main(int argc, char** argv) {
   check_batch_and_edits(session, photo, two);
   check_threads(session, photo, two);
   check_errors(session, photo, two);
+  check_strides(session, photo, two);
   check_c_interface(argv[1], photo, two);
 }
