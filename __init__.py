@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import HyperStyleDeployError
 
 if TYPE_CHECKING:
-    from .runtime.bundle import Bundle
-    from .runtime.inversion import Inversion
-    from .runtime.loop import Step
+    from .runtime.bundle.inversion import Inversion
+    from .runtime.bundle.reader import Bundle
+    from .runtime.methods.loop import Step
     from .runtime.session import Session, load
 
 __version__ = "0.1.0"
@@ -16,10 +16,10 @@ __all__ = ["Bundle", "HyperStyleDeployError", "Inversion", "Session", "Step", "l
 
 # Loaded when first used, so that importing the package and `--help` cost nothing.
 _HOMES = {
-    "Bundle": ".runtime.bundle",
-    "Inversion": ".runtime.inversion",
+    "Bundle": ".runtime.bundle.reader",
+    "Inversion": ".runtime.bundle.inversion",
     "Session": ".runtime.session",
-    "Step": ".runtime.loop",
+    "Step": ".runtime.methods.loop",
     "load": ".runtime.session",
 }
 

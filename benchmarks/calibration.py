@@ -11,14 +11,14 @@ import numpy as np
 from measure import NoiseClock, describe_machine, load_average, percent, progress, spread, table, timed
 
 from hyperstyle_deploy.calibration.calibrate import calibrate
-from hyperstyle_deploy.calibration.report import write_report
+from hyperstyle_deploy.calibration.document import write_report
 from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend
-from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.runtime.tolerance import psnr
 
 PACKAGES = ("hyperstyle-deploy", "onnx", "onnxruntime", "openvino", "numpy")
 STAGES = ("encoder", "hypernet", "weights", "synthesis_one")

@@ -13,9 +13,9 @@ from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.export.rounded import RoundedBackend
 from hyperstyle_deploy.runtime.backends import Options, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend
-from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.runtime.tolerance import psnr
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hyperstyle_deploy.runtime.backends.base import GraphBackend
-from hyperstyle_deploy.runtime.layers import layer_table
-from hyperstyle_deploy.runtime.loop import invert
-from hyperstyle_deploy.runtime.manifest import ImageSpec, Manifest
+from hyperstyle_deploy.runtime.bundle.layers import layer_table
+from hyperstyle_deploy.runtime.bundle.manifest import ImageSpec, Manifest
+from hyperstyle_deploy.runtime.methods.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
 
 MANIFEST = Manifest(

@@ -12,9 +12,10 @@ from typing import Any
 from .. import __version__
 from ..errors import BackendError
 from ..runtime.backends import AUTO, BACKENDS, resolve
-from ..runtime.bundle import Bundle
-from ..runtime.files import atomic_directory
+from ..runtime.bundle.files import atomic_directory
+from ..runtime.bundle.reader import Bundle
 from .blocks import CONVOLVING, STAGES, Block, find_blocks, readers
+from .document import REPORT_NAME, Report, Side, block_reports, tensor_ranges
 from .effects import Effect, Images, Variants, compare
 from .formats import FORMATS, Format
 from .gate import Choice, choose
@@ -22,7 +23,6 @@ from .measured import run_loop
 from .photos import CalibrationPhoto, read_photos
 from .quantization import Weights, quantize
 from .ranges import Ranges, collect
-from .report import REPORT_NAME, Report, Side, block_reports, tensor_ranges
 from .settings import Settings, check_output, check_settings, check_source
 from .stage_graph import StageGraph
 from .thresholds import threshold

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.bundle import Bundle
-from ..runtime.tolerance import PEAK, psnr
+from ..runtime.bundle.reader import Bundle
+from ..runtime.quality.tolerance import PEAK, psnr
 from .blocks import STAGES, Block
 from .loop_backend import LoopBackend, MemorySession, with_constants
 from .quantization import Weights, quantize

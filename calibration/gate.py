@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.tolerance import PEAK
+from ..runtime.quality.tolerance import PEAK
 from .blocks import Block
 from .effects import Effect
 

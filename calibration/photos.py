@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError, HyperStyleDeployError, ImageError
-from ..runtime.batch import find_photos
-from ..runtime.files import sha256_of
+from ..runtime.bundle.files import sha256_of
+from ..runtime.bundle.manifest import Manifest
 from ..runtime.images import network_input, read_photo
-from ..runtime.manifest import Manifest
+from ..runtime.serving.batch import find_photos
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .blocks import CONVOLVING
-from .report import Report, TensorRange
+from .document import Report, TensorRange
 
 #: `hypernet` has a line a step, from light to dark.
 _COLOURS = "viridis_r"

@@ -14,10 +14,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError, OutputError
-from ..runtime.bundle import Bundle
-from ..runtime.engines.keys import graph_digest
-from ..runtime.files import atomic_file
-from ..runtime.user_folders import cache_folder
+from ..runtime.backends.engines.keys import graph_digest
+from ..runtime.bundle.files import atomic_file
+from ..runtime.bundle.reader import Bundle
+from ..runtime.bundle.user_folders import cache_folder
 from .blocks import CONVOLVING
 from .histogram import BINS, Histogram, merged
 from .loop_backend import LoopBackend, MemorySession

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import CalibrationError, OutputError
 from ..runtime.backends import AUTO
-from ..runtime.bundle import MANIFEST_NAME, Bundle
+from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from ..runtime.session import MAX_STEPS
 from .formats import FORMATS
 from .thresholds import METHODS

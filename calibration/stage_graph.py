@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ..runtime.bundle import Bundle
+from ..runtime.bundle.reader import Bundle
 
 
 class Constant(NamedTuple):

@@ -14,9 +14,9 @@ from onnx import helper
 from safetensors.numpy import save_file
 
 from ..errors import CalibrationError
-from ..runtime.bundle import MANIFEST_NAME, Bundle
-from ..runtime.files import sha256_of_all
-from ..runtime.manifest import FileSpec, GraphSpec, Manifest
+from ..runtime.bundle.files import sha256_of_all
+from ..runtime.bundle.manifest import FileSpec, GraphSpec, Manifest
+from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from .blocks import STAGES
 from .quantization import Quantized
 from .stage_graph import Constant, place

@@ -66,7 +66,7 @@ def build(
     from ..export.engines.builder import DEFAULT_STAGES
     from ..export.engines.builder import build as build_engines
     from ..export.engines.targets import Options
-    from ..runtime.engines.record import Flags, engines_folder
+    from ..runtime.backends.engines.record import Flags, engines_folder
     from .show.bundle import show_built
     from .show.progress import build_progress
 

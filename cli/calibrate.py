@@ -62,7 +62,7 @@ def calibrate(
     written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
     """
     from ..calibration.calibrate import calibrate as calibrate_bundle
-    from ..calibration.report import check_report_folder, write_report
+    from ..calibration.document import check_report_folder, write_report
     from ..calibration.settings import Settings
     from .show.calibration import show_report
     from .show.progress import calibration_progress

@@ -20,10 +20,10 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
 
     ORIGINALS and RESULTS are folders, such as what `invert` read and wrote, or two pictures.
     """
-    from ..runtime.evaluation import MEASURES, pairs
-    from ..runtime.evaluation import evaluate as scores_of
-    from ..runtime.lpips import missing_lpips, open_lpips
-    from ..runtime.published import read_published
+    from ..runtime.quality.evaluation import MEASURES, pairs
+    from ..runtime.quality.evaluation import evaluate as scores_of
+    from ..runtime.quality.lpips import missing_lpips, open_lpips
+    from ..runtime.quality.published import read_published
     from .show.evaluation import evaluation_summary, show_beside, show_scores
     from .show.progress import count_progress
 

@@ -17,8 +17,8 @@ def inspect(path: Path, as_json: bool) -> None:
     from .show.bundle import show_bundle, show_checkpoint, show_engines
 
     if path.is_dir():
-        from ..runtime.bundle import Bundle, read_manifest
-        from ..runtime.engines.overview import engine_states
+        from ..runtime.backends.engines.overview import engine_states
+        from ..runtime.bundle.reader import Bundle, read_manifest
 
         manifest = read_manifest(path)
         states = engine_states(Bundle(path, manifest))

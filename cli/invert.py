@@ -46,7 +46,7 @@ def invert(
     Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
     could be run, 130 interrupted.
     """
-    from ..runtime.batch import FAILED, Outputs, find_photos, invert_files
+    from ..runtime.serving.batch import FAILED, Outputs, find_photos, invert_files
     from ..runtime.session import load
     from .show.inversions import invert_summary, show_records
     from .show.progress import photo_progress

@@ -78,13 +78,13 @@ def run(
     """
     from ..demo import PHOTO
     from ..runtime.backends import resolve
-    from ..runtime.batch import find_photos
-    from ..runtime.bundle import read_manifest
-    from ..runtime.files import check_folder_of
+    from ..runtime.bundle.files import check_folder_of
+    from ..runtime.bundle.reader import read_manifest
     from ..runtime.profiling.cases import sweep
     from ..runtime.profiling.measure import Budget
     from ..runtime.profiling.profile import Wanted
     from ..runtime.profiling.profile import profile as measure_all
+    from ..runtime.serving.batch import find_photos
     from .show.profile import show_profile
     from .show.progress import profile_progress
 
@@ -115,7 +115,7 @@ def run(
 
 
 def _write(report: Any, document: dict[str, Any], output: Path | None, html: Path | None, trace: Path | None) -> None:
-    from ..runtime.profiling.report import write_json
+    from ..runtime.profiling.document import write_json
     from ..runtime.profiling.trace import trace_document
 
     if output is not None:
@@ -143,8 +143,8 @@ def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) 
 
     Exit status: 0 compared, 1 a case is slower than --fail-above allows or not in B, 2 the reports cannot be compared.
     """
-    from ..runtime.profiling.comparison import compare as compare_reports
-    from ..runtime.profiling.report import read_report
+    from ..runtime.profiling.document import read_report
+    from ..runtime.profiling.regression import compare as compare_reports
     from .show.profile import show_comparison
 
     comparison = compare_reports(read_report(before), read_report(after))

@@ -12,8 +12,8 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_error
 from .parameters import CommaList
 
 if TYPE_CHECKING:
-    from ..runtime.bundle import Bundle
-    from ..runtime.verification.verify import Reference
+    from ..runtime.bundle.reader import Bundle
+    from ..runtime.quality.verification.verify import Reference
 
 BACKENDS_OPTION = click.option(
     "--backend",
@@ -57,8 +57,8 @@ def verify(
     The reference is the float32 graphs, run node by node on the CPU, or with --against the networks in PyTorch.
     Exit status: 0 all is well, 1 a result is out of tolerance, 2 the bundle cannot be used.
     """
-    from ..runtime.batch import find_photos
-    from ..runtime.bundle import Bundle
+    from ..runtime.bundle.reader import Bundle
+    from ..runtime.serving.batch import find_photos
     from .show.fidelity import show_comparisons, show_files, verify_summary
     from .show.progress import count_progress
 
@@ -68,10 +68,10 @@ def verify(
         show_files(opened, as_json)
         return
     from ..demo import PHOTO
-    from ..runtime.verification.verify import Verifier
+    from ..runtime.quality.verification.verify import Verifier
 
     if html is not None:
-        from ..runtime.files import check_folder_of
+        from ..runtime.bundle.files import check_folder_of
         from ..runtime.reports.verification import require_report
 
         require_report()
@@ -133,7 +133,7 @@ def _reference(bundle: "Bundle", reference: Path | None, against: Path | None, w
         from ..export.verification import PyTorchReference
 
         return PyTorchReference(bundle.manifest, against, w_encoder)
-    from ..runtime.bundle import Bundle
-    from ..runtime.verification.reference import PlainBackend, reference_bundle
+    from ..runtime.bundle.reader import Bundle
+    from ..runtime.quality.verification.plain_backend import PlainBackend, reference_bundle
 
     return PlainBackend(reference_bundle(bundle, Bundle.open(reference) if reference else None))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..runtime.files import sha256_of
+from ..runtime.bundle.files import sha256_of
 
 #: Older releases of PyTorch had ways around ``weights_only=True``.
 OLDEST_TORCH = (2, 10)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError
-from ..runtime.manifest import PRECISIONS
-from ..runtime.tolerance import TOLERANCE
+from ..runtime.bundle.manifest import PRECISIONS
+from ..runtime.quality.tolerance import TOLERANCE
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..runtime.backends.base import Array, GraphBackend
-from ..runtime.bundle import Bundle
+from ..runtime.bundle.reader import Bundle
 
 _FLOAT = onnx.TensorProto.FLOAT
 _NARROW = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..runtime.backends.base import HostArray
-from ..runtime.manifest import Manifest
-from ..runtime.verification.compare import Expected
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.quality.verification.steps import Expected
 from .checkpoint import read_checkpoint
 from .hyperstyle import load_hyperstyle
-from .reference import refine
+from .published_loop import refine
 
 
 class PyTorchReference:

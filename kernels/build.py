@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import HyperStyleDeployError, KernelError, OutputError
 from .library import LIBRARY, KernelLibrary
-from .report import Usage, check, code_in, parse, table
+from .resources import Usage, check, code_in, parse, table
 from .toolchain import ARCHITECTURES, PTX, SOURCE, compile_library, find_nvcc, release
 
 

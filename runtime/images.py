@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ArrayError, ImageError
-from .files import atomic_file
+from .bundle.files import atomic_file
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArrayError, InversionError
-from ..kernels.reference import tile_offset
+from ..kernels.arithmetic import tile_offset
 from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend, HostArray
-from .bundle import Bundle
+from .bundle.inversion import Inversion
+from .bundle.manifest import Manifest
+from .bundle.reader import Bundle
 from .images import Photo, mean_squared_error, network_input, read_photo, to_uint8
-from .inversion import Inversion
-from .loop import Step, invert, refine
-from .manifest import Manifest
-from .settling import Settling
+from .methods.loop import Step, invert, refine
+from .methods.settling import Settling
 
 MAX_STEPS = 100
 

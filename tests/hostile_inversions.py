@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from safetensors.numpy import save
 
-from hyperstyle_deploy.runtime.inversion import FORMAT, FORMAT_VERSION
+from hyperstyle_deploy.runtime.bundle.inversion import FORMAT, FORMAT_VERSION
 
 Header: TypeAlias = "dict[str, Any]"
 

@@ -11,8 +11,8 @@ from .text import OUT, add_row, right, size
 if TYPE_CHECKING:
     from ...export.engines.builder import Built
     from ...export.inspection import Description
-    from ...runtime.engines.overview import EngineState
-    from ...runtime.manifest import Manifest
+    from ...runtime.backends.engines.overview import EngineState
+    from ...runtime.bundle.manifest import Manifest
 
 
 def show_checkpoint(description: "Description") -> None:

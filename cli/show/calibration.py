@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from .text import OUT, right
 
 if TYPE_CHECKING:
-    from ...calibration.report import Report, Side
+    from ...calibration.document import Report, Side
 
 
 def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> None:

@@ -10,8 +10,8 @@ from rich.table import Table
 from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
-    from ...runtime.evaluation import Score, Summary
-    from ...runtime.published import Published
+    from ...runtime.quality.evaluation import Score, Summary
+    from ...runtime.quality.published import Published
 
 PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4; --beside prints a table."
 
@@ -45,7 +45,7 @@ def show_beside(scores: "Sequence[Score]", published: "Sequence[Published]") -> 
 
 def summaries(scores: "Sequence[Score]") -> "dict[str, Summary]":
     """Each measure over all results."""
-    from ...runtime.evaluation import summarize
+    from ...runtime.quality.evaluation import summarize
 
     return {name: summarize([score.values[name] for score in scores]) for name in scores[0].values}
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
-    from ...runtime.bundle import Bundle
-    from ...runtime.verification.compare import Difference, StepComparison
-    from ...runtime.verification.verify import Comparison
+    from ...runtime.bundle.reader import Bundle
+    from ...runtime.quality.verification.steps import Difference, StepComparison
+    from ...runtime.quality.verification.verify import Comparison
 
 
 def show_files(bundle: "Bundle", as_json: bool) -> None:
@@ -37,7 +37,7 @@ def show_comparisons(comparisons: "Sequence[Comparison]", page: Path | None = No
 
 
 def _show_comparison(comparison: "Comparison") -> None:
-    from ...runtime.verification.explain import explanation
+    from ...runtime.quality.verification.explain import explanation
 
     OUT.print(
         f"{Path(comparison.photo).name}: {comparison.backend}, {comparison.precision}, against {comparison.reference}"

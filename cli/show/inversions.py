@@ -9,7 +9,7 @@ from rich.table import Table
 from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
-    from ...runtime.batch import Record
+    from ...runtime.serving.batch import Record
     from ...runtime.session import Session
 
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
-from ...runtime.profiling.comparison import LEAST_RUNS as FEW_RUNS
-from ...runtime.profiling.report import case_labels
+from ...runtime.profiling.document import case_labels
+from ...runtime.profiling.regression import LEAST_RUNS as FEW_RUNS
 from .text import OUT, add_row, right, size
 
 if TYPE_CHECKING:
-    from ...runtime.profiling.comparison import CaseRatio, Comparison
+    from ...runtime.profiling.regression import CaseRatio, Comparison
 
 #: Operators and single layers that a table lists; the JSON has them all.
 LISTED = 12

@@ -11,10 +11,9 @@ from typing import Any
 
 from ... import __version__
 from ...errors import BuildError, BundleError, EngineError
-from ...runtime.bundle import Bundle
-from ...runtime.engines.keys import free_axes, graph_digest, profiles
-from ...runtime.engines.loading import engine_file
-from ...runtime.engines.record import (
+from ...runtime.backends.engines.keys import free_axes, graph_digest, profiles
+from ...runtime.backends.engines.loading import engine_file
+from ...runtime.backends.engines.record import (
     BATCH_AXIS,
     STEPS_AXIS,
     Engine,
@@ -26,8 +25,9 @@ from ...runtime.engines.record import (
     this_platform,
     write_record,
 )
-from ...runtime.engines.trust import is_sealed, own_key, seal
-from ...runtime.files import atomic_file, sha256_of
+from ...runtime.backends.engines.trust import is_sealed, own_key, seal
+from ...runtime.bundle.files import atomic_file, sha256_of
+from ...runtime.bundle.reader import Bundle
 from ...runtime.session import MAX_STEPS
 from .callbacks import Output, Progress, Silent, interruptible
 from .lock import only_builder

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...errors import BackendError, BuildError
-from ...runtime.engines.record import MODULES, Flags, Recipe
-from ...runtime.files import atomic_file
-from ...runtime.gpu import find_gpu
+from ...runtime.backends.engines.record import MODULES, Flags, Recipe
+from ...runtime.backends.gpu import find_gpu
+from ...runtime.bundle.files import atomic_file
 from .api import IBuilderConfig, Library
 
 #: The GPUs that a TensorRT-RTX engine is built for unless others are named: Ampere, Ada and Blackwell.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...errors import BackendError
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from .base import Backend
 
 GPU_MODULES = ("pycuda", "cuda.bindings")
@@ -132,7 +132,7 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
     from .device import DeviceBackend, StageRunner
 
     kernels = KernelLibrary()
-    from ..cuda import CudaDevice
+    from .cuda import CudaDevice
 
     device = CudaDevice(options.device or 0)
     runner: StageRunner

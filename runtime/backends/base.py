@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from ..images import mean_squared_error, to_uint8
 from .layer_runs import LayerRun
 

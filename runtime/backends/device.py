@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ...kernels.arithmetic import decoded
 from ...kernels.library import KernelLibrary, LayerArrays
-from ...kernels.reference import decoded
-from ..bundle import Bundle
-from ..device import Device, DeviceArray, Recording
+from ..bundle.reader import Bundle
 from .base import Backend, HostArray, Mark, Weights
 from .layer_runs import LayerRun
+from .memory import Device, DeviceArray, Recording
 
 #: Recordings that are kept, one for every batch size and number of steps; the oldest goes first.
 MAX_RECORDINGS = 8

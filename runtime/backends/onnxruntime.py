@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime
 
 from ...errors import BackendError
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from .base import Array, GraphBackend
 from .layer_runs import LayerRun, Shape
 

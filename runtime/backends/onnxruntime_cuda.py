@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 
 from ...errors import BackendError
-from ..bundle import Bundle
-from ..device import Device, DeviceArray
+from ..bundle.reader import Bundle
 from .device import StageRunner
+from .memory import Device, DeviceArray
 
 PROVIDER = "CUDAExecutionProvider"
 #: ONNX's codes of dtypes that numpy lacks.

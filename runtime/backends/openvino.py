@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 
 from ...errors import BackendError
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from .base import Array, GraphBackend
 from .layer_runs import LayerRun
 from .onnxruntime import Sessions

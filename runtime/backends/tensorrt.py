@@ -8,16 +8,16 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import BackendError
-from ..bundle import Bundle
-from ..device import Device, DeviceArray
-from ..engines.loading import Machine, check_shape, load_engine
-from ..engines.logger import logger
-from ..engines.record import MODULES, Engine, read_record
-from ..engines.trust import runtime_cache
-from ..files import atomic_file
+from ..bundle.files import atomic_file
+from ..bundle.reader import Bundle
 from .device import StageRunner
 from .engine_layers import EngineLayers
+from .engines.loading import Machine, check_shape, load_engine
+from .engines.logger import logger
+from .engines.record import MODULES, Engine, read_record
+from .engines.trust import runtime_cache
 from .layer_runs import LayerRun
+from .memory import Device, DeviceArray
 
 #: What the loop cannot do without; `synthesis`, for several codes at once, is loaded if it was built.
 LOOP_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one")

@@ -10,17 +10,17 @@ import psutil
 from ...errors import BackendError, HyperStyleDeployError
 from ..backends import BACKENDS, Options, open_backend
 from ..backends.base import Backend, HostArray
-from ..bundle import Bundle, read_manifest
+from ..bundle.manifest import Manifest
+from ..bundle.reader import Bundle, read_manifest
 from ..images import Photo, network_input, read_photo
-from ..manifest import Manifest
 from .cases import Case, Setup
 from .cold_start import ColdStart, cold_start
+from .document import CaseReport, Report
 from .environment import NoiseClock, current_state, describe_machine, device_memory, peak_memory
 from .layers import LayerProfile, profile_layers
 from .measure import Budget, Inverter, measure
 from .peaks import Peaks, measure_peaks
 from .quality import step_quality
-from .report import CaseReport, Report
 
 #: Called with what is being done, and the share of the whole that is done.
 Watcher = Callable[[str, float], None]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Backend, HostArray
+from ..bundle.manifest import Manifest
 from ..images import mean_squared_error
-from ..loop import states
-from ..manifest import Manifest
-from ..tolerance import PEAK
+from ..methods.loop import states
+from ..quality.tolerance import PEAK
 from .stage_clock import StageClock
 
 

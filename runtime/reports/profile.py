@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic_file
-from ..profiling.report import case_labels
+from ..bundle.files import atomic_file
+from ..profiling.document import case_labels
 from .page import render, svg
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import OutputError
-from ..bundle import Bundle
-from ..files import atomic_file
-from ..verification.compare import Pictures, StepComparison
-from ..verification.explain import explanation
-from ..verification.verify import Comparison
+from ..bundle.files import atomic_file
+from ..bundle.reader import Bundle
+from ..quality.verification.explain import explanation
+from ..quality.verification.steps import Pictures, StepComparison
+from ..quality.verification.verify import Comparison
 from .page import render, svg
 
 if TYPE_CHECKING:

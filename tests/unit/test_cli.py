@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from hyperstyle_deploy.cli import main
-from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 
 DATA = Path(__file__).parents[1] / "data"
 

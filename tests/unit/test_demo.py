@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.tests.conftest import DEMO_STEPS
 
 

@@ -12,9 +12,9 @@ import pytest
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
-from hyperstyle_deploy.runtime.loop import Step
+from hyperstyle_deploy.runtime.methods.loop import Step
+from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.runtime.tolerance import TOLERANCE
 
 DATA = Path(__file__).parents[1] / "data"
 LIMIT = TOLERANCE["float32"]

@@ -19,7 +19,7 @@ from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
 from hyperstyle_deploy.export.precision import BFLOAT16, FLOAT16
-from hyperstyle_deploy.export.reference import refine
+from hyperstyle_deploy.export.published_loop import refine
 from hyperstyle_deploy.export.rounded import RoundedBackend
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.export.stages.scales import PEAK as ACTIVATION_PEAK
@@ -27,10 +27,10 @@ from hyperstyle_deploy.export.stages.scales import activation_scales
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
-from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.images import to_uint8
+from hyperstyle_deploy.runtime.quality.tolerance import LEAST_PSNR, PEAK, psnr
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.runtime.tolerance import LEAST_PSNR, PEAK, psnr
 from hyperstyle_deploy.tests.unit.runtime.test_device_backend import Rig
 
 DATA = Path(__file__).parents[1] / "data"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.errors import ArrayError, BackendError, ImageError, InversionError
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.images import mean_squared_error
-from hyperstyle_deploy.runtime.inversion import Inversion
 from hyperstyle_deploy.runtime.session import Session, load
 
 DATA = Path(__file__).parents[1] / "data"

@@ -14,9 +14,9 @@ from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.kernels.library import LIBRARY
 from hyperstyle_deploy.runtime.backends import BACKENDS, missing
 from hyperstyle_deploy.runtime.backends.device import DeviceBackend
-from hyperstyle_deploy.runtime.engines.loading import RTX_CAPABILITIES
-from hyperstyle_deploy.runtime.engines.record import MODULES
-from hyperstyle_deploy.runtime.gpu import Gpu, find_gpu
+from hyperstyle_deploy.runtime.backends.engines.loading import RTX_CAPABILITIES
+from hyperstyle_deploy.runtime.backends.engines.record import MODULES
+from hyperstyle_deploy.runtime.backends.gpu import Gpu, find_gpu
 from hyperstyle_deploy.runtime.session import Session, load
 
 FACES = Path(__file__).parents[2] / "data" / "faces.png"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.images import mean_squared_error, to_uint8
-from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.runtime.quality.tolerance import GPU_TOLERANCE
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.runtime.tolerance import GPU_TOLERANCE
 from hyperstyle_deploy.tests.gpu.runtime.conftest import Rig
 
 LIMIT = GPU_TOLERANCE["float32"]

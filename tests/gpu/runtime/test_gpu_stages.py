@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hyperstyle_deploy.runtime.backends.base import Backend
+from hyperstyle_deploy.runtime.quality.tolerance import GPU_TOLERANCE
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.runtime.tolerance import GPU_TOLERANCE
 from hyperstyle_deploy.tests.gpu.runtime.conftest import Rig
 
 LIMIT = GPU_TOLERANCE["float32"]

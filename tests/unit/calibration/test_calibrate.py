@@ -15,16 +15,16 @@ from click.testing import CliRunner
 
 from hyperstyle_deploy.calibration import calibrate as module
 from hyperstyle_deploy.calibration.calibrate import calibrate
+from hyperstyle_deploy.calibration.document import write_report
 from hyperstyle_deploy.calibration.effects import Effect
-from hyperstyle_deploy.calibration.report import write_report
 from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.calibration.stage_graph import place
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.errors import BackendError, CalibrationError, OutputError
-from hyperstyle_deploy.runtime.bundle import MANIFEST_NAME, Bundle
+from hyperstyle_deploy.runtime.bundle.reader import MANIFEST_NAME, Bundle
+from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.runtime.tolerance import psnr
 from hyperstyle_deploy.tests.unit.calibration.conftest import BLOCKS, STEPS, Calibrated
 
 

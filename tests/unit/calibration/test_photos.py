@@ -8,8 +8,8 @@ from PIL import Image
 
 from hyperstyle_deploy.calibration.photos import read_photos
 from hyperstyle_deploy.errors import CalibrationError, ImageError
-from hyperstyle_deploy.runtime.bundle import read_manifest
-from hyperstyle_deploy.runtime.manifest import Manifest
+from hyperstyle_deploy.runtime.bundle.manifest import Manifest
+from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 
 
 @pytest.fixture(scope="module")

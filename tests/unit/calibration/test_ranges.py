@@ -10,7 +10,7 @@ from hyperstyle_deploy.calibration import ranges as module
 from hyperstyle_deploy.calibration.ranges import Ranges, Watched, collect
 from hyperstyle_deploy.calibration.stage_graph import StageGraph
 from hyperstyle_deploy.errors import CalibrationError
-from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.tests.unit.calibration.conftest import STEPS
 
 Pixels = list[NDArray[np.float32]]

@@ -13,9 +13,9 @@ from PIL import Image
 from hyperstyle_deploy import __version__
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.seeded import write_checkpoints
-from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.runtime.tolerance import TOLERANCE
 from hyperstyle_deploy.tests.unit.cpp.conftest import ROOT, Probe, build, missing, run
 from hyperstyle_deploy.tests.unit.test_golden import CARS512, FACES256, FACES1024, SEPARABLE256, Golden, largest
 

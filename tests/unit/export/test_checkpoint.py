@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hyperstyle_deploy.errors import CheckpointError
 from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
-from hyperstyle_deploy.runtime.files import sha256_of
+from hyperstyle_deploy.runtime.bundle.files import sha256_of
 
 HUGE = 10**12
 

@@ -16,7 +16,7 @@ from hyperstyle_deploy.export.exporter import REPORTS, export
 from hyperstyle_deploy.export.graphs import Graph
 from hyperstyle_deploy.export.onnx_writer import Constants, collect_constants, trace, write_graph
 from hyperstyle_deploy.export.precision import FLOAT32
-from hyperstyle_deploy.runtime.bundle import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 
 def test_the_bundle_is_whole_and_small(faces256_bundle: Path) -> None:

@@ -24,8 +24,8 @@ from hyperstyle_deploy.export.precision import (
 )
 from hyperstyle_deploy.export.rounded import RoundedGraph
 from hyperstyle_deploy.export.stages.offsets import CodeMap
-from hyperstyle_deploy.runtime.manifest import PRECISIONS
-from hyperstyle_deploy.runtime.tolerance import LEAST_PSNR, TOLERANCE, psnr
+from hyperstyle_deploy.runtime.bundle.manifest import PRECISIONS
+from hyperstyle_deploy.runtime.quality.tolerance import LEAST_PSNR, TOLERANCE, psnr
 
 
 def test_every_precision_has_a_name_and_tolerances() -> None:

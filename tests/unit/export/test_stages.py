@@ -13,13 +13,13 @@ from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.graphs import build_graphs
 from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
 from hyperstyle_deploy.export.precision import FLOAT16
-from hyperstyle_deploy.export.reference import refine
+from hyperstyle_deploy.export.published_loop import refine
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.export.stages.scales import weight_scales
 from hyperstyle_deploy.export.verification import PyTorchReference
-from hyperstyle_deploy.kernels.reference import tile_offset, tuned_weight, weight_energy
+from hyperstyle_deploy.kernels.arithmetic import tile_offset, tuned_weight, weight_energy
+from hyperstyle_deploy.runtime.quality.verification.steps import compare_steps
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.runtime.verification.compare import compare_steps
 
 DATA = Path(__file__).parents[2] / "data"
 

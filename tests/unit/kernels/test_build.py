@@ -11,7 +11,7 @@ from hyperstyle_deploy.errors import KernelError, OutputError
 from hyperstyle_deploy.kernels import build as building
 from hyperstyle_deploy.kernels import report, toolchain
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
-from hyperstyle_deploy.kernels.report import Usage
+from hyperstyle_deploy.kernels.resources import Usage
 from hyperstyle_deploy.tests.kernel_cases import layer
 
 KERNELS = Path(__file__).parents[3] / "kernels"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hyperstyle_deploy.kernels.arithmetic import encoded, modulate
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
-from hyperstyle_deploy.kernels.reference import encoded, modulate
 from hyperstyle_deploy.tests.kernel_cases import (
     DTYPE_PAIRS,
     KINDS,

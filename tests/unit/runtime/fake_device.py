@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyperstyle_deploy.errors import BackendError
+from hyperstyle_deploy.kernels.arithmetic import tuned_weight, weight_energy
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
-from hyperstyle_deploy.kernels.reference import tuned_weight, weight_energy
 from hyperstyle_deploy.runtime.backends.device import StageRunner
+from hyperstyle_deploy.runtime.backends.gpu import Gpu
+from hyperstyle_deploy.runtime.backends.memory import ITEM_BYTES, Device, DeviceArray, Recording
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.device import ITEM_BYTES, Device, DeviceArray, Recording
-from hyperstyle_deploy.runtime.gpu import Gpu
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 #: What freed memory holds: NaN in every floating-point type.
 SPOILED = 0xFF

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hyperstyle_deploy.errors import BackendError, EngineError
+from hyperstyle_deploy.runtime.backends.engines.record import Engine, Flags, Profile, Recipe
+from hyperstyle_deploy.runtime.backends.memory import DeviceArray
 from hyperstyle_deploy.runtime.backends.tensorrt import SCRATCH_ALIGNMENT, EngineRunner, open_engines
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.device import DeviceArray
-from hyperstyle_deploy.runtime.engines.record import Engine, Flags, Profile, Recipe
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, view
 
 #: Everything that the backend touches, by the class that must have it.
@@ -302,8 +302,8 @@ def test_an_engine_for_another_gpu_is_refused_before_it_is_read(
     bundle: Bundle, module: FakeModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hyperstyle_deploy.runtime.backends import tensorrt
-    from hyperstyle_deploy.runtime.engines.keys import graph_digest
-    from hyperstyle_deploy.runtime.engines.record import Record
+    from hyperstyle_deploy.runtime.backends.engines.keys import graph_digest
+    from hyperstyle_deploy.runtime.backends.engines.record import Record
 
     here = entry("encoder")
     foreign = replace(
@@ -312,7 +312,7 @@ def test_an_engine_for_another_gpu_is_refused_before_it_is_read(
     record = Record("tensorrt", {"encoder": foreign})
     monkeypatch.setattr(tensorrt, "import_module", lambda name: module)
     monkeypatch.setattr(tensorrt, "read_record", lambda path, target: record)
-    monkeypatch.setattr("hyperstyle_deploy.runtime.engines.loading.read_record", lambda path, target: record)
+    monkeypatch.setattr("hyperstyle_deploy.runtime.backends.engines.loading.read_record", lambda path, target: record)
     with pytest.raises(EngineError, match="encoder was built for another GPU"):
         open_engines("tensorrt", bundle, FakeDevice(), trust_engines=True)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hyperstyle_deploy.errors import BundleError, OutputError
-from hyperstyle_deploy.runtime.files import atomic_directory, atomic_file, inside, sha256_of, sha256_of_all
+from hyperstyle_deploy.runtime.bundle.files import atomic_directory, atomic_file, inside, sha256_of, sha256_of_all
 
 _KILLED_MIDWAY = """
 import sys, time
 from pathlib import Path
-from hyperstyle_deploy.runtime.files import atomic_directory, atomic_file
+from hyperstyle_deploy.runtime.bundle.files import atomic_directory, atomic_file
 path = Path(sys.argv[2])
 if sys.argv[1] == "file":
     with atomic_file(path) as partial:
@@ -297,9 +297,9 @@ def test_kill_in_the_middle_leaves_nothing_or_the_old_output(tmp_path: Path, kin
 @pytest.mark.parametrize(
     "code",
     [
-        "from hyperstyle_deploy.runtime.files import atomic_file\n"
+        "from hyperstyle_deploy.runtime.bundle.files import atomic_file\n"
         "with atomic_file(path) as partial:\n    partial.write_bytes(bytes(100_000))",
-        "from hyperstyle_deploy.runtime.files import atomic_directory\n"
+        "from hyperstyle_deploy.runtime.bundle.files import atomic_directory\n"
         "with atomic_directory(path) as folder:\n    (folder / 'file').write_bytes(bytes(100_000))",
     ],
     ids=["file", "folder"],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hyperstyle_deploy.errors import BackendError
-from hyperstyle_deploy.runtime.gpu import Gpu, find_gpu
+from hyperstyle_deploy.runtime.backends.gpu import Gpu, find_gpu
 
 
 class Driver:

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from hyperstyle_deploy.errors import InversionError, OutputError
-from hyperstyle_deploy.runtime.inversion import FORMAT, Inversion
+from hyperstyle_deploy.runtime.bundle.inversion import FORMAT, Inversion
 from hyperstyle_deploy.tests.hostile_inversions import HostileFile, hostile_inversions, sound_inversion
 
 
@@ -136,7 +136,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(
 ) -> None:
     code = (
         "import numpy as np\n"
-        "from hyperstyle_deploy.runtime.inversion import Inversion\n"
+        "from hyperstyle_deploy.runtime.bundle.inversion import Inversion\n"
         "Inversion(np.zeros((18, 512), np.float32), np.zeros((17, 512), np.float32), 5, 'm').save(path)"
     )
     error, left = on_small_disk(code, "x.inversion")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from hyperstyle_deploy.runtime.metrics import LEAST_SIDE, WEIGHTS, l2, ms_ssim, paper_input
+from hyperstyle_deploy.runtime.quality.metrics import LEAST_SIDE, WEIGHTS, l2, ms_ssim, paper_input
 
 DATA = Path(__file__).parents[2] / "data"
 FACE = np.asarray(Image.open(DATA / "faces.png").convert("RGB"))

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from hyperstyle_deploy.errors import BundleError
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.onnx_paths import external_locations
+from hyperstyle_deploy.runtime.bundle.onnx_paths import external_locations
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 
 def external(location: str) -> TensorProto:

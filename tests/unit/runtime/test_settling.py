@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.errors import ArrayError
-from hyperstyle_deploy.runtime.batch import DONE, SKIPPED, Outputs, invert_files
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.images import mean_squared_error
-from hyperstyle_deploy.runtime.inversion import Inversion
+from hyperstyle_deploy.runtime.methods.settling import Settling
+from hyperstyle_deploy.runtime.serving.batch import DONE, SKIPPED, Outputs, invert_files
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.runtime.settling import Settling
 
 
 class Drawn:

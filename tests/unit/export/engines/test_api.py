@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from hyperstyle_deploy.export.engines import api
-from hyperstyle_deploy.runtime.engines.record import MODULES
+from hyperstyle_deploy.runtime.backends.engines.record import MODULES
 
 #: Used for TensorRT-RTX alone; TensorRT has none of them.
 RTX_ONLY = {

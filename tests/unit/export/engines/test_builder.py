@@ -23,9 +23,9 @@ from hyperstyle_deploy.export.engines.callbacks import Messages, Output, Silent
 from hyperstyle_deploy.export.engines.lock import only_builder
 from hyperstyle_deploy.export.engines.targets import DEFAULT_CAPABILITIES, Options
 from hyperstyle_deploy.export.graphs import BATCH, STEPS
-from hyperstyle_deploy.runtime.engines.loading import RTX_CAPABILITIES
-from hyperstyle_deploy.runtime.engines.logger import logger
-from hyperstyle_deploy.runtime.engines.record import (
+from hyperstyle_deploy.runtime.backends.engines.loading import RTX_CAPABILITIES
+from hyperstyle_deploy.runtime.backends.engines.logger import logger
+from hyperstyle_deploy.runtime.backends.engines.record import (
     BATCH_AXIS,
     STEPS_AXIS,
     Flags,
@@ -33,8 +33,8 @@ from hyperstyle_deploy.runtime.engines.record import (
     engines_folder,
     read_record,
 )
-from hyperstyle_deploy.runtime.engines.trust import KEY_NAME
-from hyperstyle_deploy.runtime.files import sha256_of
+from hyperstyle_deploy.runtime.backends.engines.trust import KEY_NAME
+from hyperstyle_deploy.runtime.bundle.files import sha256_of
 
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.tiny_bundle import TinyBundle

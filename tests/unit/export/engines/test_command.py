@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.cli.show.progress import build_progress
 from hyperstyle_deploy.export.seeded import write_checkpoints
-from hyperstyle_deploy.runtime.bundle import read_manifest
-from hyperstyle_deploy.runtime.engines.record import engines_folder, read_record
-from hyperstyle_deploy.runtime.manifest import GRAPHS
+from hyperstyle_deploy.runtime.backends.engines.record import engines_folder, read_record
+from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS
+from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.tiny_bundle import TinyBundle

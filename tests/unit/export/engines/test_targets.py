@@ -12,8 +12,8 @@ from hyperstyle_deploy.errors import BackendError, BuildError
 from hyperstyle_deploy.export.engines import targets
 from hyperstyle_deploy.export.engines.builder import build
 from hyperstyle_deploy.export.engines.targets import TIMING_CACHE_NAME, Options, TensorRt, TensorRtRtx
-from hyperstyle_deploy.runtime.engines.record import Flags, read_record
-from hyperstyle_deploy.runtime.gpu import Gpu
+from hyperstyle_deploy.runtime.backends.engines.record import Flags, read_record
+from hyperstyle_deploy.runtime.backends.gpu import Gpu
 
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.tiny_bundle import TinyBundle

@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.engines.keys import graph_digest, profiles
-from hyperstyle_deploy.runtime.engines.loading import Machine
-from hyperstyle_deploy.runtime.engines.record import Engine, Flags, Recipe, Record, engines_folder, write_record
-from hyperstyle_deploy.runtime.engines.trust import own_key, seal
-from hyperstyle_deploy.runtime.gpu import Gpu
+from hyperstyle_deploy.runtime.backends.engines.keys import graph_digest, profiles
+from hyperstyle_deploy.runtime.backends.engines.loading import Machine
+from hyperstyle_deploy.runtime.backends.engines.record import (
+    Engine,
+    Flags,
+    Recipe,
+    Record,
+    engines_folder,
+    write_record,
+)
+from hyperstyle_deploy.runtime.backends.engines.trust import own_key, seal
+from hyperstyle_deploy.runtime.backends.gpu import Gpu
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 if TYPE_CHECKING:
     from ..conftest import SmallBundle

@@ -13,11 +13,11 @@ import pytest
 
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import BackendError, BundleError, EngineError
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.engines.loading import load_engine, rebuild
-from hyperstyle_deploy.runtime.engines.overview import engine_states
-from hyperstyle_deploy.runtime.engines.record import MODULES, Flags, Recipe, engines_folder
-from hyperstyle_deploy.runtime.gpu import Gpu
+from hyperstyle_deploy.runtime.backends.engines.loading import load_engine, rebuild
+from hyperstyle_deploy.runtime.backends.engines.overview import engine_states
+from hyperstyle_deploy.runtime.backends.engines.record import MODULES, Flags, Recipe, engines_folder
+from hyperstyle_deploy.runtime.backends.gpu import Gpu
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 if TYPE_CHECKING:
     from .conftest import EngineBundle

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hyperstyle_deploy.errors import EngineError
-from hyperstyle_deploy.runtime.engines.record import (
+from hyperstyle_deploy.runtime.backends.engines.record import (
     MAX_RECORD_BYTES,
     Flags,
     Profile,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hyperstyle_deploy.errors import EngineError, OutputError
-from hyperstyle_deploy.runtime.engines.record import Engine, Flags
-from hyperstyle_deploy.runtime.engines.trust import KEY_NAME, is_sealed, own_key, runtime_cache, seal
-from hyperstyle_deploy.runtime.user_folders import cache_folder, state_folder
+from hyperstyle_deploy.runtime.backends.engines.record import Engine, Flags
+from hyperstyle_deploy.runtime.backends.engines.trust import KEY_NAME, is_sealed, own_key, runtime_cache, seal
+from hyperstyle_deploy.runtime.bundle.user_folders import cache_folder, state_folder
 
 if TYPE_CHECKING:
     from .conftest import EngineBundle

@@ -13,8 +13,8 @@ from hyperstyle_deploy.runtime.backends import BACKENDS, available
 from hyperstyle_deploy.runtime.profiling import profile as whole
 from hyperstyle_deploy.runtime.profiling.cases import Case
 from hyperstyle_deploy.runtime.profiling.cold_start import ColdStart
+from hyperstyle_deploy.runtime.profiling.document import read_report
 from hyperstyle_deploy.runtime.profiling.measure import Inverter
-from hyperstyle_deploy.runtime.profiling.report import read_report
 
 #: FLOPs of one run of each stage at 256, two a multiply-accumulate, in units of 1e9, counted by hand from the graphs.
 GFLOP = {"encoder": 65.7, "hypernet": 41.3, "weights": 24.4, "synthesis_one": 90.7}

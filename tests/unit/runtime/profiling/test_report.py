@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import ReportError
 from hyperstyle_deploy.runtime.backends.layer_runs import LayerRun
+from hyperstyle_deploy.runtime.profiling.document import case_labels, read_report
 from hyperstyle_deploy.runtime.profiling.layers import LayerProfile, _last_half, fold
 from hyperstyle_deploy.runtime.profiling.peaks import Peaks
-from hyperstyle_deploy.runtime.profiling.report import case_labels, read_report
 from hyperstyle_deploy.runtime.profiling.stage_clock import Span
 from hyperstyle_deploy.runtime.profiling.trace import trace_document
 from hyperstyle_deploy.runtime.reports.profile import write_page

@@ -10,12 +10,12 @@ from onnx import helper
 
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.verification import expose
-from hyperstyle_deploy.runtime.verification.bisect import Bisection, bisect
-from hyperstyle_deploy.runtime.verification.expose import Node, chunks, nodes_of
-from hyperstyle_deploy.runtime.verification.reference import PlainBackend
-from hyperstyle_deploy.runtime.verification.stages import StageRun
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.quality.verification import expose
+from hyperstyle_deploy.runtime.quality.verification.bisect import Bisection, bisect
+from hyperstyle_deploy.runtime.quality.verification.expose import Node, chunks, nodes_of
+from hyperstyle_deploy.runtime.quality.verification.plain_backend import PlainBackend
+from hyperstyle_deploy.runtime.quality.verification.stages import StageRun
 from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 IMAGE = np.random.default_rng(1).standard_normal((1, 3, 16, 16), np.float32)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from hyperstyle_deploy.errors import BackendError, BundleError
-from hyperstyle_deploy.runtime.bundle import Bundle
-from hyperstyle_deploy.runtime.tolerance import GPU_TOLERANCE, LEAST_PSNR, TOLERANCE, least_psnr, tolerance
-from hyperstyle_deploy.runtime.verification.bisect import Bisection, Fault
-from hyperstyle_deploy.runtime.verification.compare import StepComparison, difference
-from hyperstyle_deploy.runtime.verification.explain import explanation
-from hyperstyle_deploy.runtime.verification.reference import PlainBackend, reference_bundle
-from hyperstyle_deploy.runtime.verification.stages import StageDifference
-from hyperstyle_deploy.runtime.verification.verify import Comparison, Verifier
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.quality.tolerance import GPU_TOLERANCE, LEAST_PSNR, TOLERANCE, least_psnr, tolerance
+from hyperstyle_deploy.runtime.quality.verification.bisect import Bisection, Fault
+from hyperstyle_deploy.runtime.quality.verification.explain import explanation
+from hyperstyle_deploy.runtime.quality.verification.plain_backend import PlainBackend, reference_bundle
+from hyperstyle_deploy.runtime.quality.verification.stages import StageDifference
+from hyperstyle_deploy.runtime.quality.verification.steps import StepComparison, difference
+from hyperstyle_deploy.runtime.quality.verification.verify import Comparison, Verifier
 from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
 
 ZEROS = np.zeros(4, np.float32)

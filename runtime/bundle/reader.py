@@ -1,0 +1,156 @@
+"""A bundle on disk: opened only when its manifest is valid and every file is the one that was exported."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+
+from ...errors import BundleError
+from .files import inside, sha256_of_all
+from .manifest import Manifest
+from .onnx_paths import external_locations
+
+MANIFEST_NAME = "bundle.json"
+MAX_MANIFEST_BYTES = 4 << 20
+
+_SAFETENSORS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A directory with `bundle.json`, ONNX graphs and constants, and nothing that executes."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: "str | os.PathLike[str]") -> "Bundle":
+        """Read and verify a bundle.
+
+        Args:
+            path: the bundle's directory.
+
+        Raises:
+            BundleError: no bundle, another schema version, a bad manifest, an unsafe path, a file whose size or SHA-256
+                differs from the manifest's, or a graph that points outside the bundle.
+        """
+        folder = Path(path)
+        bundle = cls(folder, read_manifest(folder))
+        bundle.check_files()
+        bundle.check_graphs()
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """The path of a file that the manifest lists."""
+        return inside(self.path, name)
+
+    def graph(self, stage: str) -> Path:
+        """The ONNX file of a stage."""
+        return self.file(self.manifest.graphs[stage].file)
+
+    def check_files(self) -> None:
+        """Compare every file's size and SHA-256 with the manifest; all that differ are named.
+
+        Raises:
+            BundleError: a file is missing, unsafe, or differs.
+        """
+        specs = self.manifest.files
+        paths = {name: self.file(name) for name in specs}
+        wrong = [f"{n}: {paths[n].stat().st_size} bytes" for n in specs if paths[n].stat().st_size != specs[n].bytes]
+        if not wrong:
+            try:
+                digests = sha256_of_all(paths)
+            except OSError as error:
+                raise BundleError(f"Cannot read {self.path}", got=error) from error
+            wrong = [f"{name}: sha256 {digests[name][:12]}" for name in specs if digests[name] != specs[name].sha256]
+        if wrong:
+            raise BundleError(
+                f"Files of {self.path} are not the ones that were exported",
+                got=", ".join(wrong),
+                expected="the sizes and checksums in bundle.json",
+                hint="Copy the bundle again, or export it again.",
+            )
+
+    def check_graphs(self) -> None:
+        """See that the graphs point only into files that have been checked: a backend would follow them anywhere.
+
+        Raises:
+            BundleError: a graph is not ONNX, or names a file that the manifest does not list.
+        """
+        for graph in self.manifest.graphs.values():
+            named = external_locations(self.file(graph.file).read_bytes())
+            if unlisted := sorted(named - set(self.manifest.files)):
+                raise BundleError(
+                    f"{graph.file} takes constants from files that are not the bundle's",
+                    got=", ".join(unlisted),
+                    expected="files that bundle.json lists",
+                )
+
+    def constants(self) -> Mapping[str, NDArray[Any]]:
+        """The generator's own inputs of `synthesis`, under their names there.
+
+        Returns:
+            The untuned ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, ``noise.<layer>`` [1, 1, H, W]
+            of every 3x3 convolution, and ``latent_avg`` [n_styles, 512], on the host. Weights and noises are of the
+            bundle's precision, bfloat16 as uint16 with the same bits, since NumPy lacks it; the others are float32.
+
+        Raises:
+            BundleError: a file cannot be read, or a tensor is of another type.
+        """
+        tensors: dict[str, NDArray[Any]] = {}
+        wrong = []
+        for file in self.manifest.constants:
+            try:
+                entries = deserialize(self.file(file).read_bytes())
+            except (SafetensorError, OSError) as error:
+                raise BundleError(f"Cannot read {file} of the bundle", got=error) from error
+            for name, entry in entries:
+                dtype = self._constant_dtype(name)
+                if entry["dtype"] != dtype:
+                    wrong.append(f"{name} {entry['dtype']} for {dtype}")
+                else:
+                    tensors[name] = np.frombuffer(entry["data"], _ARRAY_DTYPES[dtype]).reshape(entry["shape"])
+        if wrong:
+            raise BundleError("Constants of the bundle are of the wrong type", got=", ".join(wrong))
+        return tensors
+
+    def _constant_dtype(self, name: str) -> str:
+        """The dtype of a constant as safetensors calls it."""
+        return _SAFETENSORS[self.manifest.precision if name.startswith(("weight.", "noise.")) else "float32"]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate `bundle.json` alone, without touching the bundle's other files.
+
+    Raises:
+        BundleError: there is none, or it is not a valid manifest.
+    """
+    try:
+        document = json.loads(_read_document(path))
+    except OSError as error:
+        raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
+    return Manifest.from_json(document)
+
+
+def _read_document(path: Path) -> bytes:
+    if not path.is_dir():
+        raise BundleError(
+            f"{path} is not a bundle", got="a file" if path.exists() else "nothing there", expected="a folder"
+        )
+    if not (path / MANIFEST_NAME).exists():
+        raise BundleError(
+            f"{path} is not a bundle", got=f"no {MANIFEST_NAME} in it", hint="Make one with: hyperstyle-deploy export"
+        )
+    file = inside(path, MANIFEST_NAME)
+    if file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{file} is too large", got=file.stat().st_size, expected=f"at most {MAX_MANIFEST_BYTES}")
+    return file.read_bytes()

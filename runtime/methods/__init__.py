@@ -1,0 +1,1 @@
+"""The inversion methods, a small class each, and the loop that runs them all."""

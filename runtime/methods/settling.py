@@ -1,0 +1,50 @@
+"""Photos that stop early: which of a batch go on refining, and which step is the result of each."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ArrayError
+from .loop import Step
+
+
+class Settling:
+    """Follows a batch through the loop; without ``until_gain`` every photo takes every step.
+
+    A photo stops after a step that brought its L2 down by less than ``until_gain``, relative to what it was before. Its
+    result is the last step, or the one before if L2 rose. ``stopped`` grows while the loop runs, and tells it which
+    photos to draw no more.
+
+    Args:
+        photos: size of the batch.
+        until_gain: 0 to below 1; at 0 a photo stops when a step makes it worse.
+
+    Raises:
+        ArrayError: ``until_gain`` is out of range.
+    """
+
+    def __init__(self, photos: int, until_gain: float | None) -> None:
+        if until_gain is not None and not 0 <= until_gain < 1:
+            raise ArrayError("until_gain is out of range", got=until_gain, expected="0 or more, and less than 1")
+        self._until_gain = until_gain
+        self.stopped: set[int] = set()
+        self.results: dict[int, Step] = {}
+        self.l2: list[list[float]] = [[] for _ in range(photos)]
+        self._last: Step | None = None
+
+    def take(self, step: Step, errors: NDArray[np.float64]) -> bool:
+        """Note a step and its L2 of every photo [B]; returns whether any photo goes on."""
+        for photo, l2 in enumerate(self.l2):
+            if photo not in self.stopped:
+                l2.append(float(errors[photo]))
+                self.results[photo] = step
+                self._stop_if_settled(photo, l2)
+        self._last = step
+        return len(self.stopped) < len(self.l2)
+
+    def _stop_if_settled(self, photo: int, l2: list[float]) -> None:
+        if self._until_gain is None or self._last is None or not l2[-2] - l2[-1] < self._until_gain * l2[-2]:
+            return
+        self.stopped.add(photo)
+        if l2[-1] > l2[-2]:
+            l2.pop()
+            self.results[photo] = self._last

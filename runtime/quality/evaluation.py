@@ -1,0 +1,99 @@
+"""Results of an inversion against the photos that they came from, by the paper's measures."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ImageError
+from ..images import read_photo
+from ..serving.batch import find_photos, output_names
+from .metrics import l2, ms_ssim, paper_input
+
+#: A measure of two pictures [3, 256, 256] float32 in [-1, 1]: the result, the original.
+Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float32]], float]"
+
+#: By name, in the order in which they are shown.
+MEASURES: dict[str, Measure] = {"L2": l2, "MS-SSIM": ms_ssim}
+
+#: What `invert` writes beside results: strips, and the images of steps.
+_BESIDE = re.compile(r"(?P<name>.+)\.(strip|step\d+)")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Score:
+    """A result's measures, by name; NaN where a measure has no value."""
+
+    original: Path
+    result: Path
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and standard deviation (of the population) over the pictures that have a value; ``left_out`` have none."""
+
+    mean: float
+    std: float
+    count: int
+    left_out: int
+
+
+def pairs(originals: Path, results: Path) -> list[tuple[Path, Path]]:
+    """Photos and their results, by the names that `invert` gives: `x.jpg` and `x.png`; strips and steps are no results.
+
+    Args:
+        originals: a folder of photos, or one.
+        results: the folder of their results, such as `invert` wrote, or one.
+
+    Raises:
+        ImageError: a photo without a result or a result without a photo, both named, or two results of one name.
+    """
+    if originals.is_file() and results.is_file():
+        return [(originals, results)]
+    names = {name: photo for photo, name in output_names(find_photos([originals])).items()}
+    found: dict[str, Path] = {}
+    pictures = find_photos([results])
+    stems = {picture.stem for picture in pictures}
+    for picture in pictures:
+        beside = _BESIDE.fullmatch(picture.stem)
+        if beside and beside["name"] in stems and picture.stem not in names:
+            continue
+        if picture.stem in found:
+            raise ImageError("Two results are of one name", got=f"{found[picture.stem]} and {picture.name}")
+        found[picture.stem] = picture
+    alone = [f"{photo.name} (no result)" for name, photo in names.items() if name not in found]
+    alone += [f"{picture.name} (no original)" for name, picture in found.items() if name not in names]
+    if alone:
+        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        raise ImageError(
+            f"{originals} and {results} do not pair up",
+            got=", ".join(alone[:_NAMED]) + more,
+            expected="a result of the same name, but for its ending, for every photo",
+        )
+    return [(photo, found[name]) for name, photo in names.items()]
+
+
+def evaluate(paired: Sequence[tuple[Path, Path]], measures: dict[str, Measure]) -> Iterator[Score]:
+    """Measure results one by one.
+
+    Raises:
+        ImageError: a picture cannot be read.
+    """
+    for original, result in paired:
+        got, want = paper_input(read_photo(result)), paper_input(read_photo(original))
+        yield Score(original, result, {name: measure(got, want) for name, measure in measures.items()})
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Mean and deviation of what is not NaN, as the authors' script takes them; NaN if nothing is left."""
+    kept: NDArray[Any] = np.array([value for value in values if not math.isnan(value)], np.float64)
+    if not kept.size:
+        return Summary(math.nan, math.nan, 0, len(values))
+    return Summary(float(kept.mean()), float(kept.std()), kept.size, len(values) - kept.size)

@@ -1,0 +1,1 @@
+"""From one photo to many: batches of files."""

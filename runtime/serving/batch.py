@@ -1,0 +1,223 @@
+"""Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputError
+from ..bundle.files import sha256_of
+from ..bundle.inversion import Inversion
+from ..images import SUFFIXES, mean_squared_error, read_photo, strip, to_uint8, write_png
+from ..methods.settling import Settling
+from ..session import Session
+
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for.
+
+    ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
+    """
+
+    folder: Path
+    steps: int
+    strips: bool = True
+    every_step: bool = False
+    overwrite: bool = False
+    until_gain: float | None = None
+
+    def image(self, name: str) -> Path:
+        """The result at full size."""
+        return self.folder / f"{name}.png"
+
+    def strip(self, name: str) -> Path:
+        """The input, the first reconstruction and every step, side by side."""
+        return self.folder / f"{name}.strip.png"
+
+    def step(self, name: str, index: int) -> Path:
+        """The image after one step, 0 before refinement, at full size."""
+        return self.folder / f"{name}.step{index}.png"
+
+    def inversion(self, name: str) -> Path:
+        """Codes and offset codes. Written last: where it fits the photo, the photo is finished."""
+        return self.folder / f"{name}.inversion"
+
+    def files(self, name: str, steps: int) -> tuple[Path, ...]:
+        """All files of a photo that took ``steps``, in the order they are written."""
+        each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
+        return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
+
+    @property
+    def stopping(self) -> dict[str, str]:
+        """What a finished photo's file says of when it was to stop; without early stopping its steps say it."""
+        return {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time."""
+
+    photo: Path
+    status: str
+    files: tuple[Path, ...] = ()
+    l2: tuple[float, ...] = ()
+    steps: int | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass
+class _Pending:
+    photo: Path
+    name: str
+    picture: Image.Image
+    source: dict[str, str]
+    steps: list[np.ndarray] = field(default_factory=list)
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """Photos as given; a folder stands for the JPEG, PNG and WebP files in it, by name.
+
+    Raises:
+        ImageError: a path that is not there, or a folder without photos.
+    """
+    photos: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            photos.append(path)
+            continue
+        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
+        if not found:
+            raise ImageError(f"No photos in {path}", expected=f"files ending in {', '.join(SUFFIXES)}")
+        photos += found
+    return list(dict.fromkeys(photos))
+
+
+def output_names(photos: Sequence[Path]) -> dict[Path, str]:
+    """A name for each photo's files: its stem, or with its suffix where two share the stem.
+
+    Raises:
+        ImageError: two photos of one name, from different folders.
+    """
+    stems = [photo.stem for photo in photos]
+    names = {photo: photo.stem if stems.count(photo.stem) == 1 else photo.name for photo in photos}
+    taken: dict[str, Path] = {}
+    for photo, name in names.items():
+        if name in taken:
+            raise ImageError("Two photos would be written to the same files", got=f"{taken[name]} and {photo}")
+        taken[name] = photo
+    return names
+
+
+def invert_files(
+    session: Session,
+    photos: Sequence[Path],
+    outputs: Outputs,
+    batch: int = 1,
+    on_step: Callable[[int], None] = lambda photos: None,
+) -> Iterator[Record]:
+    """Invert photos into ``outputs.folder``, a record each, in no particular order.
+
+    Args:
+        session: what inverts them.
+        photos: as ``find_photos`` gives them.
+        outputs: what to write.
+        batch: photos that go through the networks together.
+        on_step: called with the number of photos that took a step, or that need none.
+
+    Raises:
+        OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
+    """
+    names = output_names(photos)
+    if any(photo.parent.resolve() == outputs.folder.resolve() for photo in photos):
+        raise OutputError(
+            "Results would be written among the photos",
+            got=outputs.folder,
+            hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
+        )
+    try:
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
+    waiting: list[_Pending] = []
+    for photo in photos:
+        opened = _open(session, photo, names[photo], outputs)
+        if isinstance(opened, Record):
+            on_step(outputs.steps + 1)
+            yield opened
+        else:
+            waiting.append(opened)
+        if len(waiting) == batch:
+            yield from _invert_batch(session, waiting, outputs, on_step)
+            waiting = []
+    if waiting:
+        yield from _invert_batch(session, waiting, outputs, on_step)
+
+
+def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
+    try:
+        picture = read_photo(photo)
+        source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision}
+        source |= outputs.stopping
+    except HyperStyleDeployError as error:
+        return Record(photo, FAILED, error=str(error))
+    except OSError as error:
+        return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
+    if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
+        return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
+    return _Pending(photo, name, picture, source)
+
+
+def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
+    """The inversion of an earlier run, if photo, precision, model and steps agree and no file is missing."""
+    try:
+        inversion = Inversion.load(outputs.inversion(name))
+    except InversionError:
+        return None
+    same = dict(inversion.source) == source and inversion.model == session.manifest.model
+    fits = inversion.steps == outputs.steps or outputs.until_gain is not None
+    whole = all(file.exists() for file in outputs.files(name, inversion.steps))
+    return inversion if same and fits and whole else None
+
+
+def _invert_batch(
+    session: Session, pending: Sequence[_Pending], outputs: Outputs, on_step: Callable[[int], None]
+) -> Iterator[Record]:
+    started = time.monotonic()
+    images = session.prepare([item.picture for item in pending])
+    settling = Settling(len(pending), outputs.until_gain)
+    for step in session.refine(images, outputs.steps, settling.stopped):
+        if outputs.strips or outputs.every_step:
+            for item, picture in zip(pending, to_uint8(step.image), strict=True):
+                item.steps.append(picture)
+        on_step(len(pending))
+        if not settling.take(step, mean_squared_error(images, step.reconstruction)):
+            on_step(len(pending) * (outputs.steps - step.index))
+            break
+    inversions = [session.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
+    for item, inversion in zip(pending, inversions, strict=True):
+        _write(session, item, inversion, outputs)
+    seconds = (time.monotonic() - started) / len(pending)
+    for item, inversion in zip(pending, inversions, strict=True):
+        files = outputs.files(item.name, inversion.steps)
+        yield Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds)
+
+
+def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
+    assert inversion.image is not None
+    steps = item.steps[: inversion.steps + 1]
+    write_png(outputs.image(item.name), inversion.image)
+    if outputs.strips:
+        size = session.manifest.image
+        pictures = [item.picture, *(Image.fromarray(step) for step in steps)]
+        write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
+    if outputs.every_step:
+        for index, picture in enumerate(steps):
+            write_png(outputs.step(item.name, index), picture)
+    replace(inversion, source=item.source).save(outputs.inversion(item.name))
