@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..runtime.bundle.layers import SIZES, Layer, layer_count, layer_table, style_count
-from ..runtime.bundle.manifest import ImageSpec
+from ..runtime.manifest.layers import SIZES, Layer, layer_count, layer_table, style_count
+from ..runtime.manifest.manifest import ImageSpec
 from .checkpoint import Checkpoint
 from .networks.hypernetwork import HyperNetwork
 from .networks.irse import WEncoder

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...runtime.bundle.layers import Layer
+from ...runtime.manifest.layers import Layer
 from .layers import EqualLinear
 
 FEATURES = 512

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...runtime.bundle.layers import channels_at
+from ...runtime.manifest.layers import channels_at
 from .layers import LEAKY_SLOPE, SQRT2, Blur, EqualLinear, ModulatedConv
 
 
