@@ -12,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..errors import BackendError
 from ..runtime.backends import AUTO, BACKENDS, resolve
+from ..runtime.bundle.constants import write_manifest
 from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import Bundle
 from .blocks import CONVOLVING, STAGES, Block, find_blocks, readers
@@ -26,7 +27,7 @@ from .ranges import Ranges, collect
 from .settings import Settings, check_output, check_settings, check_source
 from .stage_graph import StageGraph
 from .thresholds import threshold
-from .writer import write_bundle, write_manifest
+from .writer import write_bundle
 
 #: Called with what is being done, and how many of how many pieces of it are done.
 Progress = Callable[[str, int, int], None]

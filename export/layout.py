@@ -55,21 +55,19 @@ def generator_shape(tensors: Mapping[str, Tensor], size: int | None) -> Generato
         size = FIRST_RESOLUTION << levels if 0 < levels <= 10 else _DEFAULT_SIZE
     channels = []
     for level, usual in enumerate(published_channels(size)):
-        if level == 0:
-            places = [("input.input", 1), ("conv1.activate.bias", 0), ("to_rgb1.conv.weight", 2), ("conv1.conv.weight", 1)]
-        else:
-            convs = [f"convs.{2 * level - 2}", f"convs.{2 * level - 1}"]
-            places = [(f"{conv}.activate.bias", 0) for conv in convs]
-            places += [(f"to_rgbs.{level - 1}.conv.weight", 2), (f"{convs[1]}.conv.weight", 1)]
+        convs = [f"convs.{2 * level - 2}", f"convs.{2 * level - 1}"] if level else ["conv1"]
+        to_rgb = f"to_rgbs.{level - 1}" if level else "to_rgb1"
+        places = [(f"{conv}.activate.bias", 0) for conv in convs]
+        places += [(f"{to_rgb}.conv.weight", 2), (f"{convs[-1]}.conv.weight", 1)]
         channels.append(widths.width(places, usual))
     levels = len(channels) - 1
-    modulations = ["conv1", "to_rgb1", *(f"to_rgbs.{i}" for i in range(levels)), *(f"convs.{i}" for i in range(2 * levels))]
+    modulated = ["conv1", "to_rgb1", *(f"convs.{i}" for i in range(2 * levels))]
     blurs = [(f"convs.{2 * i}.conv.blur.kernel", 0) for i in range(levels)]
     blurs += [(f"to_rgbs.{i}.upsample.kernel", 0) for i in range(levels)]
     taps = widths.width(blurs, 4)
     return GeneratorShape(
         channels=tuple(channels),
-        width=widths.width([(f"{name}.conv.modulation.weight", 1) for name in modulations], 512),
+        width=widths.width([(f"{name}.conv.modulation.weight", 1) for name in modulated], 512),
         mapping=len(widths.indices("style.")) or 8,
         taps=taps if taps % 2 == 0 else 4,
     )
@@ -102,8 +100,9 @@ def encoder_shape(
     """The widths of an encoder with this head, for a generator of ``rows`` styles of ``width`` numbers."""
     widths = Widths(tensors)
     if head == "flattened":
-        flat = next((len(t[0]) for n, t in tensors.items() if n == "output_layer_2.3.weight" and t.dim() == 2 and len(t)), 0)
-        return EncoderShape(head, trunk, rows, width, pool=min(max(isqrt(flat // trunk.width), 1), 64))
+        flat = tensors.get("output_layer_2.3.weight")
+        pixels = flat.shape[1] // trunk.width if flat is not None and flat.dim() == 2 else 0
+        return EncoderShape(head, trunk, rows, width, pool=min(max(isqrt(pixels), 1), 64))
     if head == "pooled":
         return EncoderShape(head, trunk, rows, width)
     pyramid = head == "pyramid"
@@ -131,7 +130,8 @@ def hypernet_shape(
             problems.append(f"missing every tensor of hypernet.{prefix}convs")
             continue
         kind, pooled = _block_kind(widths, prefix)
-        inner = widths.width([(f"{prefix}convs.0.bias", 0), (f"{prefix}convs.0.weight", 0), (f"{prefix}convs.2.weight", 1)], 256)
+        places = [(f"{prefix}convs.0.bias", 0), (f"{prefix}convs.0.weight", 0), (f"{prefix}convs.2.weight", 1)]
+        inner = widths.width(places, 256)
         blocks.append(BlockShape(index, kind, inner, convs, pooled))
         codes.append((f"{prefix}convs.{2 * convs - 2}.bias", 0))
     shared = [layers[block.layer] for block in blocks if block.kind == "shared"]

@@ -25,10 +25,13 @@ def _counting() -> Progress:
 
 
 @contextmanager
-def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
-    """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
+def stages(title: str) -> Iterator[Callable[[str, int | None], None]]:
+    """Show work that goes through named pieces: what is being done, what each took, how long in all.
+
+    The result is called with a piece's name, and how many there are, None as long as that is not known.
+    """
     with _counting() as progress:
-        task = progress.add_task(title, total=count)
+        task = progress.add_task(title, total=None)
         running: list[tuple[str, float]] = []
 
         def finish() -> None:
@@ -36,11 +39,11 @@ def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
             progress.console.print(f"  {name:38s} {time.monotonic() - started:6.1f} s")
             progress.advance(task)
 
-        def report(name: str) -> None:
+        def report(name: str, count: int | None) -> None:
             if running:
                 finish()
             running.append((name, time.monotonic()))
-            progress.update(task, description=f"{title}: {name}")
+            progress.update(task, description=f"{title}: {name}", total=count)
 
         yield report
         if running:

@@ -78,7 +78,9 @@ def load_hyperstyle(checkpoint: Checkpoint, encoder: Checkpoint, choices: Choice
     fill(checkpoint, {"hypernet": hypernet, "decoder": generator}, layout.problems)
     latent_avg = average_code(checkpoint, layout.generator.styles, layout.generator.width)
     if method_of(encoder) == W_ENCODER:
-        codes = Codes(W_ENCODER, _w_encoder(encoder, layout.generator), latent_avg)
+        network = w_encoder(encoder, layout.generator)
+        fill(encoder, {"encoder": network})
+        codes = Codes(W_ENCODER, network, latent_avg)
     else:
         codes = _codes_of(encoder, checkpoint, layout.generator, choices)
     limits = [layout.hypernet.largest_input, codes.network.shape.largest_input]
@@ -109,21 +111,21 @@ class Codes:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
-def _w_encoder(checkpoint: Checkpoint, generator: GeneratorShape) -> Encoder:
+def w_encoder(checkpoint: Checkpoint, generator: GeneratorShape) -> Encoder:
+    """The network of a W-encoder's file, its tensors not filled."""
     tensors, encoder = checkpoint.part("encoder"), ENCODERS["WEncoder"]
     trunk = trunk_shape(tensors, encoder.trunk, 3)
     shape = encoder_shape(tensors, encoder.head, trunk, generator.styles, generator.width, encoder.progressive)
     with torch.device("meta"):
-        network = build_encoder(shape)
-    fill(checkpoint, {"encoder": network})
-    return network
+        return build_encoder(shape)
 
 
 def _codes_of(encoder: Checkpoint, checkpoint: Checkpoint, generator: GeneratorShape, choices: Choices) -> Codes:
     """Codes from the encoder of another method, relative to its own average code."""
     model = load_inversion(encoder, replace(choices, input_size=None))
     theirs, ours = model.generator.shape, generator
-    fits = (theirs.styles, theirs.width, model.domain == "cars") == (ours.styles, ours.width, domain(checkpoint) == "cars")
+    cars = model.domain == "cars", domain(checkpoint) == "cars"
+    fits = (theirs.styles, theirs.width) == (ours.styles, ours.width) and cars[0] == cars[1]
     if not fits or model.image.kind != "photo":
         raise CheckpointError(
             f"The encoder in {encoder.path} does not fit {checkpoint.path}",

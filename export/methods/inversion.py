@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError
 from ...runtime.manifest.layers import Layer, layer_table
-from ...runtime.manifest.manifest import MethodSpec
+from ...runtime.manifest.manifest import ImageSpec, MethodSpec
 from ..checkpoint import Checkpoint
 from ..layout import Widths, encoder_shape, generator_shape, trunk_shape
 from ..networks.encoders import Encoder, EncoderShape, build_encoder
@@ -85,19 +85,10 @@ def load_inversion(checkpoint: Checkpoint, choices: Choices) -> Model:
     iterative = layout.method in ITERATIVE
     latent_avg, provenance = _average(checkpoint, layout, generator)
     relative = iterative or option(checkpoint, "start_from_latent_avg", bool, True)
-    channels = layout.encoder.trunk.input_channels
-    image = image_spec(
-        checkpoint,
-        layout.kind,
-        3 if iterative else channels,
-        layout.generator.size,
-        choices,
-        [layout.encoder.largest_input],
-    )
     return Model(
         method=MethodSpec(layout.method, DEFAULT_STEPS if iterative else 0, 0),
         domain=domain(checkpoint),
-        image=image,
+        image=image_of(checkpoint, layout, choices),
         layers=layout.layers,
         generator=generator,
         latent_avg=latent_avg,
@@ -112,6 +103,16 @@ def networks(layout: Layout) -> tuple[Generator, Encoder]:
     """The networks of a layout, their tensors not filled."""
     with torch.device("meta"):
         return Generator(layout.generator), build_encoder(layout.encoder)
+
+
+def image_of(checkpoint: Checkpoint, layout: Layout, choices: Choices) -> ImageSpec:
+    """What goes in and comes out.
+
+    Raises:
+        CheckpointError: the size is not one that the networks take.
+    """
+    channels = 3 if layout.method in ITERATIVE else layout.encoder.trunk.input_channels
+    return image_spec(checkpoint, layout.kind, channels, layout.generator.size, choices, [layout.encoder.largest_input])
 
 
 def ignored(layout: Layout) -> tuple[str, ...]:

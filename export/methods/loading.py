@@ -1,5 +1,6 @@
 """From a user's files to a model: which loader they need, and what to say where they are not those that it needs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import CheckpointError
@@ -10,15 +11,16 @@ from .model import Choices, Model
 from .recognition import HYPERSTYLE, TITLES, W_ENCODER, method_of
 
 
-def read_checkpoints(checkpoint: Path, encoder: Path | None) -> tuple[Checkpoint, ...]:
+def read_checkpoints(paths: Sequence[Path]) -> tuple[Checkpoint, ...]:
     """Read one file or two, and see that together they are a method.
 
     Raises:
         CheckpointError: a file cannot be read; one is missing, too many, in the other's place, or given twice.
     """
-    if encoder is not None and checkpoint.exists() and encoder.exists() and checkpoint.samefile(encoder):
-        raise CheckpointError(f"{checkpoint} is given twice", hint="HyperStyle's file and its encoder's are two.")
-    files = (read_checkpoint(checkpoint), *(() if encoder is None else (read_checkpoint(encoder),)))
+    existing = [path for path in paths if path.exists()]
+    if any(path.samefile(existing[0]) for path in existing[1:]):
+        raise CheckpointError(f"{paths[0]} is given twice", hint="HyperStyle's file and its encoder's are two.")
+    files = tuple(read_checkpoint(path) for path in paths)
     _check_roles(*files)
     return files
 

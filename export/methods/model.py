@@ -28,6 +28,10 @@ class Choices:
     encoder_steps: int | None = None
 
 
+#: Everything as the checkpoints say.
+NO_CHOICES = Choices()
+
+
 @dataclass(frozen=True)
 class EncoderLoop:
     """What a ReStyle encoder in front of HyperStyle draws with: its own generator and average code [styles, width]."""
@@ -75,7 +79,7 @@ def image_spec(
 ) -> ImageSpec:
     """Sizes of what goes in and comes out.
 
-    Cars are 3/4 as high as they are wide: of the square result only the middle three quarters of the rows are the image.
+    Cars are 3/4 as high as they are wide: of the square drawing the middle three quarters of the rows are the image.
 
     Args:
         checkpoint: the method's first file; its option ``input_size`` counts where the user chose none.

@@ -1,7 +1,7 @@
 """The inversion encoders of pSp, e4e, ReStyle and HyperStyle: four ways from a trunk's features to codes.
 
-Every one is a trunk, some feature maps of it, a stack of convolutions on each map for each code, and what makes codes of
-the stacks' ends. The exported graphs are cut there: what follows the ends is small and stays float32.
+Every one is a trunk, some feature maps of it, a stack of convolutions on each map for each code, and what makes codes
+of the stacks' ends. The exported graphs are cut there: what follows the ends is small and stays float32.
 """
 
 from abc import abstractmethod
@@ -54,7 +54,7 @@ class StyleBlock(nn.Module):
 
 
 class Encoder(Trunk):
-    """Input [B, C, H, W] float32 to codes [B, rows, width], the average code not added."""
+    """Input [B, C, H, W] float32 to codes as ``codes`` gives them, the average code not added."""
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__(shape.trunk)
@@ -70,7 +70,7 @@ class Encoder(Trunk):
 
     @abstractmethod
     def codes(self, ends: list[Tensor]) -> Tensor:
-        """Codes [B, rows, width] from the stacks' ends."""
+        """Codes [B, rows, width] from the stacks' ends; [B, 1, width] where all rows are the same."""
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.maps(x)
@@ -85,7 +85,7 @@ class PooledEncoder(Encoder):
         self.linear = EqualLinear(shape.trunk.width, shape.width)
 
     def codes(self, ends: list[Tensor]) -> Tensor:
-        return self.linear(ends[0].mean((2, 3)))[:, None].expand(-1, self.shape.rows, -1)
+        return self.linear(ends[0].mean((2, 3)))[:, None]
 
 
 class FlattenedHead(nn.Sequential):
@@ -135,6 +135,13 @@ class StylesEncoder(Encoder):
         return torch.stack(rows, 1)
 
 
+class UpsampleTo(nn.Module):
+    """Bilinear interpolation to a given shape, the corners' pixels aligned."""
+
+    def forward(self, x: Tensor, shape: torch.Size) -> Tensor:
+        return F.interpolate(x, size=shape[2:], mode="bilinear", align_corners=True)
+
+
 class PyramidEncoder(StylesEncoder):
     """A style block a row, on a feature pyramid of the trunk's last three stages (Lin et al., 2017)."""
 
@@ -143,22 +150,19 @@ class PyramidEncoder(StylesEncoder):
         fine, middle, coarse = (shape.trunk.units[end].channels for end in shape.trunk.ends[-LEVELS:])
         self.latlayer1 = nn.Conv2d(middle, coarse, 1)
         self.latlayer2 = nn.Conv2d(fine, coarse, 1)
+        self.upsamples = nn.ModuleList([UpsampleTo(), UpsampleTo()])
 
     def block_convs(self, row: int) -> int:
         return self.shape.convs + (row >= MIDDLE) + (row >= FINE)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         fine, middle, coarse = self.stages(x)[-LEVELS:]
-        middle = _upsample_to(coarse, middle.shape) + self.latlayer1(middle)
-        return [coarse, middle, _upsample_to(middle, fine.shape) + self.latlayer2(fine)]
+        middle = self.upsamples[0](coarse, middle.shape) + self.latlayer1(middle)
+        return [coarse, middle, self.upsamples[1](middle, fine.shape) + self.latlayer2(fine)]
 
     def stacks(self) -> list[list[nn.Module]]:
         (stacks,) = super().stacks()
         return [stacks[:MIDDLE], stacks[MIDDLE:FINE], stacks[FINE:]]
-
-
-def _upsample_to(x: Tensor, shape: torch.Size) -> Tensor:
-    return F.interpolate(x, size=shape[2:], mode="bilinear", align_corners=True)
 
 
 HEADS: dict[str, type[Encoder]] = {

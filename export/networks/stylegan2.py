@@ -1,6 +1,7 @@
 """The StyleGAN2 generator in the layout that HyperStyle, pSp, e4e and ReStyle checkpoints share."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ class Generator(nn.Module):
         self.to_rgb1 = ToRGB(channels[0], width)
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
         self.noises.register_buffer("noise_0", torch.empty(1, 1, FIRST_RESOLUTION, FIRST_RESOLUTION))
-        for level, (below, here) in enumerate(zip(channels, channels[1:], strict=False)):
+        for level, (below, here) in enumerate(pairwise(channels)):
             side = FIRST_RESOLUTION << (level + 1)
             for half in (0, 1):
                 self.noises.register_buffer(f"noise_{2 * level + half + 1}", torch.empty(1, 1, side, side))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+
 @dataclass(frozen=True)
 class UnitShape:
     """A residual unit: its widths, its stride, and the width inside its channel attention, 0 where it has none.
