@@ -10,7 +10,7 @@ import pytest
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.tests.tiny_bundle import TinyBundle, write_tiny_bundle
+from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle
 from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
 #: Fewer than the command's own 5: most of its time goes to PyTorch, which it compares with.
@@ -78,6 +78,6 @@ def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
 
 
 @pytest.fixture
-def tiny_bundle(tmp_path: Path) -> TinyBundle:
-    """A bundle of one small convolution a stage, for a test to change."""
-    return write_tiny_bundle(tmp_path / "tiny.bundle")
+def toy_bundle(tmp_path: Path) -> ToyBundle:
+    """A HyperStyle bundle of a few nodes a graph, for a test to change."""
+    return write_toy_bundle(tmp_path / "toy.bundle")
