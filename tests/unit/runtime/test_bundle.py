@@ -140,8 +140,10 @@ def test_constants_of_another_precision_or_shape_or_none_are_named(small_bundle:
     document = small_bundle.document()
     document["files"]["generator.safetensors"] = small_bundle.add("generator.safetensors", stored(arrays))
     bundle = Bundle.open(small_bundle.write(document))
-    with pytest.raises(BundleError, match=r"noise.convs.1 F32 \[1, 1, 4, 8\].*weight.conv1 F16.*no energy.convs.0"):
+    with pytest.raises(BundleError) as caught:
         bundle.constants()
+    for problem in ("weight.conv1 F16", "noise.convs.1 F32 [1, 1, 4, 8] for F32 [1, 1, 8, 8]", "no energy.convs.0"):
+        assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", available())
