@@ -1,9 +1,11 @@
 """Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,19 @@ def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
     if shutil.which("g++") is None:
         pytest.skip("no g++ to compile the kernel for the CPU")
     return KernelLibrary(compile_for_cpu(tmp_path_factory.mktemp("kernel") / "modulate_cpu.so", "-O1"))
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Bundles of a few nodes a graph: method and options to a bundle's folder. Tests must not change them."""
+    folder = tmp_path_factory.mktemp("toys")
+
+    @cache
+    def bundle(method: str = "hyperstyle", **options: Any) -> Path:
+        name = "-".join([method, *(f"{key}={value}" for key, value in options.items())])
+        return write_toy_bundle(folder / name, method, **options).path
+
+    return bundle
 
 
 @pytest.fixture

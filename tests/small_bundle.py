@@ -28,7 +28,9 @@ STYLES, WIDTH, CODE_WIDTH, SIZE = 8, 8, 5, 32
 DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5}
 
 
-def small_manifest(method: str = "hyperstyle", encoder_steps: int = 0, separable: bool = False) -> Manifest:
+def small_manifest(
+    method: str = "hyperstyle", encoder_steps: int = 0, separable: bool = False, kind: str = "photo"
+) -> Manifest:
     """A manifest of 32 pixels and 8 styles of 8 numbers, without graphs and files."""
     hyperstyle = method == "hyperstyle"
     layers = layer_table(CHANNELS, OFFSETS if hyperstyle else {})
@@ -40,7 +42,7 @@ def small_manifest(method: str = "hyperstyle", encoder_steps: int = 0, separable
         model="0" * 64,
         precision="float32",
         licence=None,
-        image=ImageSpec("photo", 3, SIZE, SIZE, (0, SIZE)),
+        image=ImageSpec(kind, 1 if kind == "sketch" else 3, SIZE, SIZE, (0, SIZE)),
         generator=GeneratorSpec("stylegan2", SIZE, STYLES, WIDTH, layers),
         state=(StateSpec("codes", (STYLES, WIDTH)), *(offset_codes if hyperstyle else ())),
         checkpoints=(CheckpointSpec(method, "faces.pt", "1" * 64),),

@@ -85,7 +85,7 @@ class Toy:
 
     def __init__(self, name: str, signature: Signature, manifest: Manifest, constants: dict[str, np.ndarray]) -> None:
         self._name, self._signature, self._manifest, self._constants = name, signature, manifest, constants
-        self._draw = np.random.default_rng(sum(name.encode()))
+        self._draw = np.random.default_rng(sum(name.removesuffix("_one").encode()))
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self.weight: np.ndarray | None = None
