@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 
 from ..errors import CalibrationError
 from ..runtime.bundle.files import sha256_of_all
-from ..runtime.manifest.manifest import FileSpec, GraphSpec, Manifest
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
+from ..runtime.manifest.manifest import FileSpec, GraphSpec, Manifest
 from .blocks import STAGES
 from .quantization import Quantized
 from .stage_graph import Constant, place

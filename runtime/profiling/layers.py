@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backends.base import Backend, HostArray
-from ..backends.layer_runs import LayerRun
+from ..backends.node_runs import NodeRun
 from ..manifest.manifest import Manifest
 from ..refinement.loop import invert
 from .peaks import Peaks
@@ -40,7 +40,7 @@ class LayerProfile:
     """One inversion, layer by layer: its stages' spans, the layers within, and both folded, the longest first."""
 
     spans: list[Span]
-    runs: list[LayerRun]
+    runs: list[NodeRun]
     operators: list[LayerShare]
     layers: list[LayerShare]
     peaks: Peaks
@@ -56,13 +56,13 @@ def profile_layers(backend: Backend, manifest: Manifest, photos: HostArray, step
     for _ in range(2):
         clock.take()
         invert(clock.as_backend(), manifest, photos, steps)
-    runs = _last_half(backend.layer_runs())
+    runs = _last_half(backend.node_runs())
     return LayerProfile(clock.take(), runs, fold(runs, peaks, by_name=False), fold(runs, peaks, by_name=True), peaks)
 
 
-def fold(runs: Sequence[LayerRun], peaks: Peaks, by_name: bool) -> list[LayerShare]:
+def fold(runs: Sequence[NodeRun], peaks: Peaks, by_name: bool) -> list[LayerShare]:
     """Sum runs of the same operator of a stage, or of the same layer; the longest first."""
-    groups: dict[tuple[str, str, str | None], list[LayerRun]] = defaultdict(list)
+    groups: dict[tuple[str, str, str | None], list[NodeRun]] = defaultdict(list)
     for run in runs:
         groups[run.stage, run.operator, run.name if by_name else None].append(run)
     shares = [
@@ -79,13 +79,13 @@ def fold(runs: Sequence[LayerRun], peaks: Peaks, by_name: bool) -> list[LayerSha
     return sorted(shares, key=lambda share: -share.seconds)
 
 
-def _last_half(runs: Sequence[LayerRun]) -> list[LayerRun]:
+def _last_half(runs: Sequence[NodeRun]) -> list[NodeRun]:
     """The second inversion's runs of each stage, counted from 0."""
     counts: dict[str, int] = {}
     for run in runs:
         counts[run.stage] = max(counts.get(run.stage, 0), run.run + 1)
     return [
-        LayerRun(**{**vars(run), "run": run.run - counts[run.stage] // 2})
+        NodeRun(**{**vars(run), "run": run.run - counts[run.stage] // 2})
         for run in runs
         if run.run >= counts[run.stage] // 2
     ]

@@ -156,7 +156,7 @@ def _check(setups: Set[Setup], wanted: Wanted) -> None:
     if wanted.layers:
         for setup in setups:
             if not BACKENDS[setup.backend].layers:
-                raise BackendError(f"{setup.backend} tells no times of layers", hint="Leave out --layers.")
+                raise BackendError(f"{setup.backend} tells no times of nodes", hint="Leave out --layers.")
     _check_memory(setups, wanted)
 
 

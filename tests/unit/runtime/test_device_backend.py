@@ -13,8 +13,8 @@ from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
-from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, HostRunner, QueuedKernels
 
@@ -139,8 +139,8 @@ def test_the_stage_clock_marks_plain_launches_and_changes_nothing(rig: Rig, host
     assert all(first.start + first.seconds <= second.start for first, second in pairwise(spans))
     assert rig.device.replays == 0
     assert rig.backend.copy_rate() > 0
-    with pytest.raises(BackendError, match="tells no times of layers"):
-        rig.backend.layer_runs()
+    with pytest.raises(BackendError, match="tells no times of nodes"):
+        rig.backend.node_runs()
 
 
 def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> None:
