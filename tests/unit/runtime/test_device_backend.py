@@ -183,6 +183,8 @@ def test_the_stage_clock_marks_plain_launches_and_changes_nothing(rig: Rig, host
     assert all(first.start + first.seconds <= second.start for first, second in pairwise(spans))
     assert rig.device.replays == 0
     assert rig.backend.copy_rate() > 0
+    with pytest.raises(BackendError, match="tells no times of nodes"):
+        rig.backend.node_runs()
 
 
 def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> None:
