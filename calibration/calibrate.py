@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import BackendError
+from ..errors import BackendError, CalibrationError
 from ..runtime.backends import AUTO, BACKENDS, resolve
 from ..runtime.bundle.constants import write_manifest
 from ..runtime.bundle.files import atomic_directory
@@ -96,6 +96,8 @@ class _Calibration:
         self._form: Format = FORMATS[settings.form]
         self._graphs = stage_graphs(bundle)
         self._blocks = find_blocks(self._graphs)
+        if not self._blocks:
+            raise CalibrationError(f"{bundle.path} has nothing to quantize", got=", ".join(self._graphs))
         self._weights = Weights(self._form)
         self._checked = [photo.pixels for photo in photos[: settings.checked]]
 

@@ -11,7 +11,7 @@ from ..errors import CalibrationError, HyperStyleDeployError, ImageError
 from ..runtime.bundle.files import sha256_of
 from ..runtime.images import encoder_input, read_photo
 from ..runtime.manifest.manifest import Manifest
-from ..runtime.serving.batch import find_photos
+from ..runtime.photos import find_photos
 
 
 @dataclass(frozen=True)

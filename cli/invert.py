@@ -46,7 +46,8 @@ def invert(
     Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
     could be run, 130 interrupted.
     """
-    from ..runtime.serving.batch import FAILED, Outputs, find_photos, invert_files
+    from ..runtime.photos import find_photos
+    from ..runtime.serving.batch import FAILED, Outputs, invert_files
     from ..runtime.serving.document import inversions_document
     from ..runtime.session import load
     from .show.inversions import show_records

@@ -80,11 +80,11 @@ def run(
     from ..demo import PHOTO
     from ..runtime.backends import resolve
     from ..runtime.bundle.files import check_folder_of
+    from ..runtime.photos import find_photos
     from ..runtime.profiling.cases import steps_of, sweep
     from ..runtime.profiling.measure import Budget
     from ..runtime.profiling.profile import Wanted
     from ..runtime.profiling.profile import profile as measure_all
-    from ..runtime.serving.batch import find_photos
     from .show.profile import show_profile
     from .show.progress import profile_progress
 

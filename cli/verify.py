@@ -58,8 +58,8 @@ def verify(
     Exit status: 0 all is well, 1 a result is out of tolerance, 2 the bundle cannot be used.
     """
     from ..runtime.bundle.reader import Bundle
+    from ..runtime.photos import find_photos
     from ..runtime.quality.verification.document import files_document, verification_document
-    from ..runtime.serving.batch import find_photos
     from .show.fidelity import show_comparisons, show_files
     from .show.progress import count_progress
 

@@ -12,8 +12,8 @@ import torch
 
 from ..errors import OutputError
 from ..runtime.bundle.files import atomic_directory, sha256_of_all
-from ..runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
+from ..runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
 from .checkpoint import Checkpoint, read_checkpoint
 from .comparison import compare, outputs_of
 from .graphs import Graph, build_graphs, generator_constants

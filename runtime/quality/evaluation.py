@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import ImageError
 from ..images import read_photo
-from ..serving.batch import find_photos, output_names
+from ..photos import find_photos, output_names
 from .json_values import finite
 from .metrics import l2, ms_ssim, paper_input
 from .published import Published
