@@ -14,8 +14,8 @@ import numpy as np
 from hyperstyle_deploy.runtime.backends.base import GraphBackend
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, Manifest
-from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
+from hyperstyle_deploy.runtime.refinement.loop import invert
 
 MANIFEST = Manifest(
     "hyperstyle", "faces", "0" * 64, "float32", 5, False, ImageSpec(256, 256, 256, (0, 256)),

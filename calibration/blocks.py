@@ -1,22 +1,25 @@
 """What can be quantized, cut into blocks: a part of a network whose layers are quantized or kept together."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 
-from ..errors import CalibrationError
+import onnx
+from onnx import helper
+
 from .stage_graph import Constant, StageGraph
 
-CONVOLVING = ("encoder", "hypernet")
-MULTIPLYING = ("offsets", "weights")
-STAGES = (*CONVOLVING, *MULTIPLYING)
+CONVOLUTIONS, MATRICES = "convolutions", "matrices"
 
-#: Constants of `offsets` from this many elements on are worth it; smaller ones are not 1/1000 of a bundle.
-_LEAST_MATRIX = 1 << 14
-#: First residual unit of every block. ResNet-34 is cut by resolution. IR-SE50, whose resolutions start at 0, 3, 7 and
-#: 21, is cut finer: its errors are in the codes and so in every image, so it is what gets quantized in part.
-_CUTS = {"encoder": (0, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21), "hypernet": (0, 3, 7, 13)}
-_UNITS = {"encoder": 24, "hypernet": 16}
+#: Of the elements of a graph's matrices, what one must have to be worth it.
+_LEAST_SHARE = 1e-3
+#: Residual units that a block of a network has at most where errors are in the codes, and so in every image: there
+#: quantizing a part may be all that can be done. Other networks are cut where the resolution halves.
+_MOST_UNITS, _FEW_UNITS = 3, 2
+#: Names that the exporter gives weights: of a residual unit, of convolutions on one map of features, of a matrix.
+_UNIT, _BRANCHES = re.compile(r"\bbody\.(\d+)\."), re.compile(r"\bbranches\.(?:(\d+)\.)?")
 
 
 @dataclass(frozen=True)
@@ -32,60 +35,77 @@ class Block:
 def find_blocks(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
     """The blocks of a bundle's graphs, in the order of the data.
 
-    Convolutions of `encoder` and `hypernet` by residual units (numbered from 1), the branches of `hypernet`, and the
-    matrices of `offsets`: w1, w2, and those per layer. Convolutions of `synthesis` have run-time kernels and stay as
-    they are; so do the two that read images: they are little work, OpenVINO 2026.4 gets the hypernetwork's wrong by
-    17 % in INT8, and TensorRT has no FP8 kernels for 7x7 filters.
+    Convolutions by residual units (numbered from 1), then what branches off them; matrices by their kind: w1, w2, and
+    those per layer. The convolutions that read pictures are in no block: they are little work, OpenVINO 2026.4 gets
+    the 7x7 one of six channels wrong by 17 % in INT8, and TensorRT has no FP8 kernels for such filters. Nor are weights
+    so small that the exporter keeps them inside their graphs.
     """
     members: dict[tuple[str, str], dict[Constant, int]] = {}
-    for stage in CONVOLVING:
-        graph = graphs[stage]
-        for node in graph.convolutions():
-            if (part := _part(stage, node.input[1])) is not None:
-                _add(members, graph, node.input[1], (f"{stage} {part}", "convolutions"))
-    for _, name in graphs["offsets"].products(_LEAST_MATRIX):
-        _add(members, graphs["offsets"], name, (f"offsets {_matrix(name)}", "matrices"))
-    return tuple(
-        Block(name, kind, frozenset(sizes), sum(sizes.values())) for (name, kind), sizes in members.items() if sizes
-    )
+    for graph in graphs.values():
+        for part, weight in _convolutions(graph) if graph.convolves else _matrices(graph):
+            where = graph.constant(weight)
+            if where is not None and not any(where in block for block in members.values()):
+                kind = CONVOLUTIONS if graph.convolves else MATRICES
+                members.setdefault((f"{graph.stage} {part}", kind), {})[where] = prod(graph.shape(weight) or ())
+    return tuple(Block(*key, frozenset(sizes), sum(sizes.values())) for key, sizes in members.items())
 
 
 def readers(graphs: Mapping[str, StageGraph], blocks: Iterable[Block]) -> dict[tuple[str, str], str | None]:
     """By stage and tensor, the block whose convolution reads it; None where that convolution is in no block."""
     owners = {constant: block.name for block in blocks for constant in block.constants}
     found: dict[tuple[str, str], str | None] = {}
-    for stage in CONVOLVING:
-        for node in graphs[stage].convolutions():
-            constant = graphs[stage].constant(node.input[1])
+    for stage, graph in graphs.items():
+        for node in graph.convolutions() if graph.convolves else ():
+            constant = graph.constant(node.input[1])
             owner = owners.get(constant) if constant is not None else None
             found[stage, node.input[0]] = found.get((stage, node.input[0])) or owner
     return found
 
 
-def _add(
-    members: dict[tuple[str, str], dict[Constant, int]], graph: StageGraph, weight: str, key: tuple[str, str]
-) -> None:
-    constant, shape = graph.constant(weight), graph.shape(weight)
-    if constant is None or shape is None:
-        raise CalibrationError(f"A weight of {graph.stage} is kept inside its graph", got=weight)
-    size = 1
-    for dim in shape:
-        size *= dim
-    members.setdefault(key, {})[constant] = size
+def _convolutions(graph: StageGraph) -> Iterator[tuple[str, str]]:
+    """Every convolution that is in a block: the block's part of the graph, and its weight's name."""
+    nodes = [node for node in graph.convolutions() if not graph.reads_pictures(node.input[0])]
+    pieces = _pieces(nodes, fine=graph.gives_codes)
+    for node in nodes:
+        weight = node.input[1]
+        if unit := _UNIT.search(weight):
+            yield next(f"units {piece[0] + 1}-{piece[-1] + 1}" for piece in pieces if int(unit[1]) in piece), weight
+        elif branches := _BRANCHES.search(weight):
+            yield (f"branches {int(branches[1]) + 1}" if branches[1] else "branches"), weight
+        else:
+            yield "others", weight
 
 
-def _part(stage: str, weight: str) -> str | None:
-    """The block of a convolution by its weight's name, such as `encoder.body.5.res_layer.1.weight`; None: no block."""
-    found = re.search(r"\bbody\.(\d+)\.", weight)
-    if not found:
-        return "branches" if weight.startswith(("merged.", "rest.")) else None
-    cuts = (*_CUTS[stage], _UNITS[stage])
-    last = next(cut for cut in cuts if cut > int(found[1]))
-    return f"units {cuts[cuts.index(last) - 1] + 1}-{last}"
+def _pieces(nodes: Iterable[onnx.NodeProto], fine: bool) -> list[range]:
+    """The residual units of a network in pieces, from one halving of the resolution to the next, or finer."""
+    strides: dict[int, int] = {}
+    for node in nodes:
+        if unit := _UNIT.search(node.input[1]):
+            strides[int(unit[1])] = max(strides.get(int(unit[1]), 1), _stride(node))
+    if not strides:
+        return []
+    starts = [unit for unit in sorted(strides) if unit == min(strides) or strides[unit] > 1]
+    pieces = [range(*pair) for pair in pairwise([*starts, max(strides) + 1])]
+    if not fine:
+        return pieces
+    steps = [len(piece) if len(piece) <= _MOST_UNITS else _FEW_UNITS for piece in pieces]
+    return [
+        range(first, min(first + step, piece.stop))
+        for piece, step in zip(pieces, steps, strict=True)
+        for first in piece[::step]
+    ]
 
 
-def _matrix(weight: str) -> str:
-    """The block of a matrix of `offsets` by its name, such as `shared.w2_transposed` or `blocks.14.matrix`."""
-    if weight.startswith("shared."):
-        return weight.removeprefix("shared.").removesuffix("_transposed")
-    return "per layer"
+def _stride(node: onnx.NodeProto) -> int:
+    strides = [helper.get_attribute_value(entry) for entry in node.attribute if entry.name == "strides"]
+    return max(strides[0]) if strides else 1
+
+
+def _matrices(graph: StageGraph) -> Iterator[tuple[str, str]]:
+    """Every matrix that is in a block: the block's part of the graph, and its name such as `shared.w2_transposed`."""
+    names = list(dict.fromkeys(name for _, name in graph.products()))
+    sizes = {name: prod(graph.shape(name) or ()) for name in names}
+    for name in names:
+        if sizes[name] >= _LEAST_SHARE * sum(sizes.values()):
+            _, shared, matrix = name.rpartition("shared.")
+            yield (matrix.removesuffix("_transposed") if shared else "per layer"), name

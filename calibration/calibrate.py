@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import BackendError
+from ..errors import BackendError, CalibrationError
 from ..runtime.backends import AUTO, BACKENDS, resolve
 from ..runtime.bundle.constants import write_manifest
 from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import Bundle
-from .blocks import CONVOLVING, STAGES, Block, find_blocks, readers
+from .blocks import Block, find_blocks, readers
 from .document import REPORT_NAME, Report, Side, block_reports, tensor_ranges
 from .effects import Effect, Images, Variants, compare
 from .formats import FORMATS, Format
@@ -24,8 +24,8 @@ from .measured import run_loop
 from .photos import CalibrationPhoto, read_photos
 from .quantization import Weights, quantize
 from .ranges import Ranges, collect
-from .settings import Settings, check_output, check_settings, check_source
-from .stage_graph import StageGraph
+from .settings import Settings, check_output, check_settings, check_source, checked_steps
+from .stage_graph import stage_graphs
 from .thresholds import threshold
 from .writer import write_bundle
 
@@ -70,8 +70,8 @@ def calibrate(
     check_output(output, overwrite)
     bundle = Bundle.open(source)
     check_source(bundle)
+    steps = checked_steps(settings, bundle)
     photos = read_photos(images, bundle.manifest, settings.images, settings.seed)
-    steps = bundle.manifest.default_steps if settings.steps is None else settings.steps
     return _Calibration(bundle, photos, steps, backend, settings, progress).run(output, overwrite)
 
 
@@ -94,8 +94,10 @@ class _Calibration:
         self._bundle, self._photos, self._steps = bundle, photos, steps
         self._backend, self._settings, self._progress = backend, settings, progress
         self._form: Format = FORMATS[settings.form]
-        self._graphs = {stage: StageGraph(bundle, stage) for stage in STAGES}
+        self._graphs = stage_graphs(bundle)
         self._blocks = find_blocks(self._graphs)
+        if not self._blocks:
+            raise CalibrationError(f"{bundle.path} has nothing to quantize", got=", ".join(self._graphs))
         self._weights = Weights(self._form)
         self._checked = [photo.pixels for photo in photos[: settings.checked]]
 
@@ -143,8 +145,9 @@ class _Calibration:
         )
 
     def _thresholds(self, ranges: Ranges) -> dict[str, dict[str, float]]:
-        tensors = [(stage, tensor) for stage in CONVOLVING for tensor in ranges.tensors(stage)]
-        found: dict[str, dict[str, float]] = {stage: {} for stage in CONVOLVING}
+        stages = [stage for stage, graph in self._graphs.items() if graph.convolves]
+        tensors = [(stage, tensor) for stage in stages for tensor in ranges.tensors(stage)]
+        found: dict[str, dict[str, float]] = {stage: {} for stage in stages}
         for number, (stage, tensor) in enumerate(tensors):
             self._progress("thresholds", number, len(tensors))
             found[stage][tensor] = threshold(ranges.of(stage, tensor), self._settings.method, self._form)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.backends.onnxruntime import ON_REQUEST
 from ..runtime.bundle.reader import Bundle
 from ..runtime.quality.tolerance import PEAK, psnr
-from .blocks import STAGES, Block
+from .blocks import Block
 from .loop_backend import LoopBackend, MemorySession, with_constants
 from .quantization import Weights, quantize
 from .stage_graph import Constant, StageGraph
@@ -84,9 +85,9 @@ class Variants:
         reference = self.reference
         chosen = frozenset(constant for block in blocks for constant in block.constants)
         self._backend.sessions = dict(self._plain)
-        for stage in STAGES:
-            if stage != "offsets" and chosen & _weights_of(self._graphs[stage]):
-                edited = quantize(self._graphs[stage], chosen, self._thresholds.get(stage, {}), self._weights)
+        for stage, graph in self._graphs.items():
+            if stage not in ON_REQUEST and chosen & _weights_of(graph):
+                edited = quantize(graph, chosen, self._thresholds.get(stage, {}), self._weights)
                 self._backend.sessions[stage] = MemorySession(self._bundle, with_constants(edited))
         try:
             return compare(self._images(), reference)

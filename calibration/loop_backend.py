@@ -1,17 +1,18 @@
 """The refinement loop on graphs in memory, in ONNX Runtime: some tensors watched, some layers quantized."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ..errors import CalibrationError
-from ..runtime.backends.base import Array, GraphBackend
+from ..errors import BackendError
+from ..runtime.backends.host import HostBackend
+from ..runtime.backends.onnx_session import open_session, session_options
 from ..runtime.bundle.reader import Bundle
+from ..runtime.methods.base import Array
 from ..runtime.refinement.loop import refine
 from .quantization import Quantized
 
@@ -29,22 +30,21 @@ class MemorySession:
         for name in self._watched:
             if name not in self._outputs:
                 model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-        options = onnxruntime.SessionOptions()
-        options.enable_mem_pattern = False
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.path))
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise CalibrationError(
-                f"ONNX Runtime cannot load {model.graph.name} for calibration", got=str(error)[:400]
-            ) from error
+        self._name = model.graph.name
+        self._session = open_session(
+            model.SerializeToString(), session_options(), name=f"{self._name} for calibration", folder=bundle.path
+        )
 
     def run(self, inputs: Mapping[str, Array], watch: Watch | None = None) -> list[Array]:
-        """Run the graph; its outputs in order. ``watch`` is called with every watched tensor."""
-        outputs = self._session.run([*self._outputs, *self._watched], dict(inputs))
+        """Run the graph; its outputs in order. ``watch`` is called with every watched tensor.
+
+        Raises:
+            BackendError: ONNX Runtime cannot run it.
+        """
+        try:
+            outputs = self._session.run([*self._outputs, *self._watched], dict(inputs))
+        except Exception as error:  # its types are the C++ library's own
+            raise BackendError(f"ONNX Runtime failed in {self._name}", got=str(error)[:400]) from error
         if watch is not None:
             for name in self._watched_inputs:
                 watch(name, inputs[name])
@@ -61,8 +61,11 @@ def with_constants(quantized: Quantized) -> onnx.ModelProto:
     return model
 
 
-class LoopBackend(GraphBackend):
-    """Runs the loop on sessions that can be exchanged; an encoder's codes are kept while nobody watches it."""
+class LoopBackend(HostBackend):
+    """Runs the loop on sessions that can be exchanged; what a photo alone gives is kept while nobody watches.
+
+    ``watch`` is called with stage, step, tensor and its values: the step that comes out of the run, 0 for the start.
+    """
 
     name = "calibration"
 
@@ -71,33 +74,27 @@ class LoopBackend(GraphBackend):
     ) -> None:
         super().__init__(bundle)
         self.sessions: dict[str, MemorySession] = {}
-        self._watch, self._calls = watch, 0
-        self._codes: dict[bytes, tuple[MemorySession, Array]] = {}
+        self._watch, self._step = watch, 0
+        self._kept: dict[tuple[str, bytes], tuple[MemorySession, list[Array]]] = {}
 
-    def encode(self, image: Array) -> Array:
-        if self._watch is not None:
-            return super().encode(image)
-        digest = hashlib.sha256(np.ascontiguousarray(image).data).digest()
-        session, codes = self._codes.get(digest, (None, None))
-        if session is None or session is not self.sessions.get("encoder"):
-            codes = super().encode(image)
-            self._codes[digest] = self.sessions["encoder"], codes
-        return codes
-
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        if stage not in self.sessions:
-            model = onnx.load(self.bundle.graph(stage), load_external_data=False)
-            self.sessions[stage] = MemorySession(self.bundle, model)
-        step = 0
-        if stage == "hypernet":
-            self._calls += 1
-            step = self._calls
-        watch = self._watch
-        if watch is None:
-            return self.sessions[stage].run(inputs)
-        return self.sessions[stage].run(inputs, lambda name, array: watch(stage, step, name, array))
+    def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        if graph not in self.sessions:
+            model = onnx.load(self.bundle.graph(graph), load_external_data=False)
+            self.sessions[graph] = MemorySession(self.bundle, model)
+        session, watch = self.sessions[graph], self._watch
+        if watch is not None:
+            return session.run(inputs, lambda name, array: watch(graph, self._step, name, array))
+        if list(inputs) != ["image"]:
+            return session.run(inputs)
+        key = graph, hashlib.sha256(np.ascontiguousarray(inputs["image"]).data).digest()
+        if key not in self._kept or self._kept[key][0] is not session:
+            self._kept[key] = session, session.run(inputs)
+        return self._kept[key][1]
 
     def images(self, photo: NDArray[np.float32], steps: int) -> list[NDArray[np.float32]]:
         """The image after every step of one photo's loop, [3, height, width] each; step 0 first."""
-        self._calls = 0
-        return [step.image[0] for step in refine(self, self.bundle.manifest, photo[None], steps)]
+        images, self._step = [], 0
+        for step in refine(self, photo[None], steps):
+            images.append(step.image[0])
+            self._step = step.index + 1
+        return images

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError, HyperStyleDeployError, ImageError
 from ..runtime.bundle.files import sha256_of
+from ..runtime.images import encoder_input, read_photo
 from ..runtime.manifest.manifest import Manifest
-from ..runtime.images import network_input, read_photo
-from ..runtime.serving.batch import find_photos
+from ..runtime.photos import find_photos
 
 
 @dataclass(frozen=True)
 class CalibrationPhoto:
-    """A photo's file, and what the networks see of it, [3, H, W] float32 in [-1, 1]."""
+    """A photo's file, and what the networks see of it, [C, H, W] float32."""
 
     path: Path
     sha256: str
@@ -30,7 +30,7 @@ def read_photos(
 
     Args:
         paths: photos, and folders of photos.
-        manifest: the bundle's, for the size that its networks see.
+        manifest: the bundle's, which says what its networks look at.
         count: how many to draw; None for all.
         seed: of the draw. Same files, count and seed: same photos, in the order of the paths.
 
@@ -44,10 +44,10 @@ def read_photos(
     if count is not None:
         drawn = np.random.default_rng(seed).permutation(len(found))[:count]
         found = [found[index] for index in sorted(drawn)]
-    image, photos, failed = manifest.image, [], []
+    photos, failed = [], []
     for path in found:
         try:
-            pixels = network_input([read_photo(path)], image.input_height, image.input_width)[0]
+            pixels = encoder_input([read_photo(path)], manifest.image)[0]
             photos.append(CalibrationPhoto(path, sha256_of(path), pixels))
         except (HyperStyleDeployError, OSError) as error:
             failed.append(str(error).rstrip("."))  # it names the photo

@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .blocks import CONVOLVING
 from .document import Report, TensorRange
 
-#: `hypernet` has a line a step, from light to dark.
+#: A line a step, from light to dark.
 _COLOURS = "viridis_r"
 
 
@@ -23,10 +22,11 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
 
 
 def _ranges(report: Report) -> Figure:
-    """Peak and saturation of every tensor, a line a step, `encoder` on the left and `hypernet` on the right."""
-    figure = Figure(figsize=(15, 8), layout="constrained")
-    axes = figure.subplots(2, 2, sharex="col", squeeze=False)
-    for column, stage in enumerate(CONVOLVING):
+    """Peak and saturation of every tensor, a line a step, a column for each graph that convolves."""
+    stages = list(dict.fromkeys(tensor.stage for tensor in report.tensors))
+    figure = Figure(figsize=(7.5 * len(stages), 8), layout="constrained")
+    axes = figure.subplots(2, len(stages), sharex="col", squeeze=False)
+    for column, stage in enumerate(stages):
         tensors = [tensor for tensor in report.tensors if tensor.stage == stage]
         _peaks(axes[0][column], tensors)
         _saturation(axes[1][column], tensors)

@@ -120,7 +120,7 @@ class _Edit:
     def run(self) -> Quantized:
         model = self._result.model
         convolutions = {node.output[0] for node in self._graph.convolutions()}
-        products = {node.output[0]: name for node, name in self._graph.products(0)}
+        products = {node.output[0]: name for node, name in self._graph.products()}
         for node in list(model.graph.node):
             if node.output[0] in convolutions and self._is_chosen(node.input[1]):
                 self._convolution(node)

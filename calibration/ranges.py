@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError, OutputError
 from ..runtime.backends.engines.keys import graph_digest
+from ..runtime.backends.onnxruntime import ON_REQUEST
 from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.reader import Bundle
 from ..runtime.bundle.user_folders import cache_folder
-from .blocks import CONVOLVING
 from .histogram import BINS, Histogram, merged
 from .loop_backend import LoopBackend, MemorySession
 from .stage_graph import StageGraph
 
 #: Part of every cache key: raise it when what is counted changes.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Watched(NamedTuple):
-    """One tensor at one step: `encoder` runs at step 0 only, `hypernet` at step t before the t-th offsets are added."""
+    """One tensor at one step, the step that its runs lead to."""
 
     stage: str
     tensor: str
@@ -63,20 +63,22 @@ def collect(
 
     Args:
         bundle: a float32 bundle.
-        graphs: its stages `encoder` and `hypernet`.
-        photos: [3, H, W] float32 in [-1, 1] each.
-        steps: refinement steps, 1 or more.
+        graphs: those of ``stage_graphs``.
+        photos: [C, H, W] float32 each, as the networks see them.
+        steps: refinement steps, 1 or more where the method takes any.
         report: called after each photo with how many are done.
         cache: the folder of finished photos; None for the user's own. An interrupted run goes on after the last one.
 
     Raises:
         CalibrationError: no photos, or a tensor that is not finite.
     """
-    if not photos or steps < 1:
+    if not photos or (not steps and bundle.method.refines):
         raise CalibrationError("Nothing to calibrate on", got=f"{len(photos)} photos, {steps} steps", expected="1 each")
     folder = (cache_folder() / "calibration") if cache is None else cache
     inputs = {
-        stage: list(dict.fromkeys(node.input[0] for node in graphs[stage].convolutions())) for stage in CONVOLVING
+        stage: list(dict.fromkeys(node.input[0] for node in graph.convolutions()))
+        for stage, graph in graphs.items()
+        if graph.convolves
     }
     counter = _Counter(bundle, graphs, inputs, steps)
     parts = []
@@ -106,9 +108,9 @@ class _Counter:
         """One photo's histograms."""
         if self._backend is None:
             self._backend = LoopBackend(self._bundle, self._add)
-            for stage in CONVOLVING:
+            for stage, tensors in self._inputs.items():
                 model = self._graphs[stage].copy()
-                self._backend.sessions[stage] = MemorySession(self._bundle, model, self._inputs[stage])
+                self._backend.sessions[stage] = MemorySession(self._bundle, model, tensors)
         self._counted = {}
         self._backend.images(photo, self._steps)
         return self._counted
@@ -123,10 +125,13 @@ class _Counter:
 
 
 def _key(bundle: Bundle, inputs: Mapping[str, Sequence[str]], photo: NDArray[np.float32], steps: int) -> str:
-    """What a photo's ranges follow from: the graphs of the loop, the tensors, the photo as the networks see it."""
+    """What a photo's ranges follow from: the loop, the tensors, the photo as the networks see it."""
+    manifest = bundle.manifest
     content = {
         "format": [_FORMAT, BINS],
-        "graphs": [graph_digest(bundle, stage) for stage in (*CONVOLVING, "weights", "synthesis_one")],
+        "method": [manifest.method.name, manifest.method.encoder_steps],
+        "graphs": {name: graph_digest(bundle, name) for name in bundle.method.signatures() if name not in ON_REQUEST},
+        "constants": [manifest.files[file].sha256 for file in manifest.constants],
         "tensors": {stage: list(names) for stage, names in inputs.items()},
         "photo": hashlib.sha256(np.ascontiguousarray(photo).data).hexdigest(),
         "steps": steps,

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import CalibrationError, OutputError
 from ..runtime.backends import AUTO
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
-from ..runtime.session import MAX_STEPS
+from ..runtime.manifest.checks import MAX_STEPS
 from .formats import FORMATS
 from .thresholds import METHODS
 
@@ -37,8 +37,6 @@ def check_settings(settings: Settings) -> None:
         raise CalibrationError("Unknown format", got=settings.form, expected=" or ".join(FORMATS))
     if settings.method not in METHODS or (settings.form == "fp8" and settings.method == "entropy"):
         raise CalibrationError(f"No such method for {settings.form}", got=settings.method, expected=", ".join(METHODS))
-    if settings.steps is not None and not 1 <= settings.steps <= MAX_STEPS:
-        raise CalibrationError("steps is out of range", got=settings.steps, expected=f"1 to {MAX_STEPS}")
     if settings.checked < 1:
         raise CalibrationError("The gate needs photos", got=settings.checked, expected="1 or more")
 
@@ -49,6 +47,23 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise OutputError("The output exists", got=output, hint="Choose another name, or pass --overwrite.")
     if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
         raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
+
+
+def checked_steps(settings: Settings, bundle: Bundle) -> int:
+    """Refinement steps, the bundle's default where none are asked for.
+
+    Raises:
+        CalibrationError: they are out of range for its method: what it refines with would not run.
+    """
+    manifest = bundle.manifest
+    steps = manifest.default_steps if settings.steps is None else settings.steps
+    allowed = range(1, MAX_STEPS + 1) if bundle.method.refines else range(1)
+    if steps not in allowed:
+        expected = f"{allowed[0]} to {allowed[-1]}" if bundle.method.refines else 0
+        raise CalibrationError(
+            f"steps is out of range for {manifest.method.name}", got=steps, expected=expected, hint="See --steps."
+        )
+    return steps
 
 
 def check_source(bundle: Bundle) -> None:

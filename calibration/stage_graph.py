@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ..runtime.bundle.reader import Bundle
+from ..runtime.methods.base import CODES, Signature
+
+#: Of a graph that looks at a photo, its first input; the beginnings of what a graph of products gives.
+_PHOTO, _PRODUCTS = "image", ("offset.", "weight.")
 
 
 class Constant(NamedTuple):
@@ -27,6 +31,18 @@ class StageGraph:
         self.nodes = list(self.model.graph.node)
         self._initializers = {tensor.name: tensor for tensor in self.model.graph.initializer}
         self.producers = {output: node for node in self.nodes for output in node.output}
+        ends = (*self.model.graph.input, *self.model.graph.output)
+        self._values = {value.name: value for value in (*self.model.graph.value_info, *ends)}
+
+    @property
+    def convolves(self) -> bool:
+        """Whether it looks at a photo with convolutions, as an encoder or a hypernetwork does; else it multiplies."""
+        return self.model.graph.input[0].name == _PHOTO
+
+    @property
+    def gives_codes(self) -> bool:
+        """Whether its errors are in the codes, and so in every image."""
+        return any(value.name == CODES for value in self.model.graph.output)
 
     def copy(self) -> onnx.ModelProto:
         """The graph to be edited; its large constants still point into the bundle's files."""
@@ -55,11 +71,8 @@ class StageGraph:
         """A size of a tensor; None where it is free or there is no such axis."""
         if (shape := self.shape(name)) is not None:
             return shape[axis] if len(shape) > axis else None
-        for value in self.model.graph.value_info:
-            dims = value.type.tensor_type.shape.dim
-            if value.name == name and len(dims) > axis:
-                return dims[axis].dim_value or None
-        return None
+        dims = self._values[name].type.tensor_type.shape.dim if name in self._values else ()
+        return dims[axis].dim_value or None if len(dims) > axis else None
 
     def readers(self, name: str) -> list[onnx.NodeProto]:
         """The nodes that read a tensor."""
@@ -67,19 +80,38 @@ class StageGraph:
 
     def convolutions(self) -> Iterator[onnx.NodeProto]:
         """Convolutions with constant weights over images; those of channel attention see one pixel and are left out."""
-        pixels = {value.name for value in self.model.graph.value_info if _is_one_pixel(value)}
         for node in self.nodes:
-            if node.op_type == "Conv" and self.shape(node.input[1]) is not None and node.output[0] not in pixels:
+            one_pixel = all(self.size(node.input[0], axis) == 1 for axis in (2, 3))
+            if node.op_type == "Conv" and self.shape(node.input[1]) is not None and not one_pixel:
                 yield node
 
-    def products(self, least: int) -> Iterator[tuple[onnx.NodeProto, str]]:
-        """Matrix products with a constant of ``least`` elements or more, and that constant's name."""
+    def reads_pictures(self, tensor: str) -> bool:
+        """Whether a tensor is what the graph is given, with no convolution before it."""
+        node = self.producers.get(tensor)
+        if node is None:
+            return True
+        return node.op_type != "Conv" and all(self.reads_pictures(name) for name in node.input)
+
+    def products(self) -> Iterator[tuple[onnx.NodeProto, str]]:
+        """Matrix products with a constant, and that constant's name."""
         for node in self.nodes:
             if node.op_type in ("Gemm", "MatMul"):
                 for name in node.input[:2]:
-                    shape = self.shape(name)
-                    if shape is not None and len(shape) == 2 and shape[0] * shape[1] >= least:
+                    if len(self.shape(name) or ()) == 2:
                         yield node, name
+
+
+def stage_graphs(bundle: Bundle) -> dict[str, StageGraph]:
+    """The graphs whose layers may be quantized, by name: those that look at photos, and those that multiply codes.
+
+    What draws stays as it is: its convolutions have kernels of the photo's own, or are modulated at run time.
+    """
+    needed = bundle.method.signatures()
+    return {stage: StageGraph(bundle, stage) for stage, signature in needed.items() if _is_one(signature)}
+
+
+def _is_one(signature: Signature) -> bool:
+    return signature.inputs[0].name == _PHOTO or signature.outputs[0].name.startswith(_PRODUCTS)
 
 
 def place(tensor: onnx.TensorProto) -> Constant | None:
@@ -94,8 +126,3 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     """An integer attribute of a node."""
     values = [helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name]
     return int(values[0]) if values else default
-
-
-def _is_one_pixel(value: onnx.ValueInfoProto) -> bool:
-    dims = value.type.tensor_type.shape.dim
-    return len(dims) == 4 and dims[2].dim_value == 1 and dims[3].dim_value == 1

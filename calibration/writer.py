@@ -14,12 +14,8 @@ from ..errors import CalibrationError
 from ..runtime.bundle.constants import EXTERNAL_BYTES, Constants, Home, Place, write_manifest
 from ..runtime.bundle.reader import Bundle
 from ..runtime.manifest.manifest import GraphSpec
-from .blocks import STAGES
 from .quantization import Quantized
 from .stage_graph import Constant, place
-
-#: Which constants files a graph's constants go to, as `export` has them.
-_GROUPS = {"encoder": "encoder", "hypernet": "hypernet", "offsets": "offsets", "weights": "offsets"}
 
 
 def write_bundle(
@@ -45,7 +41,7 @@ def write_bundle(
     for name in sorted(copied):
         shutil.copyfile(source.file(name), folder / name)
     constants = Constants(folder, copied)
-    homes = {stage: _collect(source, constants, stage, edited[stage], copied) for stage in STAGES if stage in edited}
+    homes = {stage: _collect(source, constants, stage, quantized, copied) for stage, quantized in edited.items()}
     places = constants.write()
     graphs = dict(manifest.graphs)
     for stage, quantized in edited.items():
@@ -58,14 +54,14 @@ def _collect(
     source: Bundle, constants: Constants, stage: str, quantized: Quantized, copied: Iterable[str]
 ) -> dict[str, Home]:
     """Keep an edited graph's large constants; what is new and small goes into the graph."""
-    group, homes = _GROUPS[stage], {}
+    homes = {}
     initializers = quantized.model.graph.initializer
     for tensor in initializers:
         where = place(tensor)
         if where is not None and where.file not in copied:
             dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
             array = np.memmap(source.path / where.file, dtype, "r", where.offset, tuple(tensor.dims))
-            homes[tensor.name] = constants.add(group, tensor.name, array)
+            homes[tensor.name] = constants.add(stage, tensor.name, array)
     for name, array in quantized.constants.items():
         dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
         tensor = onnx.TensorProto(name=name, data_type=dtype, dims=array.shape)
@@ -74,7 +70,7 @@ def _collect(
         else:
             # NumPy's own types alone: FP8 goes in as bytes, and the graph knows what they are.
             native = array if array.dtype.isbuiltin == 1 else array.view(np.uint8)
-            homes[name] = constants.add(group, name, native)
+            homes[name] = constants.add(stage, name, native)
         initializers.append(tensor)
     return homes
 

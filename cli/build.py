@@ -63,7 +63,6 @@ def build(
     An engine that is there and follows from the same graph, options and versions is kept. Exit status: 0 all engines
     are there, 2 one could not be built, 130 interrupted; those that were finished before stay.
     """
-    from ..export.engines.builder import DEFAULT_STAGES
     from ..export.engines.builder import build as build_engines
     from ..export.engines.targets import Options
     from ..runtime.backends.engines.record import Flags, engines_folder
@@ -72,9 +71,8 @@ def build(
 
     flags = Flags(workspace, optimization_level, version_compatible, hardware_compatible, tf32)
     options = Options(batch, compute_capability or (), flags, timing_cache)
-    names = DEFAULT_STAGES if stages is None else stages
-    with build_progress(f"Building for {target}", len(names)) as progress:
-        built = build_engines(bundle, target, names, options, force, progress)
+    with build_progress(f"Building for {target}", None if stages is None else len(stages)) as progress:
+        built = build_engines(bundle, target, stages, options, force, progress)
     if as_json:
         click.echo(json.dumps([one.to_json() for one in built], indent=1))
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import EXIT_FAILED, FILE, JSON_OPTION, user_errors
+from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, user_errors
 
 
 @click.command()
@@ -21,7 +21,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, user_errors
     type=click.Choice(["int8", "fp8"]),
     default="int8",
     show_default=True,
-    help="What encoder and hypernetwork are quantized to. fp8 is for GPUs since Ada.",
+    help="What the convolutions of encoders are quantized to, and a hypernetwork's. fp8 is for GPUs since Ada.",
 )
 @click.option(
     "--method",
@@ -30,7 +30,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, user_errors
     show_default=True,
     help="How a tensor's range follows from its values.",
 )
-@click.option("--steps", type=click.IntRange(1, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@STEPS_OPTION
 @click.option("--images", "count", type=click.IntRange(1), help="How many of the photos to draw; all unless said.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @click.option(
@@ -62,7 +62,7 @@ def calibrate(
     written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
     """
     from ..calibration.calibrate import calibrate as calibrate_bundle
-    from ..calibration.document import check_report_folder, write_report
+    from ..calibration.report import check_report_folder, write_report
     from ..calibration.settings import Settings
     from .show.calibration import show_report
     from .show.progress import calibration_progress

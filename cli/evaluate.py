@@ -20,11 +20,11 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
 
     ORIGINALS and RESULTS are folders, such as what `invert` read and wrote, or two pictures.
     """
-    from ..runtime.quality.evaluation import MEASURES, pairs
+    from ..runtime.quality.evaluation import MEASURES, evaluation_document, pairs
     from ..runtime.quality.evaluation import evaluate as scores_of
     from ..runtime.quality.lpips import missing_lpips, open_lpips
     from ..runtime.quality.published import read_published
-    from .show.evaluation import evaluation_summary, show_beside, show_scores
+    from .show.evaluation import show_beside, show_scores
     from .show.progress import count_progress
 
     published = read_published(beside) if beside else []
@@ -38,7 +38,7 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
             scores.append(score)
             advance()
     if as_json:
-        click.echo(json.dumps(evaluation_summary(scores, published), indent=1))
+        click.echo(json.dumps(evaluation_document(scores, published), indent=1))
     else:
         show_scores(scores, missing)
         if published:

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_errors
+from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, loading_options, user_errors
 
 
 @click.command()
 @click.argument("bundle", type=FILE)
 @click.argument("photos", type=FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
-@click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@STEPS_OPTION
 @click.option(
     "--until-gain",
     type=click.FloatRange(0, 1, max_open=True),
@@ -46,19 +46,21 @@ def invert(
     Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
     could be run, 130 interrupted.
     """
-    from ..runtime.serving.batch import FAILED, Outputs, find_photos, invert_files
+    from ..runtime.photos import find_photos
+    from ..runtime.serving.batch import FAILED, Outputs, invert_files
+    from ..runtime.serving.document import inversions_document
     from ..runtime.session import load
-    from .show.inversions import invert_summary, show_records
+    from .show.inversions import show_records
     from .show.progress import photo_progress
 
     found = find_photos(photos)
     session = load(bundle, **loading)
-    steps = session.manifest.default_steps if steps is None else steps
+    steps = session.checked_steps(steps)
     outputs = Outputs(output, steps, not no_strip, every_step, overwrite, until_gain)
     with photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
         records = list(invert_files(session, found, outputs, batch, advance))
     if as_json:
-        click.echo(json.dumps(invert_summary(session, steps, until_gain, records), indent=1))
+        click.echo(json.dumps(inversions_document(session, steps, until_gain, records), indent=1))
     else:
         show_records(output, records)
     if any(record.status == FAILED for record in records):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import HyperStyleDeployError
+from ..runtime.manifest.checks import MAX_STEPS
 
 EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -35,6 +36,9 @@ LOADING_OPTIONS = (
     ),
     click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said."),
     click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs."),
+)
+STEPS_OPTION = click.option(
+    "--steps", type=click.IntRange(0, MAX_STEPS), help="Refinement steps; the bundle's default unless said."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 

@@ -45,17 +45,18 @@ class Capabilities(CommaList):
 
 
 class Numbers(CommaList):
-    """Whole numbers with commas between them, none below a least one."""
+    """Whole numbers with commas between them, none below a least one or above the most."""
 
     name = "numbers"
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, least: int, most: int = 99_999) -> None:
+        self._range = range(least, most + 1)
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]
         if isinstance(value, tuple):
             return value
         words = super().convert(value, parameter, context)
-        if not words or not all(word.isdecimal() and len(word) < 6 and int(word) >= self._least for word in words):
-            self.fail(f"{value!r} is not a list of numbers from {self._least}, such as 1,4.", parameter, context)
+        if not words or not all(word.isdecimal() and len(word) < 6 and int(word) in self._range for word in words):
+            ends = f"from {self._range[0]} to {self._range[-1]}"
+            self.fail(f"{value!r} is not a list of numbers {ends}, such as 1,4.", parameter, context)
         return tuple(dict.fromkeys(map(int, words)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..runtime.manifest.checks import MAX_STEPS
 from .options import EXIT_ERROR, EXIT_FAILED, EXIT_INTERRUPTED, FILE, JSON_OPTION, user_errors
 from .parameters import CommaList, Numbers
 
@@ -34,19 +35,19 @@ def profile() -> None:
 @click.option("--threads", type=Numbers(1), help="CPU threads a run may use: one number, or several.")
 @click.option("--precision-hint", "hints", type=CommaList(), help="What OpenVINO computes in: f32, bf16, or both.")
 @click.option("--batch", "batches", type=Numbers(1), default="1", show_default=True, help="Photos that run together.")
-@click.option("--steps", type=Numbers(0), help="Refinement steps; the bundle's default (5) unless said.")
+@click.option("--steps", type=Numbers(0, MAX_STEPS), help="Refinement steps; each bundle's default unless said.")
 @click.option("--streams", type=Numbers(1), default="1", show_default=True, help="Inversions at once, a thread each.")
 @click.option("--duration", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds for each case.")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Runs of each case at most.")
 @click.option("--cold-start", is_flag=True, help="Also load and run every case once in a process of its own.")
-@click.option("--layers", is_flag=True, help="Also take every stage apart, layer by layer.")
+@click.option("--layers", is_flag=True, help="Also take every graph apart, node by node.")
 @click.option("--quality", is_flag=True, help="Also L2 and PSNR after each step, against time.")
 @click.option("--photos", type=FILE, multiple=True, help="Photos or folders of them; the demo's photo unless said.")
 @click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said.")
 @click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs.")
 @click.option("-o", "--output", type=FILE, help="Write the report as JSON to this file.")
 @click.option("--html", type=FILE, help="Write the report as a page to this file.")
-@click.option("--trace", type=FILE, help="Write a trace for Perfetto or chrome://tracing to this file; takes --layers.")
+@click.option("--trace", type=FILE, help="Write a trace for Perfetto or chrome://tracing to this file; needs --layers.")
 @JSON_OPTION
 @user_errors
 def run(
@@ -79,28 +80,25 @@ def run(
     from ..demo import PHOTO
     from ..runtime.backends import resolve
     from ..runtime.bundle.files import check_folder_of
-    from ..runtime.bundle.reader import read_manifest
-    from ..runtime.profiling.cases import sweep
+    from ..runtime.photos import find_photos
+    from ..runtime.profiling.cases import steps_of, sweep
     from ..runtime.profiling.measure import Budget
     from ..runtime.profiling.profile import Wanted
     from ..runtime.profiling.profile import profile as measure_all
-    from ..runtime.serving.batch import find_photos
     from .show.profile import show_profile
     from .show.progress import profile_progress
 
     if trace is not None and not layers:
-        raise click.UsageError("--trace shows layers: give --layers as well.")
+        raise click.UsageError("--trace shows nodes: give --layers as well.")
     # Before minutes of measuring, not after.
     for package in (*(("matplotlib", "jinja2") if html else ()), *(("onnx",) if layers else ())):
         import_module(package)
     for path in (output, html, trace):
         check_folder_of(path)
-    steps = steps or (read_manifest(bundles[0]).default_steps,)
-    cases = sweep(
-        bundles, list(dict.fromkeys(map(resolve, backends))), threads or (None,), hints or (None,), batches, steps,
-        streams, device, trust_engines,
-    )  # fmt: skip
-    wanted = Wanted(cold_start, layers, max(steps) if quality else None)
+    names = list(dict.fromkeys(map(resolve, backends)))
+    taken = steps_of(bundles, steps)
+    cases = sweep(taken, names, threads or (None,), hints or (None,), batches, streams, device, trust_engines)
+    wanted = Wanted(cold_start, layers, quality)
     with profile_progress() as tell:
         report = measure_all(cases, find_photos(photos or (PHOTO,)), Budget(duration, runs), wanted, tell)
     document = report.to_json()
@@ -125,7 +123,7 @@ def _write(report: Any, document: dict[str, Any], output: Path | None, html: Pat
 
         write_page(html, document)
     if trace is not None:
-        write_json(trace, trace_document({entry.case.name: entry.layers for entry in report.cases if entry.layers}))
+        write_json(trace, trace_document({entry.case.name: entry.nodes for entry in report.cases if entry.nodes}))
 
 
 @profile.command()
@@ -150,7 +148,7 @@ def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) 
     comparison = compare_reports(read_report(before), read_report(after))
     slower = [] if fail_above is None else comparison.slower_than(fail_above)
     if as_json:
-        click.echo(json.dumps({**comparison.to_json(), "failed": [ratio.name for ratio in slower]}, indent=1))
+        click.echo(json.dumps(comparison.to_json(slower), indent=1))
     else:
         show_comparison(comparison, slower)
     if slower or (fail_above is not None and comparison.only_before):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import EXIT_FAILED, FILE, JSON_OPTION, loading_options, user_errors
+from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, loading_options, user_errors
 from .parameters import CommaList
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ BACKENDS_OPTION = click.option(
 @click.option(
     "--images", type=FILE, multiple=True, help="Photo or folder to run; again for more. A drawing unless said."
 )
-@click.option("--steps", type=click.IntRange(0, 100), help="Refinement steps; the bundle's default (5) unless said.")
+@STEPS_OPTION
 @click.option("--reference", type=FILE, help="A float32 bundle to compare with; the bundle itself unless said.")
 @click.option("--against", type=FILE, help="A HyperStyle checkpoint to compare with instead, in PyTorch.")
 @click.option("--w-encoder", type=FILE, help="That checkpoint's W-encoder.")
@@ -58,14 +58,15 @@ def verify(
     Exit status: 0 all is well, 1 a result is out of tolerance, 2 the bundle cannot be used.
     """
     from ..runtime.bundle.reader import Bundle
-    from ..runtime.serving.batch import find_photos
-    from .show.fidelity import show_comparisons, show_files, verify_summary
+    from ..runtime.photos import find_photos
+    from ..runtime.quality.verification.document import files_document, verification_document
+    from .show.fidelity import show_comparisons, show_files
     from .show.progress import count_progress
 
     _check_options(reference, against, w_encoder, bisect, files_only, (images, steps, html))
     opened = Bundle.open(bundle)
     if files_only:
-        show_files(opened, as_json)
+        click.echo(json.dumps(files_document(opened))) if as_json else show_files(opened)
         return
     from ..demo import PHOTO
     from ..runtime.quality.verification.verify import Verifier
@@ -79,7 +80,7 @@ def verify(
     photos = find_photos(images or (PHOTO,))
     backends = _backends(loading)
     verifier = Verifier(opened, _reference(opened, reference, against, w_encoder), backends)
-    steps = opened.manifest.default_steps if steps is None else steps
+    steps = verifier.steps(steps)
     with count_progress("Verifying", len(photos) * (1 + len(backends)) * (steps + 1), "states") as advance:
         run = verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance)
         comparisons = list(run)
@@ -88,7 +89,7 @@ def verify(
 
         write_page(html, opened, comparisons)
     if as_json:
-        click.echo(json.dumps(verify_summary(opened, comparisons), indent=1))
+        click.echo(json.dumps(verification_document(opened, comparisons), indent=1))
     else:
         show_comparisons(comparisons, html)
     if not all(comparison.within for comparison in comparisons):

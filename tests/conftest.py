@@ -1,16 +1,18 @@
 """Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.tests.tiny_bundle import TinyBundle, write_tiny_bundle
+from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle
 from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
 #: Fewer than the command's own 5: most of its time goes to PyTorch, which it compares with.
@@ -77,7 +79,20 @@ def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
     return KernelLibrary(compile_for_cpu(tmp_path_factory.mktemp("kernel") / "modulate_cpu.so", "-O1"))
 
 
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Bundles of a few nodes a graph: method and options to a bundle's folder. Tests must not change them."""
+    folder = tmp_path_factory.mktemp("toys")
+
+    @cache
+    def bundle(method: str = "hyperstyle", **options: Any) -> Path:
+        name = "-".join([method, *(f"{key}={value}" for key, value in options.items())])
+        return write_toy_bundle(folder / name, method, **options).path
+
+    return bundle
+
+
 @pytest.fixture
-def tiny_bundle(tmp_path: Path) -> TinyBundle:
-    """A bundle of one small convolution a stage, for a test to change."""
-    return write_tiny_bundle(tmp_path / "tiny.bundle")
+def toy_bundle(tmp_path: Path) -> ToyBundle:
+    """A HyperStyle bundle of a few nodes a graph, for a test to change."""
+    return write_toy_bundle(tmp_path / "toy.bundle")

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from safetensors.numpy import save
 
-from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, SCHEMA_VERSION
 from hyperstyle_deploy.runtime.bundle.reader import MAX_MANIFEST_BYTES
+from hyperstyle_deploy.runtime.manifest.manifest import SCHEMA_VERSION
 from hyperstyle_deploy.tests.small_bundle import SmallBundle
 
 Place: TypeAlias = "tuple[str | int, ...]"
+GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
 FILES = ("generator.safetensors", *(f"{stage}.onnx" for stage in GRAPHS))
 
 
@@ -34,13 +35,17 @@ class Hostile:
 #: One manifest object of every kind, and its fields.
 FIELDS: dict[Place, tuple[str, ...]] = {
     (): (
-        *("schema_version", "method", "domain", "model", "precision", "default_steps", "separable", "image", "layers"),
-        *("constants", "graphs", "files", "provenance"),
+        *("schema_version", "method", "domain", "model", "precision", "licence", "image", "generator", "state"),
+        *("checkpoints", "constants", "graphs", "files", "provenance"),
     ),
-    ("image",): ("size", "input_height", "input_width", "rows", "value_range"),
-    ("layers", 0): (
+    ("method",): ("name", "default_steps", "encoder_steps"),
+    ("image",): ("kind", "channels", "input_height", "input_width", "rows"),
+    ("generator",): ("family", "size", "styles", "width", "layers"),
+    ("generator", "layers", 0): (
         *("index", "name", "in_channels", "out_channels", "kernel", "resolution", "style", "up", "offset"),
     ),
+    ("state", 0): ("name", "shape"),
+    ("checkpoints", 0): ("role", "file", "sha256"),
     ("graphs", "encoder"): ("file", "opset", "inputs", "outputs"),
     ("graphs", "encoder", "inputs", 0): ("name", "dtype", "shape"),
     ("graphs", "encoder", "outputs", 0): ("name", "dtype", "shape"),
@@ -49,43 +54,85 @@ FIELDS: dict[Place, tuple[str, ...]] = {
 PLACES = [(*place, field) for place, names in FIELDS.items() for field in names]
 # Values of every JSON type; a field must refuse those that are not of its own.
 VALUES: tuple[Any, ...] = (None, True, 7, 7.5, "text", [], ["text"], {}, {"key": 1})
+LAYERS: Place = ("generator", "layers")
 OUT_OF_RANGE: tuple[tuple[Place, Any], ...] = (
-    (("image", "size"), 128),
-    (("image", "size"), 2048),
-    (("image", "size"), 1024),  # valid, but the layers are those of 256
+    (("method", "default_steps"), -1),
+    (("method", "default_steps"), 1001),
+    (("method", "encoder_steps"), -5),
+    (("generator", "family"), "stylegan1"),
+    (("generator", "size"), 16),
+    (("generator", "size"), 48),
+    (("generator", "size"), 2048),
+    (("generator", "size"), 64),  # valid, but the layers are those of 32
+    (("generator", "styles"), 0),
+    (("generator", "styles"), 7),  # fewer than the layers take
+    (("generator", "width"), 10**9),
+    (("generator", "width"), 9),  # the graphs have another
+    (("image", "kind"), "depth"),
+    (("image", "kind"), "sketch"),  # which HyperStyle does not take
+    (("image", "channels"), 4),
     (("image", "input_height"), 0),
     (("image", "input_width"), 10**9),
-    (("image", "rows"), [0, 257]),
-    (("image", "rows"), [-1, 256]),
-    (("image", "rows"), [128, 128]),
-    (("image", "rows"), [0.0, 256.0]),
-    (("image", "rows"), [0, 128, 256]),
-    (("image", "value_range"), [0, 1]),
-    (("image", "value_range"), [-1e-7, 1e22]),
+    (("image", "input_width"), 64),  # larger than what is drawn
+    (("image", "rows"), [0, 33]),
+    (("image", "rows"), [-1, 32]),
+    (("image", "rows"), [16, 16]),
+    (("image", "rows"), [0, 16]),  # the graphs draw 32
+    (("image", "rows"), [0.0, 32.0]),
+    (("image", "rows"), [0, 16, 32]),
     (("precision",), "fp16"),
     (("precision",), "float64"),
-    (("default_steps",), 0),
-    (("default_steps",), -5),
-    (("layers",), []),
-    (("layers", 0, "index"), 1),
-    (("layers", 0, "in_channels"), -512),
-    (("layers", 0, "name"), 'it\'s "quoted" \\ \x1b[2J ünï ☃ \u202e'),
-    (("layers", 5, "out_channels"), 10**12),
-    (("layers", 3, "offset"), "channel"),
-    (("layers", 3, "offset"), "surprise"),
-    (("layers", 4, "style"), 99),
+    (LAYERS, []),
+    ((*LAYERS, 0, "index"), 1),
+    ((*LAYERS, 0, "in_channels"), -8),
+    ((*LAYERS, 0, "in_channels"), 10**6),
+    ((*LAYERS, 0, "up"), True),
+    ((*LAYERS, 0, "name"), 'it\'s "quoted" \\ \x1b[2J ünï ☃ \u202e'),
+    ((*LAYERS, 0, "name"), "../conv1"),
+    ((*LAYERS, 0, "name"), "n" * 65),
+    ((*LAYERS, 1, "name"), "conv1"),
+    ((*LAYERS, 1, "kernel"), 5),
+    ((*LAYERS, 1, "up"), True),
+    ((*LAYERS, 1, "out_channels"), 4),
+    ((*LAYERS, 5, "out_channels"), 10**12),
+    ((*LAYERS, 5, "resolution"), 8),
+    ((*LAYERS, 3, "offset"), "channel"),  # one more than the state and the graphs have
+    ((*LAYERS, 2, "offset"), "channel"),  # the graphs have whole kernels
+    ((*LAYERS, 0, "offset"), "none"),
+    ((*LAYERS, 3, "offset"), "shared"),
+    ((*LAYERS, 4, "style"), 99),
+    ((*LAYERS, 4, "style"), -1),
+    (("state",), []),
+    (("state", 0, "name"), "latents"),
+    (("state", 1, "name"), "offsets"),
+    (("state", 0, "shape"), [8, 9]),
+    (("state", 1, "shape"), [4, 6]),  # the graphs have codes of 5
+    (("state", 1, "shape"), [3, 5]),
+    (("state", 1, "shape"), ["steps", 4, 5]),  # kept step by step, but the graphs take one row
+    (("state", 1, "shape"), [4, "steps"]),
+    (("checkpoints",), []),
+    (("checkpoints", 0, "sha256"), "1" * 63),
     (("files", "encoder.onnx", "bytes"), -1),
     (("files", "encoder.onnx", "sha256"), "0" * 63),
     (("files", "encoder.onnx", "sha256"), "A" * 64),
     (("files", "encoder.onnx", "sha256"), "0" * 64 + "\n"),
     (("graphs", "encoder", "inputs", 0, "dtype"), "object"),
+    (("graphs", "encoder", "inputs", 0, "dtype"), "int64"),
     (("graphs", "encoder", "inputs", 0, "dtype"), "float16"),  # in a bundle of float32
+    (("graphs", "encoder", "inputs", 0, "name"), "photo"),
     (("graphs", "encoder", "inputs", 0, "shape"), [1, -1]),
     (("graphs", "encoder", "inputs", 0, "shape"), ["batch", 3, 0]),
+    (("graphs", "encoder", "inputs", 0, "shape"), ["photos", 3, 32, 32]),
     (("graphs", "encoder", "outputs", 0, "shape"), [0]),
+    (("graphs", "encoder", "outputs", 0, "shape"), ["batch", 8, 9]),
+    (("graphs", "encoder", "outputs"), []),
+    (("graphs", "weights", "outputs", 4, "name"), "weight.conv1"),
     (("graphs", "encoder", "file"), "unlisted.onnx"),
     (("constants",), ["unlisted.safetensors"]),
 )
+#: Methods whose needs the small HyperStyle bundle does not meet, and names that nobody knows.
+OTHER_METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e")
+UNKNOWN_METHODS = ("", "HyperStyle", "hyperstyle\0", "pti", "m" * 5000, "\x1b[2J")
 HOSTILE_NAMES = (
     *("../secret", "sub/../../secret", "/etc/hostname", "..\\secret", "C:secret", "encoder.onnx\0", "", ".", "link"),
     *("hard", "missing", "missing\x1b[2J", "n" * 5000),
@@ -97,7 +144,7 @@ NOT_JSON: dict[str, bytes] = {
     "html": b"<!DOCTYPE html>",
     "utf-16": b"\xff\xfe\x00",
     "not text": b"\x80\x81",
-    "cut later": b'{"schema_version": 1',
+    "cut later": b'{"schema_version": 2',
     "deep list": b"[" * 200_000,
     "deep object": b'{"a":' * 200_000,
 }
@@ -134,6 +181,7 @@ def changed(place: Place, value: Any) -> Callable[[SmallBundle], object]:
 def hostile_bundles() -> Iterator[Hostile]:
     """All of them."""
     yield from _versions()
+    yield from _methods()
     yield from _fields()
     yield from _values()
     yield from _paths()
@@ -150,12 +198,27 @@ def _versions() -> Iterator[Hostile]:
     ):
         match = f"another schema version.*Expected: {SCHEMA_VERSION}. {hint}"
         yield Hostile(f"version {version!r}", changed(("schema_version",), version), match)
-    yield Hostile("version true", changed(("schema_version",), True), "a value of type int")
+    yield Hostile("version true", changed(("schema_version",), True), "another schema version")
     yield Hostile(
         "other fields", lambda bundle: bundle.write({"schema_version": 99, "parts": []}), "Got: 99. .*Upgrade"
     )
     without = edited(lambda document: document.pop("schema_version"))
     yield Hostile("no version", without, f"Got: none. Expected: {SCHEMA_VERSION}.")
+
+
+def _methods() -> Iterator[Hostile]:
+    name: Place = ("method", "name")
+    for method in UNKNOWN_METHODS:
+        yield Hostile(f"method {method[:20]!r}", changed(name, method), "method.name is unknown")
+    for method in OTHER_METHODS:
+        yield Hostile(f"method {method}", changed(name, method), r"bundle\.json: .* is wrong")
+    yield Hostile("another encoder", changed(("method", "encoder_steps"), 5), r"graphs\[encoder\]\.inputs")
+    swapped = edited(lambda document: document["graphs"]["synthesis_one"]["outputs"].reverse())
+    yield Hostile("outputs swapped", swapped, r"graphs\[synthesis_one\]\.outputs\[0\]")
+    more = edited(
+        lambda document: document["graphs"]["hypernet"]["outputs"].append(document["state"][0] | {"dtype": "float32"})
+    )
+    yield Hostile("one output more", more, r"graphs\[hypernet\]\.outputs")
 
 
 def _fields() -> Iterator[Hostile]:
@@ -177,27 +240,26 @@ def _values() -> Iterator[Hostile]:
     for place, value in OUT_OF_RANGE:
         name = f"{label(place)} = {value!r}"[:80]
         yield Hostile(name, changed(place, value), r"bundle\.json: .* is wrong")
-    yield Hostile("NaN", changed(("image", "value_range"), [float("nan"), 1]), "bundle.json", own_words=False)
+    yield Hostile("NaN", changed(("image", "rows"), [float("nan"), 32]), "bundle.json", own_words=False)
     for graph in GRAPHS:
         yield Hostile(f"no graph {graph}", edited(lambda d, graph=graph: d["graphs"].pop(graph)), f"no {graph}")
-    yield Hostile("layers out of order", edited(lambda document: document["layers"].reverse()), "layers")
+    yield Hostile("layers out of order", edited(lambda document: document["generator"]["layers"].reverse()), "layers")
 
 
 def _wrong_types() -> Iterator[tuple[Place, object]]:
     """Every field with values that JSON allows and the schema does not."""
-    free_text = {("method",), ("domain",), ("model",), ("layers", 0, "name")}
+    free_text = {("domain",), ("model",), ("licence",), ("checkpoints", 0, "role"), ("checkpoints", 0, "file")}
     allowed: dict[Place, tuple[object, ...]] = {
-        ("separable",): (True,),
-        ("default_steps",): (7,),
+        ("licence",): (None, "text"),
+        ("method", "default_steps"): (7,),
+        ("method", "name"): ("text",),  # refused in other words
+        (*LAYERS, 0, "style"): (7,),
         ("constants",): ([],),
         ("provenance",): ({}, {"key": 1}),
         ("graphs", "encoder", "opset"): (7,),
         ("files", "encoder.onnx", "bytes"): (7,),
-        ("schema_version",): (True,),
-        **{("graphs", "encoder", kind): ([],) for kind in ("inputs", "outputs")},
-        **{("graphs", "encoder", kind, 0, "name"): ("text",) for kind in ("inputs", "outputs")},
-        **{("graphs", "encoder", kind, 0, "shape"): ([], ["text"]) for kind in ("inputs", "outputs")},
-        **dict.fromkeys(free_text, ("text",)),
+        ("state", 0, "shape"): (),
+        **{place: ("text",) for place in free_text if place != ("licence",)},
     }
     for place in PLACES:
         for value in VALUES:

@@ -42,12 +42,12 @@ def with_header(content: bytes, edit: Callable[[Header], object]) -> bytes:
 
 
 def sound_inversion() -> bytes:
-    """A sound file: 5 steps at 1024."""
+    """A sound file: 5 steps of HyperStyle at 1024."""
     noise = np.random.default_rng(0)
     arrays = {
         name: noise.standard_normal((rows, 512), np.float32) for name, rows in {"codes": 18, "offset_codes": 17}.items()
     }
-    metadata = {"format": FORMAT, "version": FORMAT_VERSION, "steps": "5", "model": "a" * 64}
+    metadata = {"format": FORMAT, "version": FORMAT_VERSION, "method": "hyperstyle", "steps": "5", "model": "a" * 64}
     return save({**arrays, "l2": 1 / np.arange(1.0, 7.0)}, metadata)
 
 
@@ -82,21 +82,26 @@ def _metadata(sound: bytes) -> Iterator[HostileFile]:
         return with_header(sound, lambda header: header["__metadata__"].update(values))
 
     for key in ("version", "format"):
-        for value in ("0", "2", ""):
+        for value in ("0", "1", "3", ""):
             yield HostileFile(f"{key} {value!r}", changed(**{key: value}), "not an inversion of this version")
         gone = with_header(sound, lambda header, key=key: header["__metadata__"].pop(key))
         yield HostileFile(f"no {key}", gone, "not an inversion of this version")
     bare = with_header(sound, lambda header: header.pop("__metadata__"))
     yield HostileFile("no metadata", bare, "not an inversion of this version")
-    for steps in ("", "-1", "1.5", "five", "9" * 5000, "1e3", " 5", "5\x1b[2J"):
+    for steps in ("", "-1", "1.5", "five", "9" * 5000, "1e3", " 5", "5\x1b[2J", "1001", "\u0665"):
         yield HostileFile(f"steps {steps[:9]!r}", changed(steps=steps), "no number of steps")
     yield HostileFile("steps 5", changed(steps=5), "Cannot read the inversion", own_words=False)
 
 
 def _arrays(sound: bytes) -> Iterator[HostileFile]:
-    for name in ("codes", "offset_codes", "l2"):
+    for name in ("codes", "l2"):
         renamed = with_header(sound, lambda header, name=name: header.update(other=header.pop(name)))
         yield HostileFile(f"{name} renamed", renamed, "does not hold the arrays.*other")
+    shorter = with_header(sound, lambda header: header["l2"].update(shape=[3, 2]))
+    yield HostileFile("l2 of another shape", shorter, "l2 of another length")
+    fewer = with_header(sound, lambda header: header["__metadata__"].update(steps="4"))
+    yield HostileFile("l2 of another number of steps", fewer, "l2 of another length")
+    for name in ("codes", "offset_codes", "l2"):
         for value in (np.nan, np.inf, -np.inf):
             yield HostileFile(f"{value} in {name}", _with_value(sound, name, value), "NaN or Inf")
     sizes = {"F64": 8, "F16": 2, "U8": 1, "BOOL": 1}

@@ -10,12 +10,74 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
-from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
+from hyperstyle_deploy.runtime.manifest.manifest import (
+    CheckpointSpec,
+    FileSpec,
+    GeneratorSpec,
+    GraphSpec,
+    ImageSpec,
+    Manifest,
+    MethodSpec,
+    StateSpec,
+)
+from hyperstyle_deploy.runtime.methods import METHODS
+
+#: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
+CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "channel"}
+STYLES, WIDTH, CODE_WIDTH, SIZE = 8, 8, 5, 32
+DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5}
+
+
+def small_manifest(
+    method: str = "hyperstyle", encoder_steps: int = 0, separable: bool = False, kind: str = "photo"
+) -> Manifest:
+    """A manifest of 32 pixels and 8 styles of 8 numbers, without graphs and files."""
+    hyperstyle = method == "hyperstyle"
+    layers = layer_table(CHANNELS, OFFSETS if hyperstyle else {})
+    rows = ("steps", len(OFFSETS)) if separable else (len(OFFSETS),)
+    offset_codes = (StateSpec("offset_codes", (*rows, CODE_WIDTH)),)
+    return Manifest(
+        method=MethodSpec(method, DEFAULT_STEPS.get(method, 0), encoder_steps),
+        domain="faces",
+        model="0" * 64,
+        precision="float32",
+        licence=None,
+        image=ImageSpec(kind, 1 if kind == "sketch" else 3, SIZE, SIZE, (0, SIZE)),
+        generator=GeneratorSpec("stylegan2", SIZE, STYLES, WIDTH, layers),
+        state=(StateSpec("codes", (STYLES, WIDTH)), *(offset_codes if hyperstyle else ())),
+        checkpoints=(CheckpointSpec(method, "faces.pt", "1" * 64),),
+        constants=("generator.safetensors",),
+        graphs={},
+        files={},
+        provenance={"exported": "2026-11-24T00:00:00+00:00"},
+    )
+
+
+def with_graphs(manifest: Manifest) -> Manifest:
+    """The manifest with the graphs that its method needs."""
+    signatures = METHODS[manifest.method.name](manifest).signatures()
+    graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
+    return dataclasses.replace(manifest, graphs=graphs)
+
+
+def constants_of(manifest: Manifest, fill: float = 1.0) -> dict[str, np.ndarray]:
+    """Constants that the graphs of a manifest take, and the method's own."""
+    method = METHODS[manifest.method.name](manifest)
+    shapes = {
+        tensor.name: tensor.shape
+        for graph in manifest.graphs.values()
+        for tensor in graph.inputs
+        if tensor.name.startswith(("weight.", "energy.", "noise.", "encoder_noise."))
+    }
+    average = {"latent_avg": (1, manifest.generator.styles, manifest.generator.width)}
+    return {
+        name: np.full(shape, fill, np.float32) for name, shape in {**shapes, **average, **method.constants()}.items()
+    }
 
 
 @dataclasses.dataclass
 class SmallBundle:
-    """A bundle of size 256 on disk whose graphs are a few bytes that no backend could load."""
+    """A bundle on disk whose graphs are a few bytes that no backend could load."""
 
     path: Path
 
@@ -34,49 +96,20 @@ class SmallBundle:
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def make_small_bundle(path: Path) -> SmallBundle:
-    """Write one to the folder ``path``, which must not exist."""
+def make_small_bundle(path: Path, method: str = "hyperstyle", **options: Any) -> SmallBundle:
+    """Write one to the folder ``path``, which must not exist; options as ``small_manifest`` has them."""
     bundle = SmallBundle(path)
     bundle.path.mkdir(parents=True)
-    constants = save({"latent_avg": np.zeros((14, 512), np.float32), "weight.conv1": np.ones((4, 4), np.float32)})
-    contents = {"generator.safetensors": constants, **{f"{stage}.onnx": _empty_graph(stage) for stage in GRAPHS}}
-    manifest = Manifest(
-        method="hyperstyle",
-        domain="faces",
-        model="0" * 64,
-        precision="float32",
-        default_steps=5,
-        separable=False,
-        image=ImageSpec(256, 256, 256, (0, 256)),
-        layers=layer_table(256, (0, 2, 3)),
-        constants=("generator.safetensors",),
-        graphs={stage: _graph_spec(stage) for stage in GRAPHS},
-        files={name: FileSpec(**bundle.add(name, content)) for name, content in contents.items()},
-        provenance={"checkpoint": {"file": "faces.pt"}},
-    )
-    bundle.write(manifest.to_json())
+    manifest = with_graphs(small_manifest(method, **options))
+    contents = {
+        "generator.safetensors": save(constants_of(manifest)),
+        **{f"{graph}.onnx": empty_graph(graph) for graph in manifest.graphs},
+    }
+    files = {name: FileSpec(**bundle.add(name, content)) for name, content in contents.items()}
+    bundle.write(dataclasses.replace(manifest, files=files).to_json())
     return bundle
 
 
-def _graph_spec(stage: str) -> GraphSpec:
-    """What the loop asks of a stage at 256 with three tuned layers; `weights` and `synthesis` have more, not needed."""
-
-    def tensor(name: str, *shape: int | str) -> TensorSpec:
-        return TensorSpec(name, "float32", shape)
-
-    batch: int | str = 1 if stage == "synthesis_one" else "batch"
-    image, reconstruction = (tensor(name, batch, 3, 256, 256) for name in ("image", "reconstruction"))
-    codes, offset_codes = tensor("codes", batch, 14, 512), tensor("offset_codes", 1, 3, 512)
-    offsets = [tensor(f"offset.{name}", 512, 512, 3, 3) for name in ("conv1", "convs.0", "convs.1")]
-    inputs, outputs = {
-        "encoder": ((image,), (codes,)),
-        "hypernet": ((image, reconstruction), (tensor("offset_codes", "batch", 3, 512),)),
-        "offsets": ((offset_codes, tensor("steps")), tuple(offsets)),
-        "weights": ((offset_codes, tensor("steps")), ()),
-    }.get(stage, ((codes,), (image, reconstruction)))
-    return GraphSpec(f"{stage}.onnx", 20, inputs, outputs)
-
-
-def _empty_graph(stage: str) -> bytes:
+def empty_graph(name: str) -> bytes:
     """An ONNX model with an IR version and a producer's name, as protobuf writes it, and nothing else."""
-    return b"\x08\x0a\x12" + bytes([len(stage)]) + stage.encode()
+    return b"\x08\x0a\x12" + bytes([len(name)]) + name.encode()

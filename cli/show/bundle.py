@@ -43,15 +43,19 @@ def show_checkpoint(description: "Description") -> None:
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:
     """Print what a bundle holds."""
-    image = manifest.image
+    image, generator = manifest.image, manifest.generator
     OUT.print(f"{path}  {size(sum(file.bytes for file in manifest.files.values()))}")
+    channels = "" if image.comparable else f" {image.kind} of {image.channels} channel{'s' * (image.channels > 1)}"
+    tuned = f", {len(manifest.tuned)} tuned layers" if manifest.tuned else ""
     OUT.print(
-        f"  {manifest.method}, {manifest.domain}: {image.input_width}x{image.input_height} in, "
-        f"{image.size}x{image.height} out, {manifest.arithmetic}, {len(manifest.tuned)} tuned layers, "
-        f"{manifest.default_steps} steps by default"
+        f"  {manifest.method.name}, {manifest.domain}: {image.input_width}x{image.input_height}{channels} in, "
+        f"{generator.size}x{image.height} out, {generator.styles} styles of {generator.width}, {manifest.arithmetic}"
+        f"{tuned}, {manifest.default_steps} steps by default"
     )
-    origin = manifest.provenance.get("checkpoint", {})
-    OUT.print(f"  from {origin.get('file')} (sha256 {str(origin.get('sha256'))[:12]})")
+    for checkpoint in manifest.checkpoints:
+        OUT.print(f"  {checkpoint.role}: {checkpoint.file} (sha256 {checkpoint.sha256[:12]})")
+    if manifest.licence:
+        OUT.print(f"  licence of the weights: {manifest.licence}")
     table = Table("file", right("size"), "sha256")
     for name, file in manifest.files.items():
         add_row(table, name, size(file.bytes), file.sha256[:12])

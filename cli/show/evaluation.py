@@ -1,16 +1,16 @@
-"""Results by the paper's measures."""
+"""Results by the paper's measures, as tables."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from ...runtime.quality.evaluation import summaries
 from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
-    from ...runtime.quality.evaluation import Score, Summary
+    from ...runtime.quality.evaluation import Score
     from ...runtime.quality.published import Published
 
 PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4; --beside prints a table."
@@ -43,41 +43,5 @@ def show_beside(scores: "Sequence[Score]", published: "Sequence[Published]") -> 
     OUT.print(table)
 
 
-def summaries(scores: "Sequence[Score]") -> "dict[str, Summary]":
-    """Each measure over all results."""
-    from ...runtime.quality.evaluation import summarize
-
-    return {name: summarize([score.values[name] for score in scores]) for name in scores[0].values}
-
-
-def evaluation_summary(scores: "Sequence[Score]", published: "Sequence[Published]" = ()) -> dict[str, Any]:
-    """The scores as JSON values, and what was published; a measure without a value is null."""
-    return {
-        "pictures": [
-            {
-                "original": str(score.original),
-                "result": str(score.result),
-                **{_key(name): _finite(value) for name, value in score.values.items()},
-            }
-            for score in scores
-        ],
-        "summary": {
-            _key(name): {key: _finite(value) for key, value in asdict(summary).items()}
-            for name, summary in summaries(scores).items()
-        },
-        "published": [
-            {"method": row.method, **{_key(name): value for name, value in row.values.items()}} for row in published
-        ],
-    }
-
-
 def _number(value: float) -> str:
     return f"{value:.5f}" if math.isfinite(value) else "-"
-
-
-def _key(name: str) -> str:
-    return name.lower().replace("-", "_")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

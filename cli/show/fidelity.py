@@ -1,11 +1,8 @@
 """How far results are from a reference."""
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -13,17 +10,12 @@ from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
     from ...runtime.bundle.reader import Bundle
-    from ...runtime.quality.verification.steps import Difference, StepComparison
     from ...runtime.quality.verification.verify import Comparison
 
 
-def show_files(bundle: "Bundle", as_json: bool) -> None:
+def show_files(bundle: "Bundle") -> None:
     """Say that a bundle's files are whole."""
-    count = len(bundle.manifest.files)
-    if as_json:
-        OUT.print(json.dumps({"bundle": str(bundle.path), "files": count, "within": True}))
-    else:
-        OUT.print(f"{bundle.path}: {count} files have their checksums.")
+    OUT.print(f"{bundle.path}: {len(bundle.manifest.files)} files have their checksums.")
 
 
 def show_comparisons(comparisons: "Sequence[Comparison]", page: Path | None = None) -> None:
@@ -51,7 +43,7 @@ def _show_comparison(comparison: "Comparison") -> None:
             [f"{getattr(found[name], kind):.1e}" if name in found else "" for name in names]
             for kind in ("largest", "mean")
         )
-        measures = f"{step.psnr:.1f}", f"{step.ms_ssim:.6f}", f"{step.l2:.1e}"
+        measures = f"{step.psnr:.1f}", "" if step.ms_ssim is None else f"{step.ms_ssim:.6f}", f"{step.l2:.1e}"
         add_row(table, str(step.index), "max", *largest, *measures, "within" if step.within else "OUT")
         add_row(table, "", "mean", *mean)
     OUT.print(table)
@@ -65,67 +57,3 @@ def _show_comparison(comparison: "Comparison") -> None:
         )
     if not comparison.within:
         OUT.print("\n".join(f"  {line}" for line in explanation(comparison)))
-
-
-def verify_summary(bundle: "Bundle", comparisons: "Sequence[Comparison]") -> dict[str, Any]:
-    """The comparisons as JSON values; what is not finite is null."""
-    return {
-        "bundle": str(bundle.path),
-        "model": bundle.manifest.model,
-        "precision": bundle.manifest.precision,
-        "comparisons": [
-            {
-                "photo": each.photo,
-                "backend": each.backend,
-                "precision": each.precision,
-                "reference": each.reference,
-                "within": each.within,
-                "drift": None if each.drift is None else _finite(each.drift),
-                "steps": [_step(step) for step in each.steps],
-                "stages": [
-                    {"stage": stage.stage, "step": stage.step, "output": stage.output, **_values(stage.difference)}
-                    for stage in each.stages
-                ],
-                "bisection": _bisection(each),
-            }
-            for each in comparisons
-        ],
-        "within": all(each.within for each in comparisons),
-    }
-
-
-def _step(step: "StepComparison") -> dict[str, Any]:
-    return {
-        "step": step.index,
-        **{name.replace(" ", "_"): _values(difference) for name, difference in step.differences.items()},
-        "psnr": _finite(step.psnr),
-        "ms_ssim": _finite(step.ms_ssim),
-        "l2": _finite(step.l2),
-        "within": step.within,
-    }
-
-
-def _values(difference: "Difference") -> dict[str, Any]:
-    values = {name: _finite(value) for name, value in asdict(difference).items()}
-    return {**values, "within": difference.within}
-
-
-def _bisection(comparison: "Comparison") -> dict[str, Any] | None:
-    if (found := comparison.bisection) is None:
-        return None
-    counts = {"stage": found.stage, "step": found.step, "compared": found.compared, "nodes": found.nodes}
-    if (fault := found.fault) is None:
-        return {**counts, "node": None}
-    return {
-        **counts,
-        "node": fault.node,
-        "op": fault.op,
-        "output": fault.output,
-        **_values(fault.difference),
-        "inputs": _finite(fault.inputs),
-    }
-
-
-def _finite(value: float) -> float | None:
-    """JSON has neither NaN nor infinity: equal images have no PSNR there."""
-    return value if math.isfinite(value) else None

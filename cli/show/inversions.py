@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -10,7 +10,6 @@ from .text import OUT, add_row, right
 
 if TYPE_CHECKING:
     from ...runtime.serving.batch import Record
-    from ...runtime.session import Session
 
 
 def show_records(folder: Path, records: "Sequence[Record]") -> None:
@@ -28,27 +27,3 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
         )
     OUT.print(table)
     OUT.print(f"Results are in {folder}")
-
-
-def invert_summary(
-    session: "Session", steps: int, until_gain: float | None, records: "Sequence[Record]"
-) -> dict[str, Any]:
-    """The records as JSON values; ``steps`` of all is the limit, of a photo what its result took."""
-    return {
-        "backend": session.backend,
-        "model": session.manifest.model,
-        "steps": steps,
-        "until_gain": until_gain,
-        "photos": [
-            {
-                "photo": str(record.photo),
-                "status": record.status,
-                "seconds": round(record.seconds, 3),
-                "steps": record.steps,
-                "l2": list(record.l2),
-                "files": [str(file) for file in record.files],
-                "error": record.error,
-            }
-            for record in records
-        ],
-    }

@@ -12,7 +12,7 @@ from .text import OUT, add_row, right, size
 if TYPE_CHECKING:
     from ...runtime.profiling.regression import CaseRatio, Comparison
 
-#: Operators and single layers that a table lists; the JSON has them all.
+#: Operators and single nodes that a table lists; the JSON has them all.
 LISTED = 12
 
 
@@ -36,7 +36,7 @@ def show_profile(document: dict[str, Any]) -> None:
     for label, case in zip(labels, cases, strict=True):
         _show_stages(label, case)
         _show_quality(label, case)
-        _show_layers(label, case)
+        _show_nodes(label, case)
 
 
 def _show_latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> None:
@@ -89,16 +89,16 @@ def _show_quality(label: str, case: dict[str, Any]) -> None:
     OUT.print(table)
 
 
-def _show_layers(label: str, case: dict[str, Any]) -> None:
-    layers = case["layers"]
-    if layers is None:
+def _show_nodes(label: str, case: dict[str, Any]) -> None:
+    found = case["nodes"]
+    if found is None:
         return
-    peaks = layers["peaks"]
+    peaks = found["peaks"]
     arithmetic = f"{peaks['flops'] / 1e9:.0f} GFLOP/s and " if peaks["flops"] else ""
-    for kind, key in (("operator", "operators"), ("layer", "layers")):
+    for kind, key in (("operator", "operators"), ("node", "nodes")):
         numbers = ("runs", "ms", "GFLOP", "MB", "of roofline")
         table = Table("stage", kind, *map(right, numbers), title=f"{kind}s: {label}")
-        for row in layers[key][:LISTED]:
+        for row in found[key][:LISTED]:
             share = f"{row['floor_s'] / row['seconds']:.0%}" if row["floor_s"] and row["seconds"] else ""
             name = f"{row['name']} ({row['operator']})" if row["name"] else row["operator"]
             work = (f"{row['flops'] / 1e9:.2f}", f"{row['bytes'] / 1e6:.1f}")

@@ -11,11 +11,10 @@ from typing import Any
 
 from ... import __version__
 from ...errors import BuildError, BundleError, EngineError
+from ...runtime.backends.device import loop_graphs
 from ...runtime.backends.engines.keys import free_axes, graph_digest, profiles
 from ...runtime.backends.engines.loading import engine_file
 from ...runtime.backends.engines.record import (
-    BATCH_AXIS,
-    STEPS_AXIS,
     Engine,
     Recipe,
     Record,
@@ -28,14 +27,12 @@ from ...runtime.backends.engines.record import (
 from ...runtime.backends.engines.trust import is_sealed, own_key, seal
 from ...runtime.bundle.files import atomic_file, sha256_of
 from ...runtime.bundle.reader import Bundle
-from ...runtime.session import MAX_STEPS
+from ...runtime.manifest.checks import MAX_STEPS
+from ...runtime.methods.base import BATCH, KEPT_STEPS
 from .callbacks import Output, Progress, Silent, interruptible
 from .lock import only_builder
 from .network import StageBuild
 from .targets import TARGETS, Options, Target
-
-#: What the loop on a GPU runs. `weights` is not among it: there the kernel does the rest of it after `offsets`.
-DEFAULT_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one", "synthesis")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Built:
 def build(
     path: Path,
     target: str,
-    stages: Sequence[str] = DEFAULT_STAGES,
+    stages: Sequence[str] | None = None,
     options: Options | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -64,7 +61,7 @@ def build(
     Args:
         path: the bundle's folder.
         target: "tensorrt", which needs the GPU to build for, or "tensorrt-rtx", which needs none.
-        stages: names of graphs, one engine each.
+        stages: names of graphs, one engine each; None for those of the loop on a GPU, and `synthesis`.
         options: batch, GPUs and flags; None for the defaults.
         force: build even what is there and still right.
         progress: told of every stage, and of the builder's phases within it.
@@ -85,6 +82,7 @@ def build(
     if target not in TARGETS:
         raise BuildError("Unknown target", got=target, expected=" or ".join(TARGETS))
     graphs = bundle.manifest.graphs
+    stages = [*loop_graphs(bundle.method), "synthesis"] if stages is None else stages
     if unknown := [stage for stage in stages if stage not in graphs]:
         raise BuildError("Unknown stages", got=", ".join(unknown), expected=f"of {', '.join(graphs)}")
     if not stages:
@@ -101,7 +99,7 @@ def _recipes(bundle: Bundle, target: Target, stages: Sequence[str] | dict[str, N
     """What each stage's engine would follow from, now."""
     gpu, capabilities = target.gpus(options)
     manifest = bundle.manifest
-    ranges = {BATCH_AXIS: options.batch, STEPS_AXIS: (1, manifest.default_steps, MAX_STEPS)}
+    ranges = {BATCH: options.batch, KEPT_STEPS: (1, max(1, manifest.default_steps), MAX_STEPS)}
     recipes = []
     for stage in stages:
         spec = manifest.graphs[stage]
@@ -118,7 +116,7 @@ def _recipes(bundle: Bundle, target: Target, stages: Sequence[str] | dict[str, N
                 platform=this_platform(),
                 gpu=gpu,
                 compute_capabilities=capabilities,
-                batch=options.batch if BATCH_AXIS in free_axes(spec) else None,
+                batch=options.batch if BATCH in free_axes(spec) else None,
                 profiles=profiles(spec, ranges),
                 flags=options.flags,
             )

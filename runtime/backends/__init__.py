@@ -12,12 +12,12 @@ GPU_MODULES = ("pycuda", "cuda.bindings")
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a backend needs: modules, and the extra that installs them; if it runs on a GPU, and tells layers' times."""
+    """What a backend needs: modules, and the extra that installs them; if it runs on a GPU, and tells nodes' times."""
 
     modules: tuple[str, ...]
     extra: str
     gpu: bool = False
-    layers: bool = True
+    nodes: bool = True
 
 
 #: The backends by name, the fastest on a CPU first.
@@ -26,7 +26,7 @@ BACKENDS = {
     "onnxruntime": Requirement(("onnxruntime",), "cpu"),
     "tensorrt": Requirement(("tensorrt", *GPU_MODULES), "gpu", gpu=True),
     "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "gpu,tensorrt-rtx", gpu=True),
-    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True, layers=False),
+    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True, nodes=False),
 }
 AUTO = "auto"
 
@@ -36,15 +36,15 @@ class Options:
     """How a backend is to run; None leaves it to the backend.
 
     ``threads`` is how many CPU threads one run may use, ``precision_hint`` "f32" or "bf16" what OpenVINO computes in;
-    ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine. ``layers`` notes
-    the time of every layer, which slows the runs down.
+    ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine. ``nodes`` notes
+    the time of every node, which slows the runs down.
     """
 
     threads: int | None = None
     precision_hint: str | None = None
     device: int | None = None
     trust_engines: bool = False
-    layers: bool = False
+    nodes: bool = False
 
 
 def available() -> tuple[str, ...]:
@@ -119,10 +119,10 @@ def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
             raise BackendError(
                 "ONNX Runtime computes what the graph says", got=f"precision hint {options.precision_hint}"
             )
-        return OnnxRuntimeBackend(bundle, options.threads, options.layers)
+        return OnnxRuntimeBackend(bundle, options.threads, options.nodes)
     from .openvino import OpenVinoBackend
 
-    return OpenVinoBackend(bundle, options.threads, options.precision_hint or "f32", options.layers)
+    return OpenVinoBackend(bundle, options.threads, options.precision_hint or "f32", options.nodes)
 
 
 def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
@@ -146,5 +146,5 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
         else:
             from .tensorrt import open_engines
 
-            runner = open_engines(name, bundle, device, options.trust_engines, options.layers)
+            runner = open_engines(name, bundle, device, options.trust_engines, options.nodes)
     return DeviceBackend(bundle, device, runner, kernels)

@@ -11,7 +11,7 @@ from ...errors import BackendError
 from ..bundle.reader import Bundle
 from ..manifest.manifest import Manifest
 from ..methods.base import Array, Arrays, Method
-from .layer_runs import LayerRun
+from .node_runs import NodeRun
 
 HostArray: TypeAlias = NDArray[np.float32]
 #: A point in time that its backend understands.
@@ -98,13 +98,13 @@ class Backend(ABC):
         """
         return work(inputs)
 
-    def layer_runs(self) -> list[LayerRun]:
-        """The layers of every run so far, in order, of a backend opened with ``Options.layers``; it notes no more.
+    def node_runs(self) -> list[NodeRun]:
+        """The nodes of every run so far, in order, of a backend opened with ``Options.nodes``; it notes no more.
 
         Raises:
             BackendError: the backend cannot tell, or was not asked to when it was opened.
         """
-        raise BackendError(f"{self.name} tells no times of layers", hint="onnxruntime, openvino and TensorRT's do.")
+        raise BackendError(f"{self.name} tells no times of nodes", hint="onnxruntime, openvino and TensorRT's do.")
 
     def completed(self, graph: str, inputs: Arrays) -> Mapping[str, Array]:
         """A graph's inputs in order: those that are given, the bundle's constants for the others.

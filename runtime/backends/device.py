@@ -17,8 +17,8 @@ from ...kernels.library import KernelLibrary, LayerArrays
 from ..bundle.reader import Bundle
 from ..methods.base import Arrays, Method
 from .base import Backend, HostArray, Mark, Named
-from .layer_runs import LayerRun
 from .memory import Device, DeviceArray, Recording
+from .node_runs import NodeRun
 
 #: Recordings that are kept, two for every batch size: a start and a step; the oldest goes first.
 MAX_RECORDINGS = 16
@@ -41,9 +41,9 @@ class GraphRunner(ABC):
             BackendError: the graph was not built or cannot run with these shapes.
         """
 
-    def layer_runs(self) -> list[LayerRun]:
-        """As ``Backend.layer_runs``."""
-        raise BackendError(f"{self.name} tells no times of layers", hint="TensorRT and TensorRT-RTX do.")
+    def node_runs(self) -> list[NodeRun]:
+        """As ``Backend.node_runs``."""
+        raise BackendError(f"{self.name} tells no times of nodes", hint="TensorRT and TensorRT-RTX do.")
 
 
 def loop_graphs(method: Method) -> list[str]:
@@ -171,9 +171,9 @@ class DeviceBackend(Backend):
         with self._use():
             return self._device.seconds(start, end)
 
-    def layer_runs(self) -> list[LayerRun]:
+    def node_runs(self) -> list[NodeRun]:
         with self._use():
-            return self._runner.layer_runs()
+            return self._runner.node_runs()
 
     def copy_rate(self) -> float:
         """Bytes read plus bytes written per second by a copy within the device's memory; the best of several."""

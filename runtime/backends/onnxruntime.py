@@ -15,7 +15,7 @@ from ...errors import BackendError
 from ..bundle.reader import Bundle
 from ..methods.base import Array
 from .host import HostBackend
-from .layer_runs import LayerRun, Shape
+from .node_runs import NodeRun, Shape
 from .onnx_session import open_session, session_options
 
 #: Graphs that the loop does not run: offsets by themselves, and many codes of one person.
@@ -25,12 +25,12 @@ ON_REQUEST = ("offsets", "synthesis")
 class Sessions:
     """ONNX Runtime sessions of a bundle's graphs, ``eager`` ones loaded at once and the others when first run.
 
-    With ``layers`` they note the time of every layer; ``layer_runs`` hands it over, once.
+    With ``nodes`` they note the time of every node; ``node_runs`` hands it over, once.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None, eager: Sequence[str], layers: bool = False) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, eager: Sequence[str], nodes: bool = False) -> None:
         self._bundle, self._threads = bundle, threads
-        self._notes = tempfile.TemporaryDirectory(prefix="hyperstyle-deploy-") if layers else None
+        self._notes = tempfile.TemporaryDirectory(prefix="hyperstyle-deploy-") if nodes else None
         self._lock = threading.Lock()
         with ThreadPoolExecutor() as pool:
             self._loaded = dict(zip(eager, pool.map(self._load, eager), strict=True))
@@ -46,14 +46,14 @@ class Sessions:
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed in {graph}", got=str(error)[:400]) from error
 
-    def layer_runs(self) -> list[LayerRun]:
-        """The layers of every run so far.
+    def node_runs(self) -> list[NodeRun]:
+        """The nodes of every run so far.
 
         Raises:
             BackendError: the sessions were not asked to note them.
         """
         if self._notes is None:
-            raise BackendError("ONNX Runtime was not asked to note the times of layers")
+            raise BackendError("ONNX Runtime was not asked to note the times of nodes")
         return [
             run
             for stage, session in self._loaded.items()
@@ -83,22 +83,22 @@ class OnnxRuntimeBackend(HostBackend):
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, threads: int | None, layers: bool = False) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, nodes: bool = False) -> None:
         super().__init__(bundle)
         loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
-        self.sessions = Sessions(bundle, threads, loop, layers)
+        self.sessions = Sessions(bundle, threads, loop, nodes)
 
     def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
         return self.sessions.run(graph, inputs)
 
-    def layer_runs(self) -> list[LayerRun]:
-        return self.sessions.layer_runs()
+    def node_runs(self) -> list[NodeRun]:
+        return self.sessions.node_runs()
 
 
-def _read_profile(stage: str, events: list[dict[str, Any]]) -> list[LayerRun]:
-    """Layers out of the events that ONNX Runtime writes: microseconds, a node's within the run that it is part of."""
+def _read_profile(stage: str, events: list[dict[str, Any]]) -> list[NodeRun]:
+    """Nodes out of the events that ONNX Runtime writes: microseconds, a node's within the run that it is part of."""
     starts = sorted(event["ts"] for event in events if event.get("name") == "SequentialExecutor::Execute")
-    layers = []
+    nodes = []
     for event in sorted(events, key=lambda event: event.get("ts", 0)):
         if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
             continue
@@ -107,8 +107,8 @@ def _read_profile(stage: str, events: list[dict[str, Any]]) -> list[LayerRun]:
         name = event["name"].removesuffix("_kernel_time")
         run = sum(start <= event["ts"] for start in starts) - 1
         seconds = event["dur"] / 1e6
-        layers.append(LayerRun(stage, run, name, arguments["op_name"], seconds, inputs, outputs, read + written))
-    return layers
+        nodes.append(NodeRun(stage, run, name, arguments["op_name"], seconds, inputs, outputs, read + written))
+    return nodes
 
 
 #: Bytes of an element, by ONNX Runtime's names of types.

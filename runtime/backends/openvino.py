@@ -13,9 +13,9 @@ from ...errors import BackendError
 from ..bundle.reader import Bundle
 from ..methods.base import Array
 from .host import HostBackend
-from .layer_runs import LayerRun
+from .node_runs import NodeRun
 from .onnxruntime import ON_REQUEST, Sessions
-from .openvino_layers import OpenVinoLayers
+from .openvino_nodes import OpenVinoNodes
 
 PRECISION_HINTS = ("f32", "bf16")
 #: Graphs that are matrix products over large constants.
@@ -32,7 +32,7 @@ class OpenVinoBackend(HostBackend):
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str, layers: bool = False) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, precision_hint: str, nodes: bool = False) -> None:
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
@@ -42,14 +42,14 @@ class OpenVinoBackend(HostBackend):
             "INFERENCE_NUM_THREADS": threads or _processors(),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": precision_hint,
-            "PERF_COUNT": layers,
+            "PERF_COUNT": nodes,
         }
-        self._layers = OpenVinoLayers() if layers else None
+        self._nodes = OpenVinoNodes() if nodes else None
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._requests = threading.local()
         loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
-        self.products = Sessions(bundle, threads, [graph for graph in loop if graph in PRODUCTS], layers)
+        self.products = Sessions(bundle, threads, [graph for graph in loop if graph in PRODUCTS], nodes)
         with ThreadPoolExecutor() as pool:
             first = [(graph, 1) for graph in loop if graph not in PRODUCTS]
             self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
@@ -63,8 +63,8 @@ class OpenVinoBackend(HostBackend):
             request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()}, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {graph}", got=str(error)[:400]) from error
-        if self._layers is not None:
-            self._layers.note(graph, request)
+        if self._nodes is not None:
+            self._nodes.note(graph, request)
         # The request's next run overwrites its buffers.
         return [request.get_output_tensor(index).data.copy() for index in range(len(request.model_outputs))]
 
@@ -80,8 +80,8 @@ class OpenVinoBackend(HostBackend):
         request.infer({name: np.asarray(array, order="C") for name, array in inputs.items() if name in wanted})
         return {name: request.get_tensor(name).data.copy() for name in found}
 
-    def layer_runs(self) -> list[LayerRun]:
-        return [*(self._layers.take() if self._layers else ()), *self.products.layer_runs()]
+    def node_runs(self) -> list[NodeRun]:
+        return [*(self._nodes.take() if self._nodes else ()), *self.products.node_runs()]
 
     def _request(self, graph: str, batch: int) -> Any:
         requests = self._requests.__dict__.setdefault("by_shape", {})

@@ -11,20 +11,20 @@ from ...errors import BackendError
 from ..bundle.files import atomic_file
 from ..bundle.reader import Bundle
 from .device import GraphRunner, loop_graphs
-from .engine_layers import EngineLayers
+from .engine_nodes import EngineNodes
 from .engines.loading import Machine, check_shape, load_engine
 from .engines.logger import logger
 from .engines.record import MODULES, Engine, read_record
 from .engines.trust import runtime_cache
-from .layer_runs import LayerRun
 from .memory import Device, DeviceArray
+from .node_runs import NodeRun
 
 #: What a context's scratch memory must be aligned to.
 SCRATCH_ALIGNMENT = 256
 
 
 def open_engines(
-    target: str, bundle: Bundle, device: Device, trust_engines: bool, layers: bool = False
+    target: str, bundle: Bundle, device: Device, trust_engines: bool, nodes: bool = False
 ) -> "EngineRunner":
     """Check and load a bundle's engines for ``target``, "tensorrt" or "tensorrt-rtx".
 
@@ -38,7 +38,7 @@ def open_engines(
     # `synthesis`, for several codes at once, is loaded if it was built; the loop can do without.
     stages = [*loop_graphs(bundle.method), *(["synthesis"] if "synthesis" in built else [])]
     engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
-    return EngineRunner(bundle, module, engines, device, layers)
+    return EngineRunner(bundle, module, engines, device, nodes)
 
 
 class EngineRunner(GraphRunner):
@@ -57,13 +57,13 @@ class EngineRunner(GraphRunner):
         module: ModuleType,
         engines: Mapping[str, tuple[Engine, bytes]],
         device: Device,
-        layers: bool = False,
+        nodes: bool = False,
     ) -> None:
         self._bundle, self._module, self._device = bundle, module, device
         self._entries = {stage: entry for stage, (entry, _) in engines.items()}
         self.name = next(iter(self._entries.values())).recipe.target
         self._errors = Errors()
-        self._layers = EngineLayers(module) if layers else None
+        self._nodes = EngineNodes(module) if nodes else None
         self._runtime = module.Runtime(logger(module, self._errors))
         self._engines = {stage: self._load(stage, content) for stage, (_, content) in engines.items()}
         self._contexts: dict[tuple[str, tuple[tuple[int, ...], ...]], Any] = {}
@@ -72,18 +72,18 @@ class EngineRunner(GraphRunner):
 
     def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
         context = self._context(stage, arrays)
-        if self._layers is not None:
-            self._layers.start(stage)
+        if self._nodes is not None:
+            self._nodes.start(stage)
         for name, array in arrays.items():
             if not context.set_tensor_address(name, array.pointer):
                 raise self._failure(f"{self.name} cannot bind {name} of {stage}")
         if not context.execute_async_v3(self._device.stream):
             raise self._failure(f"{self.name} failed in {stage}")
 
-    def layer_runs(self) -> list[LayerRun]:
-        if self._layers is None:
-            raise BackendError(f"{self.name} was not asked to note the times of layers")
-        return self._layers.take()
+    def node_runs(self) -> list[NodeRun]:
+        if self._nodes is None:
+            raise BackendError(f"{self.name} was not asked to note the times of nodes")
+        return self._nodes.take()
 
     def _load(self, stage: str, content: bytes) -> Any:
         # A version-compatible engine brings its own runtime, that is, host code; it was checked or is trusted.
@@ -125,8 +125,8 @@ class EngineRunner(GraphRunner):
             if not context.set_input_shape(name, shape):
                 raise self._failure(f"{self.name} cannot run {stage} with {name} of shape {list(shape)}")
         cache.save()
-        if self._layers is not None:
-            self._layers.attach(stage, self._engines[stage], context)
+        if self._nodes is not None:
+            self._nodes.attach(stage, self._engines[stage], context)
         return context
 
     def _failure(self, what: str, hint: str | None = None) -> BackendError:

@@ -61,6 +61,12 @@ class Inversion:
             raise InversionError("The inversion has no offset codes", got=self.method, expected="hyperstyle")
         return self.arrays["offset_codes"]
 
+    def __repr__(self) -> str:
+        steps = f"{self.steps} step{'' if self.steps == 1 else 's'}"
+        arrays = ", ".join(f"{name} {list(array.shape)}" for name, array in self.arrays.items())
+        error = f", l2 {self.l2[-1]:.4f}" if self.l2 else ""
+        return f"Inversion({self.method}, {steps}, {arrays}{error}, model {self.model[:12]})"
+
     def check(self, manifest: Manifest) -> None:
         """See that it belongs to a bundle.
 

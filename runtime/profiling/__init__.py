@@ -1,1 +1,1 @@
-"""Latency: cases measured side by side, stages, layers, cold starts, and how many steps pay."""
+"""Latency: cases measured side by side, stages, nodes, cold starts, and how many steps pay."""

@@ -1,12 +1,14 @@
 """What is measured: a bundle in a backend, and how much work at once. A sweep is the product of its lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from ...errors import ArrayError
 from ..backends import BACKENDS
+from ..bundle.reader import read_manifest
+from ..methods import method_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Case:
 
     setup: Setup
     batch: int = 1
-    steps: int = 5
+    steps: int = 0
     streams: int = 1
 
     @property
@@ -45,24 +47,42 @@ class Case:
         return f"{self.setup.name}, batch {self.batch}, {self.steps} steps{streams}"
 
 
+def steps_of(bundles: Sequence[Path], asked: Sequence[int] | None) -> dict[Path, tuple[int, ...]]:
+    """The refinement steps of each bundle's cases: those that were asked for, 0 where its method takes none.
+
+    Args:
+        bundles: their folders.
+        asked: 0 to ``MAX_STEPS`` each; None for each bundle's default.
+
+    Raises:
+        ArrayError: two bundles of one name, which a report could not tell apart; or none of the methods takes steps.
+        BundleError: a folder is no bundle.
+    """
+    if len({bundle.name for bundle in bundles}) < len(bundles):
+        raise ArrayError("Two bundles have one name", got=", ".join(map(str, bundles)), expected="names that differ")
+    methods = {bundle: method_of(read_manifest(bundle)) for bundle in bundles}
+    if asked is None:
+        return {bundle: (method.manifest.default_steps,) for bundle, method in methods.items()}
+    if any(asked) and not any(method.refines for method in methods.values()):
+        names = sorted({method.manifest.method.name for method in methods.values()})
+        raise ArrayError(f"{' and '.join(names)} take no refinement steps", got=max(asked), expected=0)
+    return {bundle: tuple(asked) if method.refines else (0,) for bundle, method in methods.items()}
+
+
 def sweep(
-    bundles: Sequence[Path],
+    bundles: Mapping[Path, Sequence[int]],
     backends: Sequence[str],
     threads: Sequence[int | None] = (None,),
     hints: Sequence[str | None] = (None,),
     batches: Sequence[int] = (1,),
-    steps: Sequence[int] = (5,),
     streams: Sequence[int] = (1,),
     device: int | None = None,
     trust_engines: bool = False,
 ) -> list[Case]:
-    """Every combination, the last list fastest. Threads are a CPU backend's alone, and hints OpenVINO's.
+    """Every combination; of each bundle its refinement steps, as ``steps_of`` gives them.
 
-    Raises:
-        ArrayError: two bundles of one name, which a report could not tell apart.
+    Threads are a CPU backend's alone, and hints OpenVINO's.
     """
-    if len({bundle.name for bundle in bundles}) < len(bundles):
-        raise ArrayError("Two bundles have one name", got=", ".join(map(str, bundles)), expected="names that differ")
     setups = dict.fromkeys(
         Setup(
             bundle,
@@ -74,4 +94,4 @@ def sweep(
         )
         for bundle, backend, count, hint in product(bundles, backends, threads, hints)
     )
-    return [Case(*values) for values in product(setups, batches, steps, streams)]
+    return [Case(setup, *values) for setup in setups for values in product(batches, bundles[setup.bundle], streams)]

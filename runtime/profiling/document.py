@@ -12,11 +12,11 @@ from ..bundle.files import atomic_file
 from .cases import Case
 from .cold_start import ColdStart
 from .distribution import Distribution
-from .layers import LayerProfile
 from .measure import Measurement
+from .nodes import NodeProfile
 from .quality import StepQuality
 
-SCHEMA, SCHEMA_VERSION = "hyperstyle-deploy profile", 1
+SCHEMA, SCHEMA_VERSION = "hyperstyle-deploy profile", 2
 #: A document's fields and their types; those of a case below.
 _FIELDS = {"schema": str, "schema_version": int, "date": str, "interrupted": bool, "environment": dict, "cases": list}
 _CASE_FIELDS = {"name": str, "setup": dict, "batch": int, "steps": int, "streams": int, "seconds": list}
@@ -31,7 +31,7 @@ class CaseReport:
     load_s: float
     cold_start: ColdStart | None = None
     measurement: Measurement = field(default_factory=Measurement)
-    layers: LayerProfile | None = None
+    nodes: NodeProfile | None = None
     quality: list[StepQuality] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class CaseReport:
             "seconds": measured.inversions,
             "stages": stage_rows(measured),
             "clock_overhead": _overhead(measured.overhead),
-            "layers": _layers(self.layers),
+            "nodes": _nodes(self.nodes),
             "quality": [step.to_json() for step in self.quality],
         }
 
@@ -107,13 +107,13 @@ def _overhead(share: tuple[float, float, float] | None) -> dict[str, float] | No
     return dict(zip(("share", "low", "high"), share, strict=True)) if share else None
 
 
-def _layers(profile: LayerProfile | None) -> dict[str, Any] | None:
+def _nodes(profile: NodeProfile | None) -> dict[str, Any] | None:
     if profile is None:
         return None
     return {
         "peaks": profile.peaks.to_json(),
         "operators": [share.to_json() for share in profile.operators],
-        "layers": [share.to_json() for share in profile.layers],
+        "nodes": [share.to_json() for share in profile.nodes],
     }
 
 

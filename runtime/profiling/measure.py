@@ -9,8 +9,10 @@ from statistics import median
 import numpy as np
 
 from ..backends.base import Backend, HostArray
-from ..manifest.manifest import Manifest
-from ..refinement.loop import invert
+from ..bundle.inversion import Inversion
+from ..refinement.loop import refine
+from ..refinement.settling import Settling
+from ..session import Session
 from .cases import Case
 from .stage_clock import Span, StageClock
 
@@ -72,14 +74,19 @@ class Measurement:
         return middle, low, high
 
 
+def inverted(backend: Backend, photos: HostArray, steps: int) -> list[Inversion]:
+    """What ``Session.invert`` does once photos are arrays [B, C, H, W]."""
+    settling = Settling(len(photos), None)
+    for step in refine(backend, photos, steps):
+        settling.take(step)
+    return Session(backend).settled(settling)
+
+
 class Inverter:
-    """One case ready to run: its backend and its photos.
+    """One case ready to run: its backend and its photos, made of one [C, H, W] as the networks see it."""
 
-    ``photo`` is [3, H, W] float32 in [-1, 1] at the networks' input size.
-    """
-
-    def __init__(self, backend: Backend, manifest: Manifest, case: Case, photo: HostArray) -> None:
-        self._backend, self._manifest, self.case = backend, manifest, case
+    def __init__(self, backend: Backend, case: Case, photo: HostArray) -> None:
+        self._backend, self.case = backend, case
         #: Photos that differ a little, so that nothing can be shared between them.
         self._photos = np.ascontiguousarray(np.stack([np.roll(photo, shift, -1) for shift in range(case.batch)]))
         self._pool = ThreadPoolExecutor(case.streams)
@@ -99,13 +106,13 @@ class Inverter:
 
     def _plain(self) -> float:
         start = time.perf_counter()
-        invert(self._backend, self._manifest, self._photos, self.case.steps)
+        inverted(self._backend, self._photos, self.case.steps)
         return time.perf_counter() - start
 
     def _clocked(self) -> tuple[float, list[Span]]:
         clock = StageClock(self._backend)
         start = time.perf_counter()
-        invert(clock.as_backend(), self._manifest, self._photos, self.case.steps)
+        inverted(clock, self._photos, self.case.steps)
         return time.perf_counter() - start, clock.take()
 
 

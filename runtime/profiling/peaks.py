@@ -44,15 +44,14 @@ def measure_peaks(backend: Backend, threads: int) -> Peaks:
 
 
 def _product_rate(size: int, threads: int) -> float:
-    import onnxruntime
     from onnx import TensorProto, helper
+
+    from ..backends.onnx_session import open_session, session_options
 
     arrays = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, size]) for name in "aby"]
     graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["y"])], "product", arrays[:2], arrays[2:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), session_options(threads), name="product")
     matrix = np.full((size, size), 0.5, np.float32)
     return 2 * size**3 / _best(lambda: session.run(None, {"a": matrix, "b": matrix}))
 

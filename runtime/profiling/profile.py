@@ -1,4 +1,4 @@
-"""A whole profile: cold starts, backends side by side, rounds, and then layers and quality where they are asked for."""
+"""A whole profile: cold starts, backends side by side, rounds, and then nodes and quality where they are asked for."""
 
 import time
 from collections.abc import Callable, Sequence, Set
@@ -7,34 +7,34 @@ from datetime import datetime, timezone
 
 import psutil
 
-from ...errors import BackendError, HyperStyleDeployError
+from ...errors import BackendError, BundleError, HyperStyleDeployError
 from ..backends import BACKENDS, Options, open_backend
 from ..backends.base import Backend, HostArray
 from ..bundle.reader import Bundle, read_manifest
-from ..images import Photo, network_input, read_photo
-from ..manifest.manifest import Manifest
+from ..images import Photo
+from ..session import Session
 from .cases import Case, Setup
 from .cold_start import ColdStart, cold_start
 from .document import CaseReport, Report
 from .environment import NoiseClock, current_state, describe_machine, device_memory, peak_memory
-from .layers import LayerProfile, profile_layers
 from .measure import Budget, Inverter, measure
+from .nodes import NodeProfile, profile_nodes
 from .peaks import Peaks, measure_peaks
 from .quality import step_quality
 
 #: Called with what is being done, and the share of the whole that is done.
 Watcher = Callable[[str, float], None]
-#: Shares of the progress bar: cold starts and loading, measuring; the rest is for layers and quality.
+#: Shares of the progress bar: cold starts and loading, measuring; the rest is for nodes and quality.
 _LOADED, _MEASURED = 0.3, 0.9
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look at besides the latencies: cold starts, layers, and quality over ``quality_steps`` steps."""
+    """What to look at besides the latencies: cold starts, nodes, and quality after every step."""
 
     cold_start: bool = False
-    layers: bool = False
-    quality_steps: int | None = None
+    nodes: bool = False
+    quality: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,11 @@ class Loaded:
 
     setup: Setup
     backend: Backend
-    manifest: Manifest
     seconds: float
 
     def photos(self, photos: Sequence[Photo]) -> HostArray:
         """As its networks see them."""
-        image = self.manifest.image
-        return network_input([read_photo(photo) for photo in photos], image.input_height, image.input_width)
+        return Session(self.backend).prepare(photos)
 
 
 class Profiler:
@@ -60,6 +58,7 @@ class Profiler:
     ) -> None:
         self._cases, self._photos, self._budget, self._wanted, self._tell = cases, photos, budget, wanted, tell
         self._loaded: dict[Setup, Loaded] = {}
+        self._peaks: dict[tuple[bool, int], Peaks] = {}
         gpus = [case.setup.device or 0 for case in cases if BACKENDS[case.setup.backend].gpu]
         self._device = gpus[0] if gpus else None
         machine, state = describe_machine(self._device), current_state(self._device)
@@ -113,7 +112,7 @@ class Profiler:
         for case in self._cases:
             loaded = self._loaded[case.setup]
             photo = loaded.photos(self._photos[:1])[0]
-            inverters.append(Inverter(loaded.backend, loaded.manifest, case, photo))
+            inverters.append(Inverter(loaded.backend, case, photo))
 
         def tell(case: Case, what: str, share: float) -> None:
             self._tell(f"{what} {case.name}", _LOADED + (_MEASURED - _LOADED) * min(share, 1.0))
@@ -127,46 +126,55 @@ class Profiler:
             if entry.case.setup in seen:
                 continue
             seen.add(entry.case.setup)
-            if self._wanted.quality_steps is not None:
+            if self._wanted.quality:
                 self._tell(f"quality of {loaded.setup.name}", _MEASURED)
-                photos = list(loaded.photos(self._photos))
-                entry.quality = step_quality(loaded.backend, loaded.manifest, photos, self._wanted.quality_steps)
-            if self._wanted.layers:
-                self._tell(f"layers of {loaded.setup.name}", _MEASURED)
-                entry.layers = self._layers(entry.case, loaded)
+                most = max(case.steps for case in self._cases if case.setup == loaded.setup)
+                entry.quality = step_quality(loaded.backend, list(loaded.photos(self._photos)), most)
+            if self._wanted.nodes:
+                self._tell(f"nodes of {loaded.setup.name}", _MEASURED)
+                entry.nodes = self._nodes(entry.case, loaded)
 
-    def _layers(self, case: Case, loaded: Loaded) -> LayerProfile:
-        """In a backend of their own: noting layers would slow down what is measured."""
-        peaks: Peaks = measure_peaks(loaded.backend, case.setup.threads or psutil.cpu_count() or 1)
-        noting = _open(case.setup, layers=True)
+    def _nodes(self, case: Case, loaded: Loaded) -> NodeProfile:
+        """In a backend of their own: noting nodes would slow down what is measured."""
+        threads = case.setup.threads or psutil.cpu_count() or 1
+        machine = BACKENDS[case.setup.backend].gpu, threads
+        if machine not in self._peaks:
+            self._peaks[machine] = measure_peaks(loaded.backend, threads)
+        noting = _open(case.setup, nodes=True)
         photos = loaded.photos(self._photos[:1]).repeat(case.batch, 0)
-        return profile_layers(noting.backend, noting.manifest, photos, case.steps, peaks)
+        return profile_nodes(noting.backend, photos, case.steps, self._peaks[machine])
 
 
-def _open(setup: Setup, layers: bool = False) -> Loaded:
+def _open(setup: Setup, nodes: bool = False) -> Loaded:
     started = time.perf_counter()
     bundle = Bundle.open(setup.bundle)
-    options = Options(setup.threads, setup.precision_hint, setup.device, setup.trust_engines, layers)
+    options = Options(setup.threads, setup.precision_hint, setup.device, setup.trust_engines, nodes)
     backend = open_backend(setup.backend, bundle, options)
-    return Loaded(setup, backend, bundle.manifest, time.perf_counter() - started)
+    return Loaded(setup, backend, time.perf_counter() - started)
 
 
 def _check(setups: Set[Setup], wanted: Wanted) -> None:
     """What would end the profile after minutes of measuring, told before."""
-    if wanted.layers:
-        for setup in setups:
-            if not BACKENDS[setup.backend].layers:
-                raise BackendError(f"{setup.backend} tells no times of layers", hint="Leave out --layers.")
+    for setup in setups:
+        if wanted.nodes and not BACKENDS[setup.backend].nodes:
+            raise BackendError(f"{setup.backend} tells no times of nodes", hint="Leave out --layers.")
+        image = read_manifest(setup.bundle).image
+        if wanted.quality and not image.comparable:
+            raise BundleError(
+                f"{setup.bundle} has no quality to measure",
+                got=f"{image.kind} as its input, with which a picture cannot be compared",
+                hint="Leave out --quality.",
+            )
     _check_memory(setups, wanted)
 
 
 def _check_memory(setups: Set[Setup], wanted: Wanted) -> None:
     """Cases are measured side by side, so all setups are loaded at once; each takes about twice its files.
 
-    Once more for the largest, where a second backend is loaded for layers or by a cold start.
+    Once more for the largest, where a second backend is loaded for nodes or by a cold start.
     """
     sizes = [sum(file.bytes for file in read_manifest(setup.bundle).files.values()) for setup in setups]
-    needed = 2 * (sum(sizes) + (max(sizes) if wanted.layers or wanted.cold_start else 0))
+    needed = 2 * (sum(sizes) + (max(sizes) if wanted.nodes or wanted.cold_start else 0))
     free = psutil.virtual_memory().available
     if needed > free:
         raise BackendError(
@@ -195,7 +203,8 @@ def profile(
 
     Raises:
         BackendError: a bundle cannot be loaded into its backend or run there, memory would not do for all at once, or
-            layers were asked of a backend that tells none. What fails behind the latencies is in the report instead.
+            nodes were asked of a backend that tells none. What fails behind the latencies is in the report instead.
+        BundleError: quality was asked of a bundle whose input is no photo.
         ImageError: a photo cannot be read.
     """
     _check({case.setup for case in cases}, wanted)

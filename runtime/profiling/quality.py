@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Backend, HostArray
-from ..images import mean_squared_error
-from ..manifest.manifest import Manifest
 from ..quality.tolerance import PEAK
-from ..refinement.loop import states
+from ..refinement.loop import refine
 from .stage_clock import StageClock
 
 
@@ -36,30 +34,25 @@ class StepQuality:
         return asdict(self)
 
 
-def step_quality(backend: Backend, manifest: Manifest, photos: Sequence[HostArray], steps: int) -> list[StepQuality]:
+def step_quality(backend: Backend, photos: Sequence[HostArray], steps: int) -> list[StepQuality]:
     """Invert every photo once, in ``steps`` steps, and look at each.
 
     Args:
-        backend: what runs the loop; it should be warm.
-        manifest: the bundle's.
+        backend: what runs the loop, on a bundle that takes photos; it should be warm.
         photos: [3, H, W] float32 in [-1, 1] at the networks' input size, at least one.
         steps: refinement steps, 0 or more.
     """
     errors, times = [], []
     for photo in photos:
-        clock = StageClock(backend)
-        images = np.ascontiguousarray(photo[None])
-        uploaded = backend.upload(images)
-        l2 = [
-            float(mean_squared_error(images, backend.download(state.reconstructions))[0])
-            for state in states(clock.as_backend(), manifest, uploaded, steps)
-        ]
+        clock, l2, runs = StageClock(backend), [], []
+        for step in refine(clock, np.ascontiguousarray(photo[None]), steps):
+            assert step.l2 is not None
+            l2.append(float(step.l2[0]))
+            runs.append(clock.runs)
         errors.append(l2)
-        spans = clock.take()
-        drawn = [index for index, span in enumerate(spans) if span.stage == "synthesis_one"]
         # Time of the stages alone: looking at a state takes time of its own.
-        until = list(accumulate(span.seconds for span in spans))
-        times.append([until[index] for index in drawn])
+        until = list(accumulate(span.seconds for span in clock.take()))
+        times.append([until[count - 1] for count in runs])
     return [_summary(step, np.array(errors), np.array(times)) for step in range(steps + 1)]
 
 

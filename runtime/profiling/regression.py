@@ -1,6 +1,6 @@
 """Two profiles against each other, case by case."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -51,9 +51,10 @@ class Comparison:
         """Cases whose ratio is above ``limit``."""
         return [ratio for ratio in self.ratios if ratio.ratio > limit]
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**asdict(self), "ratios": [ratio.to_json() for ratio in self.ratios]}
+    def to_json(self, failed: Sequence[CaseRatio] = ()) -> dict[str, Any]:
+        """As JSON values, with the names of the cases that are too slow."""
+        ratios = [ratio.to_json() for ratio in self.ratios]
+        return {**asdict(self), "ratios": ratios, "failed": [ratio.name for ratio in failed]}
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> Comparison:

@@ -1,4 +1,4 @@
-"""A profile as a trace that Perfetto and chrome://tracing open: a process a case, its stages above their layers.
+"""A profile as a trace that Perfetto and chrome://tracing open: a process a case, its stages above their nodes.
 
 The format is Google's "Trace Event Format": complete events ("X") with times in microseconds.
 """
@@ -6,20 +6,20 @@ The format is Google's "Trace Event Format": complete events ("X") with times in
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .layers import LayerProfile
+from .nodes import NodeProfile
 
-_STAGES, _LAYERS = 1, 2
+_STAGES, _NODES = 1, 2
 
 
-def trace_document(profiles: Mapping[str, LayerProfile]) -> dict[str, Any]:
+def trace_document(profiles: Mapping[str, NodeProfile]) -> dict[str, Any]:
     """The trace of one inversion of each case, by the cases' names, as JSON values.
 
-    Libraries tell how long layers took, and not all when they began: the layers of a run stand end to end from their
+    Libraries tell how long nodes took, and not all when they began: the nodes of a run stand end to end from their
     stage's start, so what is left at a stage's end is what passed between them.
     """
     events = []
     for process, (name, profile) in enumerate(profiles.items(), start=1):
-        names = (("process_name", 0, name), ("thread_name", _STAGES, "stages"), ("thread_name", _LAYERS, "layers"))
+        names = (("process_name", 0, name), ("thread_name", _STAGES, "stages"), ("thread_name", _NODES, "nodes"))
         events += [
             {"ph": "M", "name": kind, "pid": process, "tid": track, "args": {"name": text}}
             for kind, track, text in names
@@ -28,7 +28,7 @@ def trace_document(profiles: Mapping[str, LayerProfile]) -> dict[str, Any]:
     return {"traceEvents": events, "displayTimeUnit": "ms"}
 
 
-def _events(profile: LayerProfile) -> Iterator[dict[str, Any]]:
+def _events(profile: NodeProfile) -> Iterator[dict[str, Any]]:
     seen: dict[str, int] = {}
     for span in profile.spans:
         yield _complete(span.stage, "stage", _STAGES, span.start, span.seconds, {})
@@ -36,12 +36,12 @@ def _events(profile: LayerProfile) -> Iterator[dict[str, Any]]:
         seen[span.stage] = run + 1
         # On a GPU the span `weights` is the graph `offsets` and the kernel.
         graphs = (span.stage, "offsets") if span.stage == "weights" else (span.stage,)
-        for layer in profile.runs:
-            if layer.stage in graphs and layer.run == run:
-                arguments = {"operator": layer.operator, "flops": layer.flops, "bytes": layer.bytes}
-                shapes = {"inputs": [list(shape) for shape in layer.inputs], "outputs": [*map(list, layer.outputs)]}
-                yield _complete(layer.name, layer.operator, _LAYERS, at, layer.seconds, {**arguments, **shapes})
-                at += layer.seconds
+        for node in profile.runs:
+            if node.stage in graphs and node.run == run:
+                arguments = {"operator": node.operator, "flops": node.flops, "bytes": node.bytes}
+                shapes = {"inputs": [list(shape) for shape in node.inputs], "outputs": [*map(list, node.outputs)]}
+                yield _complete(node.name, node.operator, _NODES, at, node.seconds, {**arguments, **shapes})
+                at += node.seconds
 
 
 def _complete(

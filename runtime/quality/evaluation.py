@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from ...errors import ImageError
 from ..images import read_photo
-from ..serving.batch import find_photos, output_names
+from ..photos import find_photos, output_names
+from .json_values import finite
 from .metrics import l2, ms_ssim, paper_input
+from .published import Published
 
 #: A measure of two pictures [3, 256, 256] float32 in [-1, 1]: the result, the original.
 Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float32]], float]"
@@ -97,3 +99,33 @@ def summarize(values: Sequence[float]) -> Summary:
     if not kept.size:
         return Summary(math.nan, math.nan, 0, len(values))
     return Summary(float(kept.mean()), float(kept.std()), kept.size, len(values) - kept.size)
+
+
+def summaries(scores: Sequence[Score]) -> dict[str, Summary]:
+    """Each measure over all results."""
+    return {name: summarize([score.values[name] for score in scores]) for name in scores[0].values}
+
+
+def evaluation_document(scores: Sequence[Score], published: Sequence[Published] = ()) -> dict[str, Any]:
+    """The scores and what was published as one JSON document; a measure without a value is null."""
+    return {
+        "pictures": [
+            {
+                "original": str(score.original),
+                "result": str(score.result),
+                **{_key(name): finite(value) for name, value in score.values.items()},
+            }
+            for score in scores
+        ],
+        "summary": {
+            _key(name): {key: finite(value) for key, value in asdict(summary).items()}
+            for name, summary in summaries(scores).items()
+        },
+        "published": [
+            {"method": row.method, **{_key(name): value for name, value in row.values.items()}} for row in published
+        ],
+    }
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")

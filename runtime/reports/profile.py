@@ -12,17 +12,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-#: Colours of stages, the same in every figure (Okabe and Ito's palette, which colour-blind readers can tell apart).
-COLOURS = {
-    "encoder": "#0072B2",
-    "hypernet": "#E69F00",
-    "weights": "#009E73",
-    "offsets": "#009E73",
-    "synthesis_one": "#CC79A7",
-    "synthesis": "#CC79A7",
-    "between stages": "#999999",
-}
-#: Layers that the page lists for each case; the JSON has them all.
+#: Colours of stages in their order (Okabe and Ito's palette, which colour-blind readers can tell apart).
+PALETTE = ("#0072B2", "#CC79A7", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#F0E442")
+#: That of what is between stages.
+GREY = "#999999"
+#: Nodes that the page lists for each case; the JSON has them all.
 LISTED = 25
 
 
@@ -34,19 +28,29 @@ def write_page(path: Path, document: dict[str, Any]) -> None:
     """
     cases = [case for case in document["cases"] if case["inversion"]]
     common, labels = case_labels(cases)
+    colours = _colours(cases)
     page = render(
         "profile.html.j2",
         document=document,
         cases=list(zip(labels, cases, strict=True)),
         common=common,
         latencies=_latencies(cases, labels),
-        stages=_stages(cases, labels),
-        rooflines=[_roofline(case["layers"]) for case in cases if case["layers"]],
+        stages=_stages(cases, labels, colours),
+        rooflines=[_roofline(case["nodes"], colours) for case in cases if case["nodes"]],
         quality=_quality(cases, labels),
         listed=LISTED,
     )
     with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
+
+
+def _colours(cases: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """A colour for every stage that ran, the same in every figure; one that has no time of its own gets it, too."""
+    ran = dict.fromkeys(row["stage"] for case in cases for row in case["stages"] if row["run"])
+    told = dict.fromkeys(row["stage"] for case in cases if case["nodes"] for row in case["nodes"]["nodes"])
+    colours = {stage: PALETTE[index % len(PALETTE)] for index, stage in enumerate({**ran, **told})}
+    # A GPU's nodes are of `offsets`, the first part of the stage `weights`.
+    return colours | ({"offsets": colours["weights"]} if "weights" in ran else {})
 
 
 def _figure(height: float) -> "tuple[Figure, Any]":
@@ -66,7 +70,7 @@ def _latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Marku
     runs = [[1e3 * second for second in case["seconds"]] for case in cases]
     axes.boxplot(runs, orientation="horizontal", widths=0.5, showfliers=False, medianprops={"color": "black"})
     for row, values in enumerate(runs, start=1):
-        axes.plot(values, [row] * len(values), "o", color=COLOURS["encoder"], alpha=0.4, markersize=4)
+        axes.plot(values, [row] * len(values), "o", color=PALETTE[0], alpha=0.4, markersize=4)
     axes.set_yticks(range(1, len(cases) + 1), labels)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
@@ -74,7 +78,7 @@ def _latencies(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Marku
     return svg(figure)
 
 
-def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup | None":
+def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str], colours: dict[str, str]) -> "Markup | None":
     """The median inversion of each case as a bar of its stages."""
     if not cases:
         return None
@@ -83,9 +87,9 @@ def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup |
         left = 0.0
         for stage in case["stages"]:
             width = 1e3 * stage["seconds"]
-            axes.barh(row, width, left=left, height=0.6, color=COLOURS[stage["stage"]])
+            axes.barh(row, width, left=left, height=0.6, color=colours.get(stage["stage"], GREY))
             left += width
-    present = {stage["stage"]: COLOURS[stage["stage"]] for case in cases for stage in case["stages"]}
+    present = {stage["stage"]: colours.get(stage["stage"], GREY) for case in cases for stage in case["stages"]}
     for name, colour in present.items():
         axes.bar(0, 0, color=colour, label=name)
     axes.set_yticks(range(len(cases)), labels)
@@ -95,20 +99,20 @@ def _stages(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup |
     return svg(figure)
 
 
-def _roofline(layers: dict[str, Any]) -> "Markup":
-    """Every layer of products: FLOPs a byte against FLOPs a second, under what the machine can do at best."""
-    peaks = layers["peaks"]
-    drawn = [layer for layer in layers["layers"] if layer["flops"] and layer["bytes"] and layer["seconds"]]
+def _roofline(found: dict[str, Any], colours: dict[str, str]) -> "Markup":
+    """Every node of products: FLOPs a byte against FLOPs a second, under what the machine can do at best."""
+    peaks = found["peaks"]
+    drawn = [node for node in found["nodes"] if node["flops"] and node["bytes"] and node["seconds"]]
     figure, axes = _figure(4.2)
-    for stage in dict.fromkeys(layer["stage"] for layer in drawn):
-        own = [layer for layer in drawn if layer["stage"] == stage]
+    for stage in dict.fromkeys(node["stage"] for node in drawn):
+        own = [node for node in drawn if node["stage"] == stage]
         axes.scatter(
-            [layer["flops"] / layer["bytes"] for layer in own],
-            [layer["flops"] / layer["seconds"] / 1e9 for layer in own],
-            [8 + 400 * layer["seconds"] / sum(layer["seconds"] for layer in drawn) for layer in own],
-            color=COLOURS.get(stage), alpha=0.7, label=stage,
+            [node["flops"] / node["bytes"] for node in own],
+            [node["flops"] / node["seconds"] / 1e9 for node in own],
+            [8 + 400 * node["seconds"] / sum(node["seconds"] for node in drawn) for node in own],
+            color=colours[stage], alpha=0.7, label=stage,
         )  # fmt: skip
-    intensities = [layer["flops"] / layer["bytes"] for layer in drawn] or [1.0]
+    intensities = [node["flops"] / node["bytes"] for node in drawn] or [1.0]
     ridge = peaks["flops"] / peaks["bytes"] if peaks["flops"] else max(intensities)
     ends = [min(*intensities, ridge) / 2, max(*intensities, ridge) * 2]
     roof = [min(peaks["flops"] or float("inf"), peaks["bytes"] * x) / 1e9 for x in (ends[0], ridge, ends[1])]

@@ -119,7 +119,7 @@ def _errors(steps: Sequence[StepComparison]) -> "Figure":
 
     figure = Figure(figsize=(6.4, 2.8))
     axes = figure.add_subplot()
-    for colour, name in enumerate(("codes", "offset codes", "image")):
+    for colour, name in enumerate((*steps[-1].arrays, "image")):
         found = [(step.index, step.differences[name]) for step in steps if name in step.differences]
         found = [(index, each) for index, each in found if each.largest > 0]  # a logarithm has no place for 0
         if found:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,16 @@ def test_the_two_commands_are_make_targets() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_the_python_example_runs(
-    faces256_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+EXAMPLES = [*blocks("python"), *blocks("python", (ROOT / "docs" / "usage.md").read_text())]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["README", "usage"])
+def test_the_python_examples_run(
+    toys: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, example: str
 ) -> None:
-    (example,) = blocks("python")
-    (tmp_path / "faces.bundle").symlink_to(faces256_bundle)
+    (tmp_path / "faces.bundle").symlink_to(toys("hyperstyle"))
     Image.new("RGB", (300, 280), "teal").save(tmp_path / "photo.jpg")
-    np.save(tmp_path / "smile.npy", np.full(512, 0.1, np.float32))
+    np.save(tmp_path / "smile.npy", np.full(8, 0.1, np.float32))
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
 
@@ -71,5 +75,5 @@ def test_the_profile_shown_is_what_the_command_prints(capsys: Any) -> None:
     for case in document["cases"]:
         case["layers"], case["quality"] = None, []
     show_profile(document)
-    (shown,) = blocks("text")
+    (shown,) = blocks("text", (ROOT / "docs" / "profile.md").read_text())
     assert shown.splitlines() == [line.rstrip() for line in capsys.readouterr().out.splitlines()]

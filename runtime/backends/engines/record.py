@@ -21,9 +21,6 @@ MAX_RECORD_BYTES = 1 << 20
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 HARDWARE_LEVELS = ("none", "ampere-plus", "same-compute-capability")
 
-#: Names of free axes in graphs: photos or codes that run together, and steps whose offset codes are kept.
-BATCH_AXIS, STEPS_AXIS = "batch", "kept_steps"
-
 Shape: TypeAlias = tuple[int, ...]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ....errors import BackendError
 from ...backends.base import Backend
-from .plain_backend import PlainBackend, plain_options
+from .plain_backend import PlainBackend
 
 if TYPE_CHECKING:
     from onnxruntime import SessionOptions
@@ -67,37 +67,42 @@ def expose(backend: Backend, path: Path, stage: str, names: Sequence[str], input
     Raises:
         BackendError: the backend is not one on the CPU, or cannot run the changed graph.
     """
-    try:
-        if isinstance(backend, PlainBackend):
-            return _in_onnxruntime(path, names, inputs, plain_options(None))
-        if backend.name == "onnxruntime":
-            from ...backends.onnxruntime import OnnxRuntimeBackend
+    from ...backends.onnx_session import session_options
 
-            assert isinstance(backend, OnnxRuntimeBackend)
-            return _in_onnxruntime(path, names, inputs, backend.sessions.options())
-        if backend.name == "openvino":
-            from ...backends.openvino import CONVOLVING, OpenVinoBackend
+    if isinstance(backend, PlainBackend):
+        return _in_onnxruntime(path, stage, names, inputs, session_options(plain=True))
+    if backend.name == "onnxruntime":
+        from ...backends.onnxruntime import OnnxRuntimeBackend
 
-            assert isinstance(backend, OpenVinoBackend)
-            if stage in CONVOLVING:
-                return backend.expose(stage, names, inputs)
-            return _in_onnxruntime(path, names, inputs, backend.products.options())
-    except RuntimeError as error:
-        raise BackendError(f"{backend.name} cannot bring out the tensors of {stage}", got=str(error)[:400]) from error
+        assert isinstance(backend, OnnxRuntimeBackend)
+        return _in_onnxruntime(path, stage, names, inputs, backend.sessions.options())
+    if backend.name == "openvino":
+        from ...backends.openvino import PRODUCTS, OpenVinoBackend
+
+        assert isinstance(backend, OpenVinoBackend)
+        if stage in PRODUCTS:
+            return _in_onnxruntime(path, stage, names, inputs, backend.products.options())
+        try:
+            return backend.expose(stage, names, inputs)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO cannot bring out the tensors of {stage}", got=str(error)[:400]) from error
     raise BackendError(f"The nodes of {backend.name} cannot be looked at", expected="a backend on the CPU")
 
 
 def _in_onnxruntime(
-    path: Path, names: Sequence[str], inputs: Arrays, options: "SessionOptions"
+    path: Path, stage: str, names: Sequence[str], inputs: Arrays, options: "SessionOptions"
 ) -> dict[str, NDArray[Any]]:
     import onnx
-    from onnxruntime import InferenceSession
+
+    from ...backends.onnx_session import open_session
 
     model = onnx.load(path, load_external_data=False)
     there = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), options, name=stage, folder=path.parent)
     wanted = {value.name for value in session.get_inputs()}
-    outputs = session.run(list(names), {name: array for name, array in inputs.items() if name in wanted})
+    try:
+        outputs = session.run(list(names), {name: array for name, array in inputs.items() if name in wanted})
+    except Exception as error:  # as in `open_session`
+        raise BackendError(f"ONNX Runtime cannot bring out the tensors of {stage}", got=str(error)[:400]) from error
     return {name: np.asarray(array) for name, array in zip(names, outputs, strict=True)}

@@ -1,19 +1,22 @@
 """The reference: a bundle's float32 graphs in ONNX Runtime on the CPU, every node by itself, nothing optimized."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ....errors import BackendError, BundleError
-from ...backends.base import Array, GraphBackend, HostArray
+from ...backends.base import HostArray
+from ...backends.host import HostBackend
 from ...bundle.reader import Bundle
+from ...manifest.manifest import Manifest
+from ...methods.base import Array
 from ...refinement.loop import refine
 from .steps import Expected
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime import InferenceSession
 
 
-class PlainBackend(GraphBackend):
+class PlainBackend(HostBackend):
     """Runs the graphs as they stand. Fused nodes and rearranged sums are what is to be verified, so there are none."""
 
     name = "reference"
@@ -23,19 +26,18 @@ class PlainBackend(GraphBackend):
         self._threads = threads
         self._sessions: dict[str, InferenceSession] = {}
 
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
+    def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        if graph not in self._sessions:
+            self._sessions[graph] = self._load(graph)
         try:
-            if stage not in self._sessions:
-                self._sessions[stage] = self._load(stage)
-            return self._sessions[stage].run(None, dict(inputs))
+            return self._sessions[graph].run(None, dict(inputs))
         except Exception as error:
-            raise BackendError(f"The reference failed in {stage}", got=str(error)[:400]) from error
+            raise BackendError(f"The reference failed in {graph}", got=str(error)[:400]) from error
 
-    def _load(self, stage: str) -> "InferenceSession":
-        from onnxruntime import InferenceSession
+    def _load(self, graph: str) -> "InferenceSession":
+        from ...backends.onnx_session import open_session, session_options
 
-        options = plain_options(self._threads)
-        return InferenceSession(self.bundle.graph(stage), options, providers=["CPUExecutionProvider"])
+        return open_session(self.bundle.graph(graph), session_options(self._threads, plain=True), name=graph)
 
     @property
     def label(self) -> str:
@@ -43,21 +45,9 @@ class PlainBackend(GraphBackend):
         return f"the float32 graphs of {self.bundle.path.name}"
 
     def states(self, images: HostArray, steps: int) -> Iterator[Expected]:
-        """The loop's states of one photo [1, 3, H, W]."""
-        for step in refine(self, self.bundle.manifest, images, steps):
-            yield Expected(step.index, step.codes, step.image, step.offset_codes)
-
-
-def plain_options(threads: int | None) -> "SessionOptions":
-    """Options of ONNX Runtime that leave a graph as it is."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.enable_mem_pattern = False
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    return options
+        """The loop's states of one photo [1, C, H, W]."""
+        for step in refine(self, images, steps):
+            yield Expected(step.index, step.arrays(0), step.image)
 
 
 def reference_bundle(bundle: Bundle, other: Bundle | None) -> Bundle:
@@ -68,19 +58,30 @@ def reference_bundle(bundle: Bundle, other: Bundle | None) -> Bundle:
     """
     reference = other or bundle
     if reference.manifest.arithmetic != "float32":
-        origin = bundle.manifest.provenance
-        files = [origin.get(part, {}).get("file") or f"{part.upper()}.pt" for part in ("checkpoint", "w_encoder")]
         raise BundleError(
             f"{reference.path} cannot be the reference",
             got=reference.manifest.arithmetic,
             expected="a float32 bundle of the same model, named with --reference",
-            hint=f"Make one: hyperstyle-deploy export {files[0]} --w-encoder {files[1]} -o float32.bundle",
+            hint="Make one: hyperstyle-deploy export --precision fp32, with the files "
+            + ", ".join(checkpoint.file for checkpoint in bundle.manifest.checkpoints),
         )
-    if reference.manifest.model != bundle.manifest.model:
+    ours, theirs = _kept(bundle.manifest), _kept(reference.manifest)
+    if differing := [name for name in ours if ours[name] != theirs[name]]:
         raise BundleError(
-            f"{reference.path} is of another model",
-            got=reference.manifest.model[:12],
-            expected=bundle.manifest.model[:12],
-            hint="The reference must come from the same checkpoint and W-encoder.",
+            f"{reference.path} has another {differing[0]}",
+            got=str(theirs[differing[0]])[:80],
+            expected=str(ours[differing[0]])[:80],
+            hint="The reference must come from the same checkpoints.",
         )
     return reference
+
+
+def _kept(manifest: Manifest) -> dict[str, object]:
+    """What two bundles must have in common to be compared."""
+    return {
+        "model": manifest.model[:12],
+        "method": manifest.method.name,
+        "image": manifest.image,
+        "generator": manifest.generator,
+        "state": manifest.state,
+    }

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...images import to_uint8
+from ...refinement.loop import Step
 from ...session import Session
-from ..metrics import l2, ms_ssim
+from ..metrics import LEAST_SIDE, l2, ms_ssim
 from ..tolerance import least_psnr, psnr, tolerance
 
 Host = NDArray[np.float32]
@@ -68,16 +69,15 @@ def difference(array: NDArray[Any], reference: NDArray[Any], allowed: float, flo
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """A reference's state after step ``index``, of one photo: arrays as ``loop.Step`` has them.
+    """A reference's state after step ``index``, of one photo.
 
-    ``offset_codes`` is None where the reference has none, ``offsets`` {layer: [out, in, k, k]} where it has no offsets
-    to compare.
+    ``arrays`` are those of an inversion that the reference has, as ``Step.arrays`` gives them, ``image`` is
+    [1, 3, height, width], ``offsets`` {layer: [out, in, k, k]}, None where there are none to compare.
     """
 
     index: int
-    codes: Host
+    arrays: Mapping[str, Host]
     image: Host
-    offset_codes: Host | None = None
     offsets: Mapping[int, Host] | None = None
 
 
@@ -94,28 +94,28 @@ class Pictures:
 class StepComparison:
     """A session's state after step ``index`` against a reference's.
 
-    ``psnr`` (dB) is of the images at full size, ``ms_ssim`` and ``l2`` are the paper's measures, of the images at the
-    networks' input size. ``held`` is whether the arrays are held to their tolerances: a calibrated bundle's are not, it
-    promises a PSNR.
+    ``arrays`` are those of an inversion by name, ``offsets`` is the worst layer's. ``psnr`` (dB) is of the images at
+    full size, ``ms_ssim`` and ``l2`` are the paper's measures, of the images at about the networks' input size, the
+    first of them None where that leaves no room for its windows. ``held`` is whether the arrays are held to their
+    tolerances: a calibrated bundle's are not, it promises a PSNR.
     """
 
     index: int
-    codes: Difference
-    image: Difference
-    offset_codes: Difference | None
+    arrays: Mapping[str, Difference]
     offsets: Difference | None
+    image: Difference
     psnr: float
     least_psnr: float
     held: bool
-    ms_ssim: float
+    ms_ssim: float | None
     l2: float
     pictures: Pictures | None = None
 
     @property
     def differences(self) -> dict[str, Difference]:
         """What was compared, by name."""
-        named = {"codes": self.codes, "offset codes": self.offset_codes, "offsets": self.offsets, "image": self.image}
-        return {name: value for name, value in named.items() if value is not None}
+        offsets = {} if self.offsets is None else {"offsets": self.offsets}
+        return {**self.arrays, **offsets, "image": self.image}
 
     @property
     def within(self) -> bool:
@@ -132,40 +132,39 @@ def compare_steps(
 
     Args:
         session: what to verify.
-        images: one photo [1, 3, H, W], as ``Session.prepare`` makes it.
+        images: one photo [1, C, H, W], as ``Session.prepare`` makes it.
         reference: the same photo's states, 0 to ``steps``.
         steps: refinement steps.
         gpu: whether the session runs on a GPU.
         look: keep pictures of every step.
     """
-    found = []
-    promised = session.manifest.least_psnr
-    for got, want in zip(session.refine(images, steps), reference, strict=True):
-        allowed = tolerance(session.precision, gpu)
-        offset_codes = offsets = None
-        if want.offset_codes is not None:
-            offset_codes = difference(got.offset_codes, want.offset_codes, allowed)
-        if want.offsets is not None:
-            ours = session.weight_offsets(session.inversions(got, np.zeros((1, got.index + 1)))[0])
-            pairs = [difference(ours[layer], offset, allowed) for layer, offset in want.offsets.items()]
-            offsets = max(pairs, key=_excess, default=None)
-        small, wanted = (_pooled(image[0], session.manifest.image.input_width) for image in (got.image, want.image))
-        found.append(
-            StepComparison(
-                index=got.index,
-                codes=difference(got.codes, want.codes, allowed),
-                image=difference(got.image, want.image, allowed),
-                offset_codes=offset_codes,
-                offsets=offsets,
-                psnr=psnr(got.image, want.image),
-                least_psnr=least_psnr(session.precision) if promised is None else promised,
-                held=promised is None,
-                ms_ssim=ms_ssim(small, wanted),
-                l2=l2(small, wanted),
-                pictures=_pictures(small, wanted) if look else None,
-            )
-        )
-    return found
+    allowed = tolerance(session.precision, gpu)
+    pairs = zip(session.refine(images, steps), reference, strict=True)
+    return [_compare_step(session, got, want, allowed, look) for got, want in pairs]
+
+
+def _compare_step(session: Session, got: Step, want: Expected, allowed: float, look: bool) -> StepComparison:
+    promised, arrays = session.manifest.least_psnr, got.arrays(0)
+    small, wanted = (_pooled(image[0], session.manifest.image.input_width) for image in (got.image, want.image))
+    return StepComparison(
+        index=got.index,
+        arrays={name: difference(arrays[name], array, allowed) for name, array in want.arrays.items()},
+        offsets=None if want.offsets is None else _offsets(session, got, want.offsets, allowed),
+        image=difference(got.image, want.image, allowed),
+        psnr=psnr(got.image, want.image),
+        least_psnr=least_psnr(session.precision) if promised is None else promised,
+        held=promised is None,
+        ms_ssim=ms_ssim(small, wanted) if min(small.shape[1:]) >= LEAST_SIDE else None,
+        l2=l2(small, wanted),
+        pictures=_pictures(small, wanted) if look else None,
+    )
+
+
+def _offsets(session: Session, got: Step, wanted: Mapping[int, Host], allowed: float) -> Difference | None:
+    """The worst layer's offsets."""
+    ours = session.weight_offsets(session.inversion(got, 0, ()))
+    found = [difference(ours[layer], offset, allowed) for layer, offset in wanted.items()]
+    return max(found, key=_excess, default=None)
 
 
 def _excess(one: Difference) -> float:
@@ -174,10 +173,11 @@ def _excess(one: Difference) -> float:
 
 
 def _pooled(image: Host, width: int) -> Host:
-    """[3, H, W] averaged over whole blocks of pixels to ``width``, as the loop does."""
-    factor = image.shape[2] // width
+    """[3, H, W] averaged over blocks of pixels, to the ``width`` that the loop pools to or just above it."""
+    factor = 1 << (image.shape[2] // width).bit_length() - 1
     channels, height, columns = image.shape[0], image.shape[1] // factor, image.shape[2] // factor
-    return image.reshape(channels, height, factor, columns, factor).mean((2, 4), dtype=np.float32)
+    whole = image[:, : height * factor, : columns * factor]
+    return whole.reshape(channels, height, factor, columns, factor).mean((2, 4), dtype=np.float32)
 
 
 def _pictures(result: Host, reference: Host) -> Pictures:

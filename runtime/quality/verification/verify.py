@@ -10,6 +10,7 @@ from ...backends import BACKENDS, Options, open_backend
 from ...backends.base import HostArray
 from ...bundle.reader import Bundle
 from ...session import Session
+from ..tolerance import tolerance
 from .bisect import Bisection, bisect
 from .plain_backend import PlainBackend
 from .stages import StageDifference, compare_stages, stage_runs
@@ -60,7 +61,7 @@ class Reference(Protocol):
         """What it is, for people."""
 
     def states(self, images: HostArray, steps: int) -> Iterator[Expected]:
-        """The loop's states of one photo [1, 3, H, W]."""
+        """The loop's states of one photo [1, C, H, W]."""
 
 
 class Verifier:
@@ -69,7 +70,15 @@ class Verifier:
     def __init__(self, bundle: Bundle, reference: Reference, backends: Mapping[str, Options]) -> None:
         self.bundle, self.reference = bundle, reference
         self.backends = {name: open_backend(name, bundle, options) for name, options in backends.items()}
-        self.sessions = {name: Session(bundle.manifest, backend) for name, backend in self.backends.items()}
+        self.sessions = {name: Session(backend) for name, backend in self.backends.items()}
+
+    def steps(self, asked: int | None) -> int:
+        """Refinement steps to verify: those that are asked for, else the bundle's default.
+
+        Raises:
+            ArrayError: they are out of range, or the method takes none.
+        """
+        return next(iter(self.sessions.values())).checked_steps(asked)
 
     def run(
         self,
@@ -84,7 +93,7 @@ class Verifier:
 
         Args:
             photos: files to invert.
-            steps: refinement steps.
+            steps: refinement steps, as ``steps`` gives them.
             find_node: bisect the first stage that is out of tolerance.
             look: keep pictures of every step.
             on_step: called when the reference or a backend has taken a step.
@@ -139,11 +148,12 @@ class Verifier:
         tested, gpu = self.backends[comparison.backend], BACKENDS[comparison.backend].gpu
         arguments = reference, tested, self.bundle.constants(), images, len(comparison.steps) - 1, gpu
         comparison = replace(comparison, stages=tuple(compare_stages(*arguments)))
-        computed = [fault for fault in comparison.faults if fault.stage in self.bundle.manifest.graphs]
+        computed = [fault.stage for fault in comparison.faults if fault.stage in self.bundle.manifest.graphs]
         if not find_node or not computed:
             return comparison
-        fault = computed[0]
-        run = next(run for run in stage_runs(*arguments) if (run.stage, run.step) == (fault.stage, fault.step))
+        allowed = tolerance(tested.precision, gpu)
+        wrong = (run for run in stage_runs(*arguments) if not run.worst(allowed).difference.within)
+        run = next(run for run in wrong if run.stage == computed[0])
         return replace(comparison, bisection=bisect(reference, tested, self.bundle.graph(run.stage), run))
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.runtime.backends.engines.record import MODULES
-from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.cases import Case, Setup
 from hyperstyle_deploy.runtime.profiling.measure import Budget
 from hyperstyle_deploy.runtime.profiling.profile import Wanted, profile
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.tests.gpu.runtime.conftest import FACES, Rig
 
 STAGES = ["encoder", "synthesis_one", "hypernet", "weights", "synthesis_one"]
@@ -51,5 +51,5 @@ def test_a_whole_profile(rig: Rig) -> None:
 def test_onnx_runtime_says_that_it_tells_no_layers(rig: Rig) -> None:
     if rig.gpu.backend in MODULES:
         return  # the test above
-    with pytest.raises(BackendError, match="tells no times of layers"):
-        rig.backend.layer_runs()
+    with pytest.raises(BackendError, match="tells no times of nodes"):
+        rig.backend.node_runs()

@@ -7,8 +7,8 @@ import pytest
 
 from hyperstyle_deploy.errors import BundleError, InversionError
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
-from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.tests.hostile_bundles import hostile_bundles, hostile_constants
 from hyperstyle_deploy.tests.hostile_inversions import hostile_inversions, split
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle

@@ -14,7 +14,7 @@ import numpy as np
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.kernels.arithmetic import tuned_weight, weight_energy
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
-from hyperstyle_deploy.runtime.backends.device import StageRunner
+from hyperstyle_deploy.runtime.backends.device import GraphRunner
 from hyperstyle_deploy.runtime.backends.gpu import Gpu
 from hyperstyle_deploy.runtime.backends.memory import ITEM_BYTES, Device, DeviceArray, Recording
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
@@ -37,15 +37,21 @@ class Memory:
 
 
 class FakeDevice(Device):
-    """Counts what a test wants to know: copies to the host, replays, bytes ever taken."""
+    """Counts what a test wants to know: copies to the host, recordings, replays, bytes ever taken."""
 
     gpu, stream = Gpu("fake", 89), 0
 
     def __init__(self) -> None:
-        self.downloads = self.replays = self.bytes = 0
+        self.recorded = self.replays = self.bytes = 0
+        #: Bytes and dtype of every copy to the host.
+        self.downloaded: list[tuple[int, str]] = []
         self._arrays: dict[int, list[np.ndarray]] = defaultdict(list)
-        self._recorded: dict[int, list[np.ndarray]] = defaultdict(list)
+        self._recording_pools: dict[int, list[np.ndarray]] = defaultdict(list)
         self._pools, self._tape = self._arrays, None
+
+    @property
+    def downloads(self) -> int:
+        return len(self.downloaded)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -71,7 +77,7 @@ class FakeDevice(Device):
 
     def download(self, array: DeviceArray) -> np.ndarray:
         self._not_while_recording("download")
-        self.downloads += 1
+        self.downloaded.append((array.nbytes, array.dtype))
         return view(array).copy()
 
     def copy(self, source: DeviceArray, pointer: int) -> None:
@@ -86,7 +92,8 @@ class FakeDevice(Device):
         return end - start
 
     def record(self, work: Callable[[], Any]) -> "Tape":
-        pools, self._pools = self._pools, self._recorded
+        self.recorded += 1
+        pools, self._pools = self._pools, self._recording_pools
         try:
             work()
             self._tape = []
@@ -117,7 +124,7 @@ class Tape(Recording[Any]):
             operation()
 
 
-class HostRunner(StageRunner):
+class HostRunner(GraphRunner):
     """The bundle's graphs in ONNX Runtime, reading and writing at the addresses that it is given."""
 
     name = "fake"

@@ -1,8 +1,11 @@
 """The loop on a device, proved on the host: a strict fake device, ONNX Runtime for engines, the kernels for the CPU."""
 
 import gc
+from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,108 +16,150 @@ from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
-from hyperstyle_deploy.runtime.refinement.loop import invert
+from hyperstyle_deploy.runtime.images import write_png
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
+from hyperstyle_deploy.runtime.refinement.loop import refine
+from hyperstyle_deploy.runtime.serving.batch import Outputs, invert_files
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, HostRunner, QueuedKernels
 
-DATA = Path(__file__).parents[2] / "data"
-PHOTO = DATA / "faces.png"
-OTHER = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
+PHOTO, OTHER = (np.random.default_rng(seed).integers(0, 256, (70, 50, 3), dtype=np.uint8) for seed in (0, 1))
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "hyperstyle": ("hyperstyle", {}),
+    "separable": ("hyperstyle", {"separable": True}),
+    "restyle's codes": ("hyperstyle", {"encoder_steps": 2}),
+    "restyle": ("restyle-e4e", {}),
+    "e4e": ("e4e", {}),
+}
 
 
 class Rig:
     """A session on a fake device, and what a test looks at."""
 
-    def __init__(self, bundle: Bundle, sessions: Sessions, library: KernelLibrary, recordable: bool) -> None:
+    def __init__(self, bundle: Bundle, library: KernelLibrary, recordable: bool) -> None:
         self.device = FakeDevice()
-        self.runner = HostRunner(bundle, self.device, sessions, recordable)
+        self.runner = HostRunner(bundle, self.device, Sessions(bundle, 1, ()), recordable)
         kernels = QueuedKernels(library, self.device)
         self.backend = DeviceBackend(bundle, self.device, self.runner, kernels)  # type: ignore[arg-type]
-        self.session = Session(bundle.manifest, self.backend)
+        self.session = Session(self.backend)
 
 
 @pytest.fixture(scope="module")
-def host(faces256_bundle: Path) -> Session:
-    return load(faces256_bundle, backend="onnxruntime")
+def bundle(toys: Callable[..., Path]) -> Bundle:
+    return Bundle.open(toys("hyperstyle"))
 
 
 @pytest.fixture(scope="module")
-def bundle(faces256_bundle: Path) -> Bundle:
-    return Bundle.open(faces256_bundle)
-
-
-@pytest.fixture(scope="module")
-def sessions(bundle: Bundle) -> Sessions:
-    return Sessions(bundle, None, ())
+def host(bundle: Bundle) -> Session:
+    return load(bundle.path, backend="onnxruntime", threads=1)
 
 
 @pytest.fixture
-def rig(bundle: Bundle, sessions: Sessions, cpu_library: KernelLibrary) -> Rig:
-    return Rig(bundle, sessions, cpu_library, recordable=True)
+def rig(bundle: Bundle, cpu_library: KernelLibrary) -> Rig:
+    return Rig(bundle, cpu_library, recordable=True)
 
 
 @pytest.fixture
-def plain(bundle: Bundle, sessions: Sessions, cpu_library: KernelLibrary) -> Rig:
-    return Rig(bundle, sessions, cpu_library, recordable=False)
-
-
-def test_a_recording_replayed_with_another_photo_gives_that_photos_result(rig: Rig, host: Session) -> None:
-    same(rig.session.invert(PHOTO, steps=1), host.invert(PHOTO, steps=1))
-    same(rig.session.invert(OTHER, steps=1), host.invert(OTHER, steps=1))
-    assert rig.device.replays == 2
+def plain(bundle: Bundle, cpu_library: KernelLibrary) -> Rig:
+    return Rig(bundle, cpu_library, recordable=False)
 
 
 def same(ours: object, want: object) -> None:
-    np.testing.assert_allclose(ours.codes, want.codes, atol=1e-6)
-    np.testing.assert_allclose(ours.offset_codes, want.offset_codes, atol=2e-5)
+    for name, array in want.arrays.items():
+        np.testing.assert_allclose(ours.arrays[name], array, atol=1e-5)
     np.testing.assert_allclose(ours.l2, want.l2, rtol=1e-4)
     assert np.abs(ours.image.astype(int) - want.image.astype(int)).max() <= 1
     assert (ours.steps, ours.model) == (want.steps, want.model)
 
 
-def test_a_batch_of_photos_in_plain_launches_is_the_hosts(plain: Rig, host: Session) -> None:
-    photos = [PHOTO, OTHER]
-    for ours, want in zip(plain.session.invert(photos, steps=2), host.invert(photos, steps=2), strict=True):
-        same(ours, want)
-    assert plain.device.replays == 0
+@pytest.mark.parametrize("recordable", [True, False], ids=["recorded", "plain"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_method_on_a_device_is_the_hosts(
+    toys: Callable[..., Path], cpu_library: KernelLibrary, form: str, recordable: bool
+) -> None:
+    method, options = FORMS[form]
+    bundle = Bundle.open(toys(method, **options))
+    rig, host = Rig(bundle, cpu_library, recordable), load(bundle.path, backend="onnxruntime", threads=1)
+    for photos in ([PHOTO, OTHER], [OTHER, PHOTO]):  # the second time in other places of what was recorded
+        for ours, want in zip(rig.session.invert(photos), host.invert(photos), strict=True):
+            same(ours, want)
+    assert (rig.device.replays > 0) is recordable
 
 
-def test_no_stage_runs_twice_and_only_the_result_comes_down(plain: Rig) -> None:
+def test_every_step_after_the_first_is_a_replay(rig: Rig) -> None:
+    """One recording for the start, one for a step, whatever the number of steps and of batches."""
+    rig.session.invert(PHOTO, steps=4)
+    assert (rig.device.recorded, rig.device.replays) == (2, 5)
+    rig.session.invert(OTHER, steps=7)
+    assert (rig.device.recorded, rig.device.replays) == (2, 5 + 8)
+
+
+def test_a_batch_run_with_strips_replays_and_downloads_one_full_image_a_photo(rig: Rig, tmp_path: Path) -> None:
+    photos = []
+    for number, pixels in enumerate((PHOTO, OTHER)):
+        photos.append(tmp_path / f"{number}.npy.png")
+        write_png(photos[-1], pixels)
+    outputs = Outputs(tmp_path / "out", 3)
+    assert [record.status for record in invert_files(rig.session, photos, outputs, batch=2)] == ["done", "done"]
+    assert (rig.device.recorded, rig.device.replays) == (2, 4)
+    image, pixels = 4 * 3 * 32 * 32, 3 * 32 * 32
+    downloads = Counter(rig.device.downloaded)
+    # Of each photo: its pixels once, as bytes, and a reconstruction a step; of the batch its errors a step.
+    assert downloads[pixels, "uint8"] == 2
+    assert downloads[image, "float32"] == 2 * 4  # reconstructions: as large as the image of this model
+    assert downloads[2 * 8, "float64"] == 4
+
+
+def test_photos_that_stop_early_replay_too(rig: Rig, host: Session) -> None:
+    for gain in (0.0, 0.5):
+        want = host.invert([PHOTO, OTHER], steps=6, until_gain=gain)
+        for ours, theirs in zip(rig.session.invert([PHOTO, OTHER], steps=6, until_gain=gain), want, strict=True):
+            same(ours, theirs)
+    assert rig.device.recorded == 2
+
+
+def test_a_run_that_is_left_in_the_middle_does_no_harm(rig: Rig, host: Session) -> None:
+    for step in rig.session.refine(rig.session.prepare([OTHER]), 5):
+        if step.index == 2:
+            break
+    same(rig.session.invert(PHOTO, steps=3), host.invert(PHOTO, steps=3))
+
+
+def test_no_graph_runs_twice_and_only_the_result_comes_down(plain: Rig) -> None:
     plain.session.invert(PHOTO, steps=2)
-    assert plain.device.downloads == 1 + 1 + 3 + 1  # codes, offset codes, an error a step, pixels
+    assert plain.device.downloads == 3 + 1 + 1 + 1  # an error a step, codes, offset codes, pixels
     assert plain.runner.runs == ["encoder", "synthesis_one", *["hypernet", "offsets", "synthesis_one"] * 2]
 
 
-def test_steps_can_be_looked_at_while_recordings_are_replayed(rig: Rig, host: Session) -> None:
-    """What a recording writes lies apart from every other array."""
+def test_a_step_is_a_value_that_later_replays_leave_alone(rig: Rig, host: Session) -> None:
     batch = rig.session.prepare([PHOTO])
-    rig.session.invert(PHOTO, steps=1)
-    steps = rig.session.refine(batch, 1)
+    steps = rig.session.refine(batch, 2)
     first = next(steps)
-    rig.session.invert(OTHER, steps=1)
-    want = list(host.refine(batch, 1))
+    rig.session.invert(OTHER, steps=2)
+    second = next(steps)
+    rig.session.invert(OTHER, steps=2)
+    want = list(host.refine(batch, 2))
     np.testing.assert_allclose(first.image, want[0].image, atol=5e-5)
-    np.testing.assert_allclose(next(steps).image, want[1].image, atol=5e-5)
+    np.testing.assert_allclose(second.image, want[1].image, atol=5e-5)
+    np.testing.assert_allclose(next(steps).image, want[2].image, atol=5e-5)
 
 
 def test_memory_is_flat_over_many_inversions(rig: Rig) -> None:
-    rig.session.invert(PHOTO, steps=1)
-    taken = rig.device.bytes
-    rig.session.invert(OTHER, steps=1)
-    assert rig.device.bytes == taken
-    batch = rig.session.prepare([PHOTO])
-    list(rig.session.refine(batch, 1))
+    for _ in range(2):
+        rig.session.invert(PHOTO, steps=2)
     gc.collect()
     taken = rig.device.bytes
-    list(rig.session.refine(batch, 1))
+    for _ in range(3):
+        rig.session.invert(OTHER, steps=9)
+        gc.collect()
     assert rig.device.bytes == taken
 
 
 def test_the_oldest_recording_goes_first(rig: Rig) -> None:
-    for steps in range(MAX_RECORDINGS + 1):
-        rig.backend.compute(steps, lambda photos: [photos], np.zeros((1, 3), np.float32))
-    assert list(rig.backend._recordings) == list(range(1, MAX_RECORDINGS + 1))
+    array = rig.backend.upload(np.zeros((1, 3), np.float32))
+    for number in range(MAX_RECORDINGS + 1):
+        rig.backend.replay(f"work {number}", lambda inputs: {"sum": rig.backend.add(inputs[0], inputs[0])}, {0: array})
+    assert [name for name, _ in rig.backend._recordings] == [f"work {n}" for n in range(1, MAX_RECORDINGS + 1)]
 
 
 def test_edits_and_offsets_are_the_hosts(plain: Rig, host: Session) -> None:
@@ -130,23 +175,26 @@ def test_edits_and_offsets_are_the_hosts(plain: Rig, host: Session) -> None:
 def test_the_stage_clock_marks_plain_launches_and_changes_nothing(rig: Rig, host: Session) -> None:
     """Even where the backend could record: a recording has no marks in it."""
     clock = StageClock(rig.backend)
-    batch = rig.session.prepare([PHOTO])
-    result = invert(clock.as_backend(), rig.session.manifest, batch, 1)
-    np.testing.assert_allclose(result.codes[0], host.invert(PHOTO, steps=1).codes, atol=1e-6)
+    steps = list(refine(clock, rig.session.prepare([PHOTO]), 1))
+    np.testing.assert_allclose(steps[-1].codes[0], host.invert(PHOTO, steps=1).codes, atol=1e-6)
     spans = clock.take()
     assert [span.stage for span in spans] == ["encoder", "synthesis_one", "hypernet", "weights", "synthesis_one"]
     assert all(span.seconds > 0 for span in spans)
     assert all(first.start + first.seconds <= second.start for first, second in pairwise(spans))
     assert rig.device.replays == 0
     assert rig.backend.copy_rate() > 0
-    with pytest.raises(BackendError, match="tells no times of layers"):
-        rig.backend.layer_runs()
+    with pytest.raises(BackendError, match="tells no times of nodes"):
+        rig.backend.node_runs()
 
 
 def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> None:
     wrong = plain.backend.upload(np.zeros((1, 3, 8, 8), np.float32))
     with pytest.raises(BackendError, match=r"encoder cannot take image. Got: \[1, 3, 8, 8\]"):
-        plain.backend.encode(wrong)
+        plain.backend.run("encoder", {"image": wrong})
+    with pytest.raises(BackendError, match=r"encoder takes other inputs. Got: photo. Expected: image"):
+        plain.backend.run("encoder", {"photo": wrong})
+    with pytest.raises(BackendError, match="no graph decoder"):
+        plain.backend.run("decoder", {})
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx", "onnxruntime-cuda"])

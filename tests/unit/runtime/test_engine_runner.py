@@ -263,7 +263,7 @@ def test_layers_are_told_run_by_run_with_what_the_inspector_knows(bundle: Bundle
     for stage, batch in (("encoder", 1), ("hypernet", 1), ("encoder", 2)):
         placed = arrays(device, batch)
         runs.run(stage, {**placed, "reconstruction": placed["image"]})
-    told = runs.layer_runs()
+    told = runs.node_runs()
     assert [(layer.stage, layer.run, layer.name, layer.seconds) for layer in told] == [
         (stage, run, name, seconds)
         for stage, run in (("encoder", 0), ("hypernet", 0), ("encoder", 1))
@@ -278,7 +278,7 @@ def test_layers_are_told_only_if_they_were_asked_for(bundle: Bundle, module: Fak
     runs.run("encoder", arrays(device, 1))
     assert module.contexts[0].profiler is None
     with pytest.raises(BackendError, match="was not asked"):
-        runs.layer_runs()
+        runs.node_runs()
 
 
 def test_only_version_compatible_engines_may_bring_host_code(bundle: Bundle, module: FakeModule) -> None:

@@ -12,20 +12,25 @@ from safetensors import safe_open
 
 from hyperstyle_deploy.errors import InversionError, OutputError
 from hyperstyle_deploy.runtime.bundle.inversion import FORMAT, Inversion
-from hyperstyle_deploy.tests.hostile_inversions import HostileFile, hostile_inversions, sound_inversion
+from hyperstyle_deploy.tests.hostile_inversions import HostileFile, hostile_inversions, sound_inversion, with_header
 
 
-def inversion(n_styles: int = 18, offset_shape: tuple[int, ...] = (17, 512), steps: int = 5) -> Inversion:
+def inversion(styles: int = 18, offset_shape: tuple[int, ...] | None = (17, 512), steps: int = 5) -> Inversion:
     noise = np.random.default_rng(0)
+    shapes = {"codes": (styles, 512), **({"offset_codes": offset_shape} if offset_shape else {})}
     return Inversion(
-        noise.standard_normal((n_styles, 512), np.float32),
-        noise.standard_normal(offset_shape, np.float32),
+        {name: noise.standard_normal(shape, np.float32) for name, shape in shapes.items()},
         steps,
+        "hyperstyle" if offset_shape else "e4e",
         "a" * 64,
         tuple(1 / (1 + step) for step in range(steps + 1)),
         np.zeros((8, 8, 3), np.uint8),
         {"file": "me.jpg", "note": "ünïcode ☃"},
     )
+
+
+def plain(codes: np.ndarray, offset_codes: np.ndarray) -> Inversion:
+    return Inversion({"codes": codes, "offset_codes": offset_codes}, 5, "hyperstyle", "m")
 
 
 @pytest.fixture
@@ -35,29 +40,39 @@ def saved(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("n_styles", "offset_shape", "steps"),
-    [(18, (17, 512), 5), (14, (12, 512), 1), (14, (12, 512), 0), (18, (5, 17, 512), 5)],
-    ids=["affine", "one step", "no step", "separable"],
+    ("styles", "offset_shape", "steps"),
+    [(18, (17, 512), 5), (14, (12, 512), 1), (14, (12, 512), 0), (18, (5, 17, 512), 5), (16, None, 0)],
+    ids=["affine", "one step", "no step", "separable", "codes alone"],
 )
-def test_what_is_saved_comes_back(tmp_path: Path, n_styles: int, offset_shape: tuple[int, ...], steps: int) -> None:
-    first = inversion(n_styles, offset_shape, steps)
+def test_what_is_saved_comes_back(
+    tmp_path: Path, styles: int, offset_shape: tuple[int, ...] | None, steps: int
+) -> None:
+    first = inversion(styles, offset_shape, steps)
     first.save(str(tmp_path / "x"))
     second = Inversion.load(str(tmp_path / "x"))
-    np.testing.assert_array_equal(second.codes, first.codes, strict=True)
-    np.testing.assert_array_equal(second.offset_codes, first.offset_codes, strict=True)
+    assert set(second.arrays) == set(first.arrays)
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(second.arrays[name], array, strict=True)
     assert (second.steps, second.model, second.l2) == (first.steps, first.model, first.l2)
-    assert second.source == first.source
+    assert (second.method, second.source) == (first.method, first.source)
     assert second.image is None
 
 
 def test_arrays_that_are_views_come_back_the_same(tmp_path: Path) -> None:
     whole = inversion(offset_shape=(17, 512))
-    view = Inversion(whole.codes[::-1], np.asfortranarray(whole.offset_codes), 5, "m")
+    view = plain(whole.codes[::-1], np.asfortranarray(whole.offset_codes))
     view.save(tmp_path / "x")
     again = Inversion.load(tmp_path / "x")
     np.testing.assert_array_equal(again.codes, whole.codes[::-1])
     np.testing.assert_array_equal(again.offset_codes, whole.offset_codes)
     assert again.l2 == ()
+
+
+def test_a_file_of_the_first_version_is_told_apart(saved: Path) -> None:
+    edited = with_header(saved.read_bytes(), lambda header: header["__metadata__"].update(version="1"))
+    saved.write_bytes(edited)
+    with pytest.raises(InversionError, match=r"Got: .* 1\. Expected: .* 2\. Invert the photo again"):
+        Inversion.load(saved)
 
 
 def test_a_file_at_1024_takes_about_70_kilobytes(saved: Path) -> None:
@@ -118,7 +133,7 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_could_not_be_read_back_is_not_saved(saved: Path, codes: np.ndarray) -> None:
     before = saved.read_bytes()
     with pytest.raises(InversionError):
-        Inversion(codes, np.zeros((17, 512), np.float32), 5, "m").save(saved)
+        plain(codes, np.zeros((17, 512), np.float32)).save(saved)
     assert saved.read_bytes() == before
 
 
@@ -137,7 +152,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(
     code = (
         "import numpy as np\n"
         "from hyperstyle_deploy.runtime.bundle.inversion import Inversion\n"
-        "Inversion(np.zeros((18, 512), np.float32), np.zeros((17, 512), np.float32), 5, 'm').save(path)"
+        "Inversion({'codes': np.zeros((18, 512), np.float32)}, 0, 'e4e', 'm').save(path)"
     )
     error, left = on_small_disk(code, "x.inversion")
     assert "Cannot write" in error

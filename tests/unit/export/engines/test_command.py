@@ -18,11 +18,11 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.cli.show.progress import build_progress
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.backends.engines.record import engines_folder, read_record
-from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS
 
 if TYPE_CHECKING:
-    from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
+    from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
 RTX = "tensorrt-rtx"
 
@@ -33,12 +33,12 @@ def run(*arguments: object) -> Result:
     return result
 
 
-def test_build_says_what_it_built_and_what_it_kept(tiny_bundle: "TinyBundle") -> None:
-    command = ("build", tiny_bundle.path, "--target", RTX, "--stages", "encoder, hypernet", "--batch", "2")
+def test_build_says_what_it_built_and_what_it_kept(toy_bundle: "ToyBundle") -> None:
+    command = ("build", toy_bundle.path, "--target", RTX, "--stages", "encoder, hypernet", "--batch", "2")
     first = run(*command)
     assert first.exit_code == 0
     assert first.stdout.count("│ built") == 2
-    assert str(engines_folder(tiny_bundle.path, RTX)) in first.stdout
+    assert str(engines_folder(toy_bundle.path, RTX)) in first.stdout
     again = json.loads(run(*command, "--json").stdout)
     assert [(entry["recipe"]["stage"], entry["reused"]) for entry in again] == [("encoder", True), ("hypernet", True)]
     assert again[0]["recipe"]["batch"] == [2, 2, 2]
@@ -46,9 +46,9 @@ def test_build_says_what_it_built_and_what_it_kept(tiny_bundle: "TinyBundle") ->
     assert not any(entry["reused"] for entry in forced)
 
 
-def test_every_option_reaches_the_recipe(tiny_bundle: "TinyBundle") -> None:
+def test_every_option_reaches_the_recipe(toy_bundle: "ToyBundle") -> None:
     options = "--stages encoder --compute-capability 8.9,12.0 --workspace 256 --optimization-level 1 --tf32"
-    (entry,) = json.loads(run("build", tiny_bundle.path, "--target", RTX, *options.split(), "--json").stdout)
+    (entry,) = json.loads(run("build", toy_bundle.path, "--target", RTX, *options.split(), "--json").stdout)
     assert entry["recipe"]["compute_capabilities"] == [89, 120]
     assert entry["recipe"]["flags"] == {
         "workspace_mib": 256,
@@ -78,26 +78,26 @@ def test_every_option_reaches_the_recipe(tiny_bundle: "TinyBundle") -> None:
         ("--target tensorrt-rtx --timing-cache", "Leave the option out"),
     ],
 )
-def test_a_wrong_option_is_explained(tiny_bundle: "TinyBundle", options: str, message: str) -> None:
-    result = run("build", tiny_bundle.path, *options.split())
+def test_a_wrong_option_is_explained(toy_bundle: "ToyBundle", options: str, message: str) -> None:
+    result = run("build", toy_bundle.path, *options.split())
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
-    assert not (tiny_bundle.path / "engines").exists()
+    assert not (toy_bundle.path / "engines").exists()
 
 
-def test_inspect_shows_engines_and_what_is_wrong_with_them(tiny_bundle: "TinyBundle") -> None:
-    assert json.loads(run("inspect", tiny_bundle.path, "--json").stdout)["engines"] == []
-    run("build", tiny_bundle.path, "--target", RTX, "--stages", "encoder,hypernet")
-    shown = run("inspect", tiny_bundle.path).stdout
+def test_inspect_shows_engines_and_what_is_wrong_with_them(toy_bundle: "ToyBundle") -> None:
+    assert json.loads(run("inspect", toy_bundle.path, "--json").stdout)["engines"] == []
+    run("build", toy_bundle.path, "--target", RTX, "--stages", "encoder,hypernet")
+    shown = run("inspect", toy_bundle.path).stdout
     assert shown.count("ready") == 2
     assert "80,86,89,120" in shown
-    tiny_bundle.replace("hypernet.onnx", (tiny_bundle.path / "hypernet.onnx").read_bytes() + b"\x12\x01x")
-    shown = run("inspect", tiny_bundle.path).stdout
+    toy_bundle.replace("hypernet.onnx", (toy_bundle.path / "hypernet.onnx").read_bytes() + b"\x12\x01x")
+    shown = run("inspect", toy_bundle.path).stdout
     assert (shown.count("ready"), shown.count("not usable")) == (1, 1)
     assert "another export of the graph" in shown
-    assert f"hyperstyle-deploy build {tiny_bundle.path} --target {RTX} --stages hypernet" in shown
-    entries = json.loads(run("inspect", tiny_bundle.path, "--json").stdout)["engines"]
+    assert f"hyperstyle-deploy build {toy_bundle.path} --target {RTX} --stages hypernet" in shown
+    entries = json.loads(run("inspect", toy_bundle.path, "--json").stdout)["engines"]
     assert [entry["problem"] is None for entry in entries] == [True, False]
 
 

@@ -16,7 +16,7 @@ from hyperstyle_deploy.runtime.backends.engines.record import Flags, read_record
 from hyperstyle_deploy.runtime.backends.gpu import Gpu
 
 if TYPE_CHECKING:
-    from hyperstyle_deploy.tests.tiny_bundle import TinyBundle
+    from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
 ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
 
@@ -131,12 +131,12 @@ def test_tensorrt_without_a_gpu_says_so(tensorrt: TensorRt, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("tensorrt")
-def test_the_same_code_builds_for_tensorrt(tiny_bundle: "TinyBundle") -> None:
+def test_the_same_code_builds_for_tensorrt(toy_bundle: "ToyBundle") -> None:
     options = Options(timing_cache=False)
-    (built,) = build(tiny_bundle.path, "tensorrt", ("encoder",), options)
+    (built,) = build(toy_bundle.path, "tensorrt", ("encoder",), options)
     assert (built.engine.recipe.gpu, built.engine.recipe.compute_capabilities) == (ADA.name, (89,))
-    assert build(tiny_bundle.path, "tensorrt", ("encoder",), options)[0].reused
-    assert read_record(tiny_bundle.path, "tensorrt-rtx").engines == {}
+    assert build(toy_bundle.path, "tensorrt", ("encoder",), options)[0].reused
+    assert read_record(toy_bundle.path, "tensorrt-rtx").engines == {}
 
 
 def test_rtx_is_told_its_gpus_and_that_memory_is_ours(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_layers_are_refused_before_anything_is_measured(faces256_bundle: Path, m
     monkeypatch.setattr(Inverter, "run", None)
     shown = profile(faces256_bundle, "--backend", "onnxruntime", "--layers")
     assert shown.exit_code == 2
-    assert "tells no times of layers" in shown.stderr
+    assert "tells no times of nodes" in shown.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import ReportError
-from hyperstyle_deploy.runtime.backends.layer_runs import LayerRun
+from hyperstyle_deploy.runtime.backends.node_runs import NodeRun
 from hyperstyle_deploy.runtime.profiling.document import case_labels, read_report
 from hyperstyle_deploy.runtime.profiling.layers import LayerProfile, _last_half, fold
 from hyperstyle_deploy.runtime.profiling.peaks import Peaks
@@ -23,8 +23,8 @@ PEAKS = Peaks(flops=1e9, bytes=1e8)
 CONV = ((1, 4, 8, 8), (4, 4, 1, 1)), ((1, 4, 8, 8),)
 
 
-def layer(stage: str, run: int, name: str, operator: str, seconds: float) -> LayerRun:
-    return LayerRun(stage, run, name, operator, seconds, *CONV, bytes=2112)
+def layer(stage: str, run: int, name: str, operator: str, seconds: float) -> NodeRun:
+    return NodeRun(stage, run, name, operator, seconds, *CONV, bytes=2112)
 
 
 RUNS = [

@@ -1,14 +1,14 @@
-"""Times of an engine's layers, as TensorRT tells them to a profiler, and what its inspector knows of each layer."""
+"""Times of an engine's nodes, TensorRT's layers, as it tells a profiler, and what its inspector knows of each."""
 
 import json
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from .layer_runs import LayerRun, Shape
+from .node_runs import NodeRun, Shape
 
 
-class EngineLayers:
+class EngineNodes:
     """Hears from every context that it was attached to, one profiler a stage.
 
     A context with a profiler waits for its work after each run: what it takes is no measure of the whole. Operators and
@@ -17,7 +17,7 @@ class EngineLayers:
 
     def __init__(self, module: ModuleType) -> None:
         self._module = module
-        self._runs: list[LayerRun] = []
+        self._runs: list[NodeRun] = []
         self._started: dict[str, int] = {}
         self._known: dict[str, Mapping[str, tuple[str, tuple[Shape, ...], tuple[Shape, ...]]]] = {}
         self._profilers: list[object] = []
@@ -44,13 +44,13 @@ class EngineLayers:
         """A run of ``stage`` begins."""
         self._started[stage] = self._started.get(stage, -1) + 1
 
-    def take(self) -> list[LayerRun]:
-        """Every layer of every run so far."""
+    def take(self) -> list[NodeRun]:
+        """Every node of every run so far."""
         return list(self._runs)
 
     def _note(self, stage: str, name: str, milliseconds: float) -> None:
         operator, inputs, outputs = self._known[stage].get(name, ("unknown", (), ()))
-        self._runs.append(LayerRun(stage, self._started[stage], name, operator, milliseconds / 1e3, inputs, outputs))
+        self._runs.append(NodeRun(stage, self._started[stage], name, operator, milliseconds / 1e3, inputs, outputs))
 
 
 def _details(text: str) -> tuple[str, tuple[str, tuple[Shape, ...], tuple[Shape, ...]]]:

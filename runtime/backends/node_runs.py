@@ -1,4 +1,4 @@
-"""One layer of one run of a graph, as the library that ran it tells; its arithmetic follows from the shapes."""
+"""One node of one run of a graph, as the library that ran it tells; its arithmetic follows from the shapes."""
 
 from dataclasses import dataclass
 from math import prod
@@ -19,13 +19,13 @@ _PRODUCTS = ("Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FullyConnected", "Ma
 
 
 @dataclass(frozen=True)
-class LayerRun:
-    """One layer of one run of a stage.
+class NodeRun:
+    """One node of one run of a graph: an operator, or several that a library runs as one.
 
     Attributes:
         stage: the graph.
         run: the how-manieth run of that graph, from 0.
-        name: the library's name of the layer, mostly that of the graph's node.
+        name: the library's name of the node, mostly that of the graph's node.
         operator: what it computes, in the library's words.
         seconds: how long it took.
         inputs: shapes of what it read, as far as the library tells; a constant that was packed at load is missing.

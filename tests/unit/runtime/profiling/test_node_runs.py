@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperstyle_deploy.runtime.backends.layer_runs import LayerRun
+from hyperstyle_deploy.runtime.backends.node_runs import NodeRun
 
 CASES = {
     # 2 * outputs * (in / groups) * k * k
@@ -27,9 +27,9 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_flops(name: str) -> None:
     operator, inputs, output, flops = CASES[name]
-    assert LayerRun("s", 0, "n", operator, 1.0, tuple(inputs), (output,)).flops == flops
+    assert NodeRun("s", 0, "n", operator, 1.0, tuple(inputs), (output,)).flops == flops
 
 
 def test_what_is_not_told_counts_as_nothing() -> None:
     for inputs, outputs in (((), ((1, 8),)), (((1, 8),), ()), (((1, 3, 8, 8),), ((1, 8, 8, 8),)), (((),), ((),))):
-        assert LayerRun("s", 0, "n", "Conv", 1.0, inputs, outputs).flops == 0
+        assert NodeRun("s", 0, "n", "Conv", 1.0, inputs, outputs).flops == 0

@@ -1,37 +1,37 @@
-"""Times of the layers of OpenVINO's requests, with the operators and shapes of its compiled models."""
+"""Times of the nodes of OpenVINO's requests, with the operators and shapes of its compiled models."""
 
 import threading
 from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from .layer_runs import LayerRun, Shape
+from .node_runs import NodeRun, Shape
 
 
-class OpenVinoLayers:
+class OpenVinoNodes:
     """Reads every request after its run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._runs: list[LayerRun] = []
+        self._runs: list[NodeRun] = []
         self._counts: dict[str, int] = {}
         self._known: dict[tuple[str, int], Mapping[str, _Arrays]] = {}
 
     def note(self, stage: str, request: Any) -> None:
-        """Keep the layers of a request that has run ``stage``."""
+        """Keep the nodes of a request that has run ``stage``."""
         model = request.get_compiled_model()
         with self._lock:
             known = self._known.setdefault((stage, id(model)), {}) or _arrays(model)
             self._known[stage, id(model)] = known
             run = self._counts[stage] = self._counts.get(stage, -1) + 1
-            for layer in request.profiling_info:
-                seconds = layer.real_time.total_seconds()
+            for node in request.profiling_info:
+                seconds = node.real_time.total_seconds()
                 if seconds:
-                    arrays = known.get(layer.node_name, _NOTHING)
-                    self._runs.append(LayerRun(stage, run, layer.node_name, layer.node_type, seconds, *arrays))
+                    arrays = known.get(node.node_name, _NOTHING)
+                    self._runs.append(NodeRun(stage, run, node.node_name, node.node_type, seconds, *arrays))
 
-    def take(self) -> list[LayerRun]:
-        """Every layer of every run so far."""
+    def take(self) -> list[NodeRun]:
+        """Every node of every run so far."""
         with self._lock:
             return list(self._runs)
 
@@ -41,7 +41,7 @@ _NOTHING: _Arrays = ((), (), 0)
 
 
 def _arrays(model: Any) -> dict[str, _Arrays]:
-    """Shapes of what every layer of a compiled model reads and writes, and their bytes, by the layer's name."""
+    """Shapes of what every node of a compiled model reads and writes, and their bytes, by the node's name."""
     arrays = {}
     for operation in model.get_runtime_model().get_ordered_ops():
         ports = operation.inputs(), operation.outputs()

@@ -1,4 +1,4 @@
-"""Where a stage's time goes: its layers over one inversion, folded by operator, against the machine's roofline."""
+"""Where a stage's time goes: its nodes over one inversion, folded by operator, against the machine's roofline."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,16 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..backends.base import Backend, HostArray
-from ..backends.layer_runs import LayerRun
-from ..manifest.manifest import Manifest
-from ..refinement.loop import invert
+from ..backends.node_runs import NodeRun
+from .measure import inverted
 from .peaks import Peaks
 from .stage_clock import Span, StageClock
 
 
 @dataclass(frozen=True)
-class LayerShare:
-    """Layers of one kind over one inversion: a single layer, or all of a stage with one operator.
+class NodeShare:
+    """Nodes of one kind over one inversion: a single node, or all of a stage with one operator.
 
     ``flops`` and ``bytes`` are of all runs, as far as the library tells shapes; ``floor_s`` is the time that the
     machine's measured peaks allow for them, so ``floor_s / seconds`` is the share of the roofline that was reached.
@@ -36,18 +35,18 @@ class LayerShare:
 
 
 @dataclass(frozen=True)
-class LayerProfile:
-    """One inversion, layer by layer: its stages' spans, the layers within, and both folded, the longest first."""
+class NodeProfile:
+    """One inversion, node by node: its stages' spans, the nodes within, and both folded, the longest first."""
 
     spans: list[Span]
-    runs: list[LayerRun]
-    operators: list[LayerShare]
-    layers: list[LayerShare]
+    runs: list[NodeRun]
+    operators: list[NodeShare]
+    nodes: list[NodeShare]
     peaks: Peaks
 
 
-def profile_layers(backend: Backend, manifest: Manifest, photos: HostArray, steps: int, peaks: Peaks) -> LayerProfile:
-    """Invert photos twice in a backend that was opened with ``Options.layers``; the second time counts.
+def profile_nodes(backend: Backend, photos: HostArray, steps: int, peaks: Peaks) -> NodeProfile:
+    """Invert photos twice in a backend that was opened with ``Options.nodes``; the second time counts.
 
     Raises:
         BackendError: the backend cannot tell.
@@ -55,18 +54,18 @@ def profile_layers(backend: Backend, manifest: Manifest, photos: HostArray, step
     clock = StageClock(backend)
     for _ in range(2):
         clock.take()
-        invert(clock.as_backend(), manifest, photos, steps)
-    runs = _last_half(backend.layer_runs())
-    return LayerProfile(clock.take(), runs, fold(runs, peaks, by_name=False), fold(runs, peaks, by_name=True), peaks)
+        inverted(clock, photos, steps)
+    runs = _last_half(backend.node_runs())
+    return NodeProfile(clock.take(), runs, fold(runs, peaks, by_name=False), fold(runs, peaks, by_name=True), peaks)
 
 
-def fold(runs: Sequence[LayerRun], peaks: Peaks, by_name: bool) -> list[LayerShare]:
-    """Sum runs of the same operator of a stage, or of the same layer; the longest first."""
-    groups: dict[tuple[str, str, str | None], list[LayerRun]] = defaultdict(list)
+def fold(runs: Sequence[NodeRun], peaks: Peaks, by_name: bool) -> list[NodeShare]:
+    """Sum runs of the same operator of a stage, or of the same node; the longest first."""
+    groups: dict[tuple[str, str, str | None], list[NodeRun]] = defaultdict(list)
     for run in runs:
         groups[run.stage, run.operator, run.name if by_name else None].append(run)
     shares = [
-        LayerShare(
+        NodeShare(
             *key,
             runs=len(group),
             seconds=sum(run.seconds for run in group),
@@ -79,13 +78,13 @@ def fold(runs: Sequence[LayerRun], peaks: Peaks, by_name: bool) -> list[LayerSha
     return sorted(shares, key=lambda share: -share.seconds)
 
 
-def _last_half(runs: Sequence[LayerRun]) -> list[LayerRun]:
+def _last_half(runs: Sequence[NodeRun]) -> list[NodeRun]:
     """The second inversion's runs of each stage, counted from 0."""
     counts: dict[str, int] = {}
     for run in runs:
         counts[run.stage] = max(counts.get(run.stage, 0), run.run + 1)
     return [
-        LayerRun(**{**vars(run), "run": run.run - counts[run.stage] // 2})
+        NodeRun(**{**vars(run), "run": run.run - counts[run.stage] // 2})
         for run in runs
         if run.run >= counts[run.stage] // 2
     ]

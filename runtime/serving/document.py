@@ -1,0 +1,32 @@
+"""What became of a batch of photos, as one JSON document."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..session import Session
+from .batch import Record
+
+
+def inversions_document(
+    session: Session, steps: int, until_gain: float | None, records: Sequence[Record]
+) -> dict[str, Any]:
+    """The records; ``steps`` of all is the limit, of a photo what its result took."""
+    return {
+        "backend": session.backend,
+        "method": session.manifest.method.name,
+        "model": session.manifest.model,
+        "steps": steps,
+        "until_gain": until_gain,
+        "photos": [
+            {
+                "photo": str(record.photo),
+                "status": record.status,
+                "seconds": round(record.seconds, 3),
+                "steps": record.steps,
+                "l2": list(record.l2),
+                "files": [str(file) for file in record.files],
+                "error": record.error,
+            }
+            for record in records
+        ],
+    }
