@@ -17,7 +17,7 @@ def demo_checkpoints(folder: Path, size: int) -> tuple[Path, Path]:
         OutputError: the folder cannot be written.
     """
     from .errors import OutputError
-    from .export.seeded import write_checkpoints
+    from .export.seeded import published_sizes, write_checkpoints
 
     target = folder / f"seeded{size}"
     paths = target / "hyperstyle.pt", target / "w_encoder.pt"
@@ -27,7 +27,7 @@ def demo_checkpoints(folder: Path, size: int) -> tuple[Path, Path]:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"Cannot make the folder {target}", got=error.strerror) from error
-        write_checkpoints(target, size)
+        write_checkpoints(target, sizes=published_sizes(size))
     return paths
 
 

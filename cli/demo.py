@@ -30,11 +30,11 @@ def demo(context: click.Context, output: Path, size: str, steps: int, loading: d
     click.secho(f"\n$ hyperstyle-deploy inspect {checkpoint}", bold=True)
     context.invoke(inspect, path=checkpoint, as_json=False)
     click.secho(f"\n$ hyperstyle-deploy export {checkpoint} --w-encoder {encoder} -o {bundle}", bold=True)
-    context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True, precision="fp32")
+    context.invoke(export, checkpoint=checkpoint, encoder=encoder, output=bundle, overwrite=True)
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
     common = {**loading, "as_json": False, "steps": steps}
     several = {**common, "backend": (loading["backend"],)}
-    context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, **several)
+    context.invoke(verify, bundle=bundle, against=checkpoint, encoder=encoder, **several)
     click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
     context.invoke(
         invert,

@@ -93,7 +93,10 @@ class BuildProgress:
 
 @contextmanager
 def build_progress(title: str, stages: int | None) -> Iterator[BuildProgress]:
-    """Show a build of ``stages`` engines, None where their number is not known yet; the library calls the result from its own threads."""
+    """Show a build of ``stages`` engines, None where their number is not known yet.
+
+    The library calls the result from its own threads.
+    """
     with _counting() as progress:
         yield BuildProgress(progress, title, stages)
 
