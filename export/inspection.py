@@ -67,8 +67,10 @@ class Description:
     export: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """The description as JSON values."""
-        return asdict(self)
+        """The description as JSON values, what it says of networks beside the rest."""
+        document = asdict(self)
+        networks = document.pop("networks")
+        return {**document, **networks}
 
 
 def inspect(path: Path, every_byte: bool = False) -> Description:
@@ -110,11 +112,14 @@ def _next(method: str, path: Path) -> tuple[list[str], str | None]:
     """What else exporting a method's file needs, and the command."""
     command = "hyperstyle-deploy export"
     if method == HYPERSTYLE:
-        need = "the file of the encoder that its codes come from: the W-encoder's, or a pSp, e4e or ReStyle checkpoint"
-        return [need], f"{command} {path} --encoder ENCODER.pt -o BUNDLE"
+        need = (
+            "the W-encoder's file, a second download of the authors: pass it with --w-encoder; "
+            "or a pSp, e4e or ReStyle checkpoint, with --encoder, for its codes"
+        )
+        return [need], f"{command} {path} --w-encoder W_ENCODER.pt -o BUNDLE"
     if method == W_ENCODER:
-        need = "the HyperStyle checkpoint that it belongs to: this file is its --encoder"
-        return [need], f"{command} HYPERSTYLE.pt --encoder {path} -o BUNDLE"
+        need = "the HyperStyle checkpoint that it belongs to: this file is its --w-encoder"
+        return [need], f"{command} HYPERSTYLE.pt --w-encoder {path} -o BUNDLE"
     return [], None if method == "unknown" else f"{command} {path} -o BUNDLE"
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
 from ..runtime.backends.host import HostBackend
+from ..runtime.backends.onnx_session import open_session, session_options
 from ..runtime.bundle.reader import Bundle
 from ..runtime.methods.base import Array
 
@@ -36,14 +36,9 @@ class RoundedGraph:
         self._outputs = [value.name for value in model.graph.output]
         self._watched = _round(model.graph, watch)
         self.peaks: dict[str, float] = {}
-        options = onnxruntime.SessionOptions()
-        options.enable_mem_pattern = False
         # Optimizers could take two casts for nothing.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        options = session_options(plain=True)
+        self._session = open_session(model.SerializeToString(), options, name=path.name, folder=path.parent)
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Run the graph; its outputs in order."""

@@ -46,11 +46,11 @@ def _check_roles(first: Checkpoint, second: Checkpoint | None = None) -> None:
     method = method_of(first)
     found = f"{first.path} is {TITLES[method]}"
     if method == W_ENCODER:
-        hint = f"It belongs to a HyperStyle checkpoint: hyperstyle-deploy export HYPERSTYLE.pt --encoder {first.path}"
+        hint = f"It belongs to a HyperStyle checkpoint: hyperstyle-deploy export HYPERSTYLE.pt --w-encoder {first.path}"
         raise CheckpointError(found, expected="the checkpoint of a method", hint=f"{hint} -o BUNDLE")
     if second is None:
         if method == HYPERSTYLE:
-            hint = f"Its codes come from a second file: hyperstyle-deploy export {first.path} --encoder ENCODER.pt"
+            hint = f"Its codes come from a second file: hyperstyle-deploy export {first.path} --w-encoder W_ENCODER.pt"
             raise CheckpointError(found, hint=f"{hint} -o BUNDLE")
         return
     if method != HYPERSTYLE:
