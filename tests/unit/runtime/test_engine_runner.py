@@ -168,8 +168,8 @@ def module() -> FakeModule:
 
 
 @pytest.fixture(scope="module")
-def bundle(faces256_bundle: Path) -> Bundle:
-    return Bundle.open(faces256_bundle)
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
 
 
 def arrays(device: FakeDevice, batch: int) -> dict[str, DeviceArray]:

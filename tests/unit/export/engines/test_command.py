@@ -120,10 +120,10 @@ def test_the_bars_follow_nested_phases() -> None:
 
 
 @pytest.fixture(scope="module")
-def demo_copy(faces256_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def demo_copy(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The demo's bundle again, to put engines into: 4 GB in all, so it goes when the tests are done."""
     copy = tmp_path_factory.mktemp("engines") / "seeded256.bundle"
-    shutil.copytree(faces256_bundle, copy)
+    shutil.copytree(tiny_bundle, copy)
     yield copy
     shutil.rmtree(copy)
 
