@@ -208,9 +208,8 @@ def print_report(result: dict[str, Any]) -> None:
     """Everything as text; a cell is a median over the rounds and, in brackets, their range."""
     settings, machine, stages, loop = (result[part] for part in ("settings", "machine", "stages", "loop"))
     rates, noise = stages["rates"] + loop["rates"], [result["fresh_noise"], *stages["noise"], *loop["noise"]]
-    print(
-        f"\nInversion with {settings['method']} at {settings['size']}, {settings['steps']} steps, {machine['threads']} threads, float32"
-    )
+    what = f"{settings['method']} at {settings['size']}, {settings['steps']} steps"
+    print(f"\nInversion with {what}, {machine['threads']} threads, float32")
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     for name, value in {
         **machine,
