@@ -45,7 +45,9 @@ def write_checkpoints(folder: Path, target: Path, widths: Widths) -> None:
         "widths": asdict(widths),
     }
     _write(target / "hyperstyle.pt", {"hypernet": hypernet, "decoder": generator}, latent_avg, options)
-    _write(target / "w_encoder.pt", {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3})
+    _write(
+        target / "w_encoder.pt", {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3}
+    )
     directions = {
         name: codes.directions[PARAMETERS.index(parameter)][None].clone() for parameter, name in DIRECTIONS.items()
     }

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .album import Album
-from .losses import feature_weight, picture_loss
 from .loop import Training, train
+from .losses import feature_weight, picture_loss
 from .networks import Generator, Widths
 from .parameters import PARAMETERS
 
@@ -48,7 +48,9 @@ def growth(progress: float, levels: int) -> int:
     return levels - 2 if progress < 0.25 else levels - 1 if progress < 0.5 else levels
 
 
-def train_generator(folder: Path, widths: Widths, steps: int, batch: int = 16, pictures: int = 8_000, lr: float = 3e-3) -> None:
+def train_generator(
+    folder: Path, widths: Widths, steps: int, batch: int = 16, pictures: int = 8_000, lr: float = 3e-3
+) -> None:
     """Train the synthesis network; the mapping network is left as it was initialised."""
     torch.manual_seed(1)
     generator = Generator(widths)
@@ -68,4 +70,8 @@ def train_generator(folder: Path, widths: Widths, steps: int, batch: int = 16, p
 
     synthesis = [p for name, p in generator.named_parameters() if not name.startswith("style.")]
     settings = {"batch": batch, "pictures": pictures, "lr": lr, "channels": widths.channels, "style": widths.style}
-    train(Training("generator", {"generator": generator}, [{"params": synthesis, "lr": lr}], batches, settings), folder, steps)
+    train(
+        Training("generator", {"generator": generator}, [{"params": synthesis, "lr": lr}], batches, settings),
+        folder,
+        steps,
+    )

@@ -24,7 +24,9 @@ def landmarks(parameters: Tensor, size: int) -> Tensor:
         [B, 68, 2] float32, (x, y) in pixels, 0 being the left or upper edge of the first pixel.
     """
     face = face_of(parameters)
-    points = torch.cat([_jaw(face), _brows(face), _nose(face), *(_eye(face, side) for side in (-1, 1)), _mouth(face)], 1)
+    points = torch.cat(
+        [_jaw(face), _brows(face), _nose(face), *(_eye(face, side) for side in (-1, 1)), _mouth(face)], 1
+    )
     return (points + 1) * (size / 2)
 
 
@@ -72,5 +74,10 @@ def _mouth(face: Face) -> Tensor:
         y = face.mouth_edges(u)[side] + lip * (1 - u * u)
         return torch.stack([face.mouth_x[:, None] + face.mouth_width[:, None] * u, y], 2)
 
-    parts = [at(outer, 0, -0.036), at(outer.flip(0)[1:-1], 1, 0.052), at(inner, 0, 0.0), at(inner.flip(0)[1:-1], 1, 0.0)]
+    parts = [
+        at(outer, 0, -0.036),
+        at(outer.flip(0)[1:-1], 1, 0.052),
+        at(inner, 0, 0.0),
+        at(inner.flip(0)[1:-1], 1, 0.0),
+    ]
     return torch.cat(parts, 1)

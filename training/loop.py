@@ -40,8 +40,11 @@ def rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 200, (steps - step) / (DECAY * steps))
 
 
-def train(training: Training, folder: Path, steps: int, seed: int = 0) -> None:
-    """Train from where ``folder`` left off up to ``steps`` steps; its files are the checkpoint, log and settings."""
+def train(training: Training, folder: Path, steps: int, seed: int = 0, stop_at: int | None = None) -> None:
+    """Train from where ``folder`` left off up to ``steps`` steps; its files are the checkpoint, log and settings.
+
+    ``stop_at`` ends this run early, as an interruption just after a checkpoint does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.Adam(training.groups, betas=(0.9, 0.99))
     base = [group["lr"] for group in optimiser.param_groups]
@@ -50,7 +53,8 @@ def train(training: Training, folder: Path, steps: int, seed: int = 0) -> None:
     settings = {"steps": steps, "seed": seed, **training.settings}
     (folder / f"{training.name}.settings.json").write_text(json.dumps(settings, indent=2) + "\n")
     console, started, saved, sums = Console(), time.monotonic(), time.monotonic(), {}
-    while step < steps:
+    last = min(steps, stop_at or steps)
+    while step < last:
         for group, lr in zip(optimiser.param_groups, base, strict=True):
             group["lr"] = lr * rate(step, steps)
         for figures in training.batch(np.random.Generator(np.random.Philox(key=[seed, step])), step / steps):
@@ -68,7 +72,7 @@ def train(training: Training, folder: Path, steps: int, seed: int = 0) -> None:
             with log.open("a") as file:
                 file.write(json.dumps({"step": step, "seconds": seconds, **means}) + "\n")
             console.print(f"{training.name} {step}/{steps} {seconds:.0f} s {means}")
-        if step == steps or now - saved > SAVE_SECONDS:
+        if step == last or now - saved > SAVE_SECONDS:
             saved = now
             _save(checkpoint, training, optimiser, step, spent + now - started)
 

@@ -112,7 +112,9 @@ class ToRGB(nn.Module):
         if offset is not None:
             weight = weight * (1 + offset[..., 0, 0])
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-        rgb = (pixels @ weight.transpose(1, 2).to(x.dtype)).transpose(1, 2).unflatten(2, x.shape[2:]).float() + self.bias
+        rgb = (pixels @ weight.transpose(1, 2).to(x.dtype)).transpose(1, 2).unflatten(
+            2, x.shape[2:]
+        ).float() + self.bias
         return rgb if skip is None else rgb + self.upsample(skip)
 
 

@@ -62,7 +62,12 @@ def _back_hair(canvas: Canvas, face: Face) -> None:
     cap = ellipse(x, y + 0.07, width, face.TOP + 0.02 + per_picture(face.hair_volume) * 0.7)
     length = per_picture(face.hair_length)
     # Hair falls straight, flares a little, and its ends are round.
-    flare = width - 0.01 + 0.08 * (canvas.y - 0.1).clamp(min=0) * length - 0.9 * (canvas.y - length + 0.22).clamp(min=0) ** 2
+    flare = (
+        width
+        - 0.01
+        + 0.08 * (canvas.y - 0.1).clamp(min=0) * length
+        - 0.9 * (canvas.y - length + 0.22).clamp(min=0) ** 2
+    )
     fall = both(band(x, flare), -0.08 - canvas.y, canvas.y - length + 0.25 * x * x)
     canvas.paint(canvas.coverage(either(cap, fall)), shaded(face.hair, _hair_light(canvas, face) * 0.86))
 
