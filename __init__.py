@@ -8,7 +8,7 @@ from .errors import HyperStyleDeployError
 if TYPE_CHECKING:
     from .runtime.bundle.inversion import Inversion
     from .runtime.bundle.reader import Bundle
-    from .runtime.methods.loop import Step
+    from .runtime.refinement.loop import Step
     from .runtime.session import Session, load
 
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ _HOMES = {
     "Bundle": ".runtime.bundle.reader",
     "Inversion": ".runtime.bundle.inversion",
     "Session": ".runtime.session",
-    "Step": ".runtime.methods.loop",
+    "Step": ".runtime.refinement.loop",
     "load": ".runtime.session",
 }
 

@@ -32,7 +32,7 @@ start = time.perf_counter()
 import hyperstyle_deploy as hd
 from hyperstyle_deploy.runtime.backends import Options, open_backend
 from hyperstyle_deploy.runtime.images import read_photo
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
 
 def load():

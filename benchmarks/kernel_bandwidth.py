@@ -21,7 +21,7 @@ from hyperstyle_deploy.errors import KernelError
 from hyperstyle_deploy.kernels.arithmetic import decoded, encoded, modulate
 from hyperstyle_deploy.kernels.library import LIBRARY, KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.traffic import BYTES, bytes_moved, floor_us
-from hyperstyle_deploy.runtime.bundle.layers import Layer, layer_table
+from hyperstyle_deploy.runtime.manifest.layers import Layer, layer_table
 
 #: The layers that HyperStyle tunes for faces.
 TUNED = (0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hyperstyle_deploy.runtime.backends.base import GraphBackend
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
-from hyperstyle_deploy.runtime.bundle.manifest import ImageSpec, Manifest
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, Manifest
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
 
 MANIFEST = Manifest(

@@ -25,7 +25,7 @@ from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.kernels.traffic import BYTES
 from hyperstyle_deploy.runtime.backends import Options, open_backend
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import invert
 
 STAGES = ("encoder", "hypernet", "weights", "synthesis")
 #: The networks' input, and the size of the reconstruction they look at.

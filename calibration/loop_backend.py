@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from ..errors import CalibrationError
 from ..runtime.backends.base import Array, GraphBackend
 from ..runtime.bundle.reader import Bundle
-from ..runtime.methods.loop import refine
+from ..runtime.refinement.loop import refine
 from .quantization import Quantized
 
 Watch = Callable[[str, NDArray[np.float32]], None]

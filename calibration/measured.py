@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..runtime.backends import Options, open_backend
 from ..runtime.backends.base import Backend
 from ..runtime.bundle.reader import Bundle
-from ..runtime.methods.loop import refine
+from ..runtime.refinement.loop import refine
 from .effects import Images
 
 #: The backend's method for each stage of the loop.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import CalibrationError, HyperStyleDeployError, ImageError
 from ..runtime.bundle.files import sha256_of
-from ..runtime.bundle.manifest import Manifest
+from ..runtime.manifest.manifest import Manifest
 from ..runtime.images import network_input, read_photo
 from ..runtime.serving.batch import find_photos
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from ..errors import CalibrationError
 from ..runtime.bundle.files import sha256_of_all
-from ..runtime.bundle.manifest import FileSpec, GraphSpec, Manifest
+from ..runtime.manifest.manifest import FileSpec, GraphSpec, Manifest
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from .blocks import STAGES
 from .quantization import Quantized

@@ -12,7 +12,7 @@ import torch
 
 from ..errors import OutputError
 from ..runtime.bundle.files import atomic_directory, sha256_of_all
-from ..runtime.bundle.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
+from ..runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from .checkpoint import Checkpoint, read_checkpoint
 from .comparison import compare, outputs_of

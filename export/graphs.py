@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..runtime.bundle.layers import Layer, style_count
+from ..runtime.manifest.layers import Layer, style_count
 from .hyperstyle import HyperStyle
 from .precision import FLOAT32, Precision
 from .stages.encoder import EncoderStage

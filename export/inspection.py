@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..runtime.bundle.layers import style_count
+from ..runtime.manifest.layers import style_count
 from .checkpoint import Checkpoint, read_checkpoint
 from .hyperstyle import METHOD, average_code, check_tensors, is_hyperstyle, read_config
 from .networks.hypernetwork import HyperNetwork

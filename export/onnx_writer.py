@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import ExportError
-from ..runtime.bundle.manifest import GraphSpec, TensorSpec
+from ..runtime.manifest.manifest import GraphSpec, TensorSpec
 from .graphs import Graph
 
 #: Smaller constants stay inside the .onnx file.

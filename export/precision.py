@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError
-from ..runtime.bundle.manifest import PRECISIONS
+from ..runtime.manifest.manifest import PRECISIONS
 from ..runtime.quality.tolerance import TOLERANCE
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..runtime.bundle.files import atomic_file
-from ..runtime.bundle.layers import Layer, layer_table, style_count
+from ..runtime.manifest.layers import Layer, layer_table, style_count
 from .networks.hypernetwork import HyperNetwork
 from .networks.irse import WEncoder
 from .networks.stylegan2 import Generator

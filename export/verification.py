@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError
 from ..runtime.backends.base import HostArray
-from ..runtime.bundle.manifest import Manifest
+from ..runtime.manifest.manifest import Manifest
 from ..runtime.quality.verification.steps import Expected
 from .checkpoint import read_checkpoint
 from .hyperstyle import load_hyperstyle

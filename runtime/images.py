@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ArrayError, ImageError
 from .bundle.files import atomic_file
+from .manifest.manifest import ImageSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -122,6 +123,24 @@ def network_input(photos: Sequence[Image.Image], height: int, width: int) -> NDA
         rgb = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR), np.float32)
         row[:] = ((rgb / np.float32(255) - np.float32(0.5)) / np.float32(0.5)).transpose(2, 0, 1)
     return batch
+
+
+def encoder_input(photos: Sequence[Image.Image], image: ImageSpec) -> NDArray[np.float32]:
+    """Resize RGB images to what an encoder looks at, as its authors do (pSp's `transforms_config` for the last two).
+
+    Photos as ``network_input``; drawings in grey over [0, 1]; label maps as a channel a label, 1 where a pixel has it.
+    A label is the grey value of a pixel, so a map in which labels are far apart loses nothing by the resizing.
+
+    Returns:
+        [B, channels, input_height, input_width] float32.
+    """
+    if image.kind == "photo":
+        return network_input(photos, image.input_height, image.input_width)
+    size = (image.input_width, image.input_height)
+    grey = np.stack([np.asarray(photo.convert("L").resize(size, Image.Resampling.BILINEAR)) for photo in photos])
+    if image.kind == "sketch":
+        return grey[:, None].astype(np.float32) / np.float32(255)
+    return (grey[:, None] == np.arange(image.channels)[:, None, None]).astype(np.float32)
 
 
 def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:

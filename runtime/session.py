@@ -2,23 +2,24 @@
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from types import TracebackType
 from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ArrayError, InversionError
+from ..errors import ArrayError
 from ..kernels.arithmetic import tile_offset
 from .backends import AUTO, Options, open_backend, resolve
-from .backends.base import Backend, HostArray
+from .backends.base import Backend
 from .bundle.inversion import Inversion
-from .bundle.manifest import Manifest
 from .bundle.reader import Bundle
-from .images import Photo, mean_squared_error, network_input, read_photo, to_uint8
-from .methods.loop import Step, invert, refine
-from .methods.settling import Settling
-
-MAX_STEPS = 100
+from .images import Photo, encoder_input, read_photo
+from .manifest.checks import MAX_STEPS, VALUES
+from .manifest.manifest import Manifest
+from .methods.base import CODES, Arrays
+from .refinement.loop import Step, refine
+from .refinement.settling import Settling
 
 
 def load(
@@ -49,15 +50,28 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     bundle = Bundle.open(path)
-    return Session(bundle.manifest, open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
+    return Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
 
 
 class Session:
-    """A bundle in a backend. Methods may be called from several threads at once and give the serial answers."""
+    """A bundle in a backend. Methods may be called from several threads at once and give the serial answers.
 
-    def __init__(self, manifest: Manifest, backend: Backend) -> None:
-        self.manifest = manifest
-        self._backend = backend
+    As a context it gives its memory back at the end, unless something else still holds the session.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._opened: Backend | None = backend
+
+    @property
+    def _backend(self) -> Backend:
+        if self._opened is None:
+            raise ArrayError("The session is closed", expected="work inside its `with` block")
+        return self._opened
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self._backend.manifest
 
     @property
     def backend(self) -> str:
@@ -68,6 +82,24 @@ class Session:
     def precision(self) -> str:
         """What results are computed in: the bundle's precision ("float32"), or "bf16" where that was asked for."""
         return self._backend.precision
+
+    def __repr__(self) -> str:
+        if self._opened is None:
+            return "Session(closed)"
+        manifest = self.manifest
+        size = f"{manifest.generator.size}x{manifest.image.height}"
+        return (
+            f"Session({manifest.method.name} {manifest.domain} {size}, {self.precision} on {self.backend}, "
+            f"{manifest.default_steps} steps, model {manifest.model[:12]})"
+        )
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened = None
 
     @overload
     def invert(self, photo: Photo, steps: int | None = None, until_gain: float | None = None) -> Inversion: ...
@@ -82,7 +114,7 @@ class Session:
 
         Args:
             photo: a path to a JPEG, PNG or WebP file, a Pillow image or an array [H, W, 3] uint8; or a list of these.
-            steps: refinement steps; None for the bundle's default (5).
+            steps: refinement steps; None for the bundle's default (HyperStyle and ReStyle 5, pSp and e4e 0).
             until_gain: stop a photo after a step that lowers its L2 by less than this share of it, 0.01 for 1 %; its
                 result is the better of its last two steps. None takes all ``steps``.
 
@@ -100,25 +132,20 @@ class Session:
     def _invert(self, photos: Sequence[Photo], steps: int | None, until_gain: float | None) -> list[Inversion]:
         if not photos:
             raise ArrayError("No photos to invert", got="an empty list", expected="at least one")
-        batch = self.prepare(photos)
-        steps = self._checked_steps(steps)
-        if until_gain is not None:
-            return self._invert_until(batch, steps, until_gain)
-        result = invert(self._backend, self.manifest, batch, steps)
-        return self._inversions(result.codes, result.offset_codes, result.pixels, result.l2, steps)
-
-    def _invert_until(self, batch: HostArray, steps: int, until_gain: float) -> list[Inversion]:
-        # What is drawn depends on the results, so no backend can record this: it goes step by step.
-        settling = Settling(len(batch), until_gain)
-        for step in refine(self._backend, self.manifest, batch, steps, settling.stopped):
-            if not settling.take(step, mean_squared_error(batch, step.reconstruction)):
+        steps = self.checked_steps(steps)
+        settling = Settling(len(photos), until_gain)
+        for step in refine(self._backend, self.prepare(photos), steps, settling.stopped):
+            if not settling.take(step):
                 break
+        return self.settled(settling)
+
+    def settled(self, settling: Settling) -> list[Inversion]:
+        """The results of a batch that went through the loop, with their images."""
         return [self.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
-        """Photos as the networks see them: [B, 3, H, W] float32 in [-1, 1]."""
-        image = self.manifest.image
-        return network_input([read_photo(photo) for photo in photos], image.input_height, image.input_width)
+        """Photos as the networks see them: [B, C, H, W] float32 in [-1, 1]; drawings and label maps in [0, 1]."""
+        return encoder_input([read_photo(photo) for photo in photos], self.manifest.image)
 
     def refine(
         self, batch: NDArray[np.float32], steps: int | None = None, stopped: Collection[int] = ()
@@ -126,126 +153,119 @@ class Session:
         """The refinement loop itself, a state a step.
 
         Args:
-            batch: photos [B, 3, H, W] float32 in [-1, 1], as ``prepare`` makes them.
-            steps: refinement steps, 0 to 100; None for the bundle's default.
-            stopped: photos of the batch that are not drawn any more; it may grow between steps.
+            batch: photos [B, C, H, W] float32, as ``prepare`` makes them.
+            steps: refinement steps, 0 to 1000; None for the bundle's default.
+            stopped: photos of the batch that need not be drawn any more; it may grow between steps.
 
         Yields:
-            ``steps + 1`` states: ``index`` 0 is the encoder's inversion, the last one is the result.
+            ``steps + 1`` states: ``index`` 0 is before refinement (of ReStyle the average image), the last one is the
+            result.
 
         Raises:
             ArrayError: another shape or type, values that are not finite, or steps out of range.
         """
         image = self.manifest.image
-        _check_array("batch", batch, (-1, 3, image.input_height, image.input_width))
-        if np.abs(batch).max() > 1.0001:
-            raise ArrayError("batch is out of range", got=f"up to {np.abs(batch).max():.3g}", expected="-1 to 1")
-        return refine(self._backend, self.manifest, np.ascontiguousarray(batch), self._checked_steps(steps), stopped)
+        batch = _checked_array("batch", batch, (-1, image.channels, image.input_height, image.input_width))
+        low, high = VALUES[image.kind]
+        if batch.min() < low - 1e-4 or batch.max() > high + 1e-4:
+            found = f"{batch.min():.3g} to {batch.max():.3g}"
+            raise ArrayError("batch is out of range", got=found, expected=f"{low:g} to {high:g}")
+        return refine(self._backend, batch, self.checked_steps(steps), stopped)
 
-    def _checked_steps(self, steps: int | None) -> int:
+    def checked_steps(self, steps: int | None) -> int:
+        """Refinement steps, the bundle's default for None.
+
+        Raises:
+            ArrayError: they are out of range, or the method takes none.
+        """
         steps = self.manifest.default_steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
             raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
+        if steps and not self._backend.method.refines:
+            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
         return steps
 
     def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
-        """One photo of a state as an inversion; ``l2`` has ``step.index + 1`` values."""
-        codes, offset_codes = step.codes[photo].copy(), step.offset_codes[photo].copy()
-        picture = to_uint8(step.image[photo : photo + 1])[0]
-        return Inversion(codes, offset_codes, step.index, self.manifest.model, tuple(map(float, l2)), picture)
+        """One photo of a state as an inversion with its image; ``l2`` has ``step.index + 1`` values, or none."""
+        arrays = {name: array.copy() for name, array in step.arrays(photo).items()}
+        method, model = self.manifest.method.name, self.manifest.model
+        return Inversion(arrays, step.index, method, model, tuple(map(float, l2)), step.pixels(photo))
 
-    def inversions(self, step: Step, l2: NDArray[np.float64]) -> list[Inversion]:
-        """The photos of a state as inversions; ``l2`` is [B, step.index + 1]."""
-        return self._inversions(step.codes, step.offset_codes, to_uint8(step.image), l2, step.index)
-
-    def _inversions(
-        self,
-        codes: HostArray,
-        offset_codes: HostArray,
-        pixels: NDArray[np.uint8],
-        l2: NDArray[np.float64],
-        steps: int,
-    ) -> list[Inversion]:
-        return [
-            Inversion(code.copy(), offset.copy(), steps, self.manifest.model, tuple(map(float, errors)), picture)
-            for code, offset, picture, errors in zip(codes, offset_codes, pixels, l2, strict=True)
-        ]
-
-    def synthesize(self, inversion: Inversion, codes: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
+    def synthesize(self, inversion: Inversion, codes: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Draw one person with any codes: the inversion's weights serve the whole batch.
 
         Args:
             inversion: whose weights to use.
-            codes: edited W+ codes, [N, n_styles, 512] or [n_styles, 512] float32; None for the inversion's own.
+            codes: edited W+ codes, [N, styles, width] or [styles, width], converted to float32; None for the
+                inversion's own.
 
         Returns:
             [N, height, width, 3] uint8.
 
         Raises:
             InversionError: the inversion belongs to another model.
-            ArrayError: codes of another shape or type, or not finite.
+            ArrayError: codes of another shape, or not finite numbers.
         """
-        self._check_inversion(inversion)
-        codes = inversion.codes if codes is None else codes
-        batch = codes[None] if isinstance(codes, np.ndarray) and codes.ndim == 2 else codes
-        _check_array("codes", batch, (-1, self.manifest.n_styles, 512))
-        weights = self._backend.untuned
+        backend, generator = self._backend, self.manifest.generator
+        inversion.check(self.manifest)
+        batch = _checked_array("codes", inversion.codes if codes is None else codes, None)
+        batch = batch[None] if batch.ndim == 2 else batch
+        batch = _checked_array("codes", batch, (-1, generator.styles, generator.width))
+        weights: Arrays = {}
         if inversion.steps:
-            weights = self._backend.tune(self._kept(inversion), inversion.steps)
-        image, _ = self._backend.synthesize(self._backend.upload(np.ascontiguousarray(batch)), weights)
-        return self._backend.download(self._backend.pixels(image))
+            state, steps = self._uploaded(inversion)
+            weights = backend.method.weights(backend, state, steps)
+        graph = "synthesis_one" if len(batch) == 1 else "synthesis"
+        image = backend.run(graph, {CODES: backend.upload(batch), **weights})["image"]
+        return backend.download(backend.pixels(image))
 
     def weight_offsets(self, inversion: Inversion) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets in the authors' layout, for tools that read their `weight_deltas` files.
 
         Returns:
             {layer index: [out, in, k, k] float32} of every tuned layer; the index counts as the authors' list does.
+            Nothing of a method without offsets.
 
         Raises:
             InversionError: the inversion belongs to another model.
         """
-        self._check_inversion(inversion)
-        tuned = self.manifest.tuned
+        inversion.check(self.manifest)
+        backend, tuned = self._backend, self.manifest.tuned
         if inversion.steps == 0:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
-        offsets = self._backend.offsets(self._kept(inversion), inversion.steps)
+        if not tuned:
+            return {}
+        state, steps = self._uploaded(inversion)
+        offsets = backend.run("offsets", {name: state[name] for name in state if name != CODES} | {"steps": steps})
         return {
             layer.index: tile_offset(
-                self._backend.download(offsets[f"offset.{layer.name}"]).astype(np.float32, copy=False), layer.kernel
+                backend.download(offsets[f"offset.{layer.name}"]).astype(np.float32, copy=False), layer.kernel
             )
             for layer in tuned
         }
 
-    def _kept(self, inversion: Inversion) -> object:
-        kept = inversion.offset_codes if self.manifest.separable else inversion.offset_codes[None]
-        return self._backend.upload(np.ascontiguousarray(kept))
-
-    def _check_inversion(self, inversion: Inversion) -> None:
-        manifest = self.manifest
-        if inversion.model != manifest.model:
-            raise InversionError(
-                "The inversion belongs to another model",
-                got=inversion.model[:12],
-                expected=manifest.model[:12],
-                hint="Use the bundle that it was made with.",
-            )
-        kept = (inversion.steps,) if manifest.separable else ()
-        for name, array, shape in (
-            ("codes", inversion.codes, (manifest.n_styles, 512)),
-            ("offset_codes", inversion.offset_codes, (*kept, len(manifest.tuned), 512)),
-        ):
-            if array.shape != shape:
-                raise InversionError(f"The inversion's {name} do not fit", got=list(array.shape), expected=list(shape))
+    def _uploaded(self, inversion: Inversion) -> tuple[Arrays, object]:
+        """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""
+        backend = self._backend
+        state = {}
+        for spec in self.manifest.state:
+            array = np.ascontiguousarray(inversion.arrays[spec.name])
+            state[spec.name] = backend.upload(array if "steps" in spec.shape else array[None])
+        return state, backend.upload(np.asarray(inversion.steps, np.float32))
 
 
-def _check_array(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
-    expected = "float32 " + str(list(shape)).replace("-1", "N")
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        raise ArrayError(
-            f"{name} is of the wrong type", got=getattr(array, "dtype", type(array).__name__), expected=expected
-        )
-    fits = array.ndim == len(shape) and all(want in (-1, got) for want, got in zip(shape, array.shape, strict=True))
-    if not fits or array.shape[0] == 0:
-        raise ArrayError(f"{name} has the wrong shape", got=list(array.shape), expected=expected)
-    if not np.isfinite(array).all():
+def _checked_array(name: str, array: ArrayLike, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
+    """Finite numbers as dense float32, of a shape in which -1 stands for any size above 0; of any shape if None."""
+    try:
+        with np.errstate(over="ignore"):
+            found = np.ascontiguousarray(array, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ArrayError(f"{name} is no array of numbers", got=type(array).__name__, expected="float32") from error
+    if shape is not None:
+        fits = found.ndim == len(shape) and all(want in (-1, got) for want, got in zip(shape, found.shape, strict=True))
+        if not fits or found.shape[0] == 0:
+            expected = "float32 " + str(list(shape)).replace("-1", "N")
+            raise ArrayError(f"{name} has the wrong shape", got=list(found.shape), expected=expected)
+    if not np.isfinite(found).all():
         raise ArrayError(f"{name} has NaN or Inf in it", expected="finite numbers")
+    return found

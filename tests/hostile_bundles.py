@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from safetensors.numpy import save
 
-from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS, SCHEMA_VERSION
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, SCHEMA_VERSION
 from hyperstyle_deploy.runtime.bundle.reader import MAX_MANIFEST_BYTES
 from hyperstyle_deploy.tests.small_bundle import SmallBundle
 

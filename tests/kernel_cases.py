@@ -7,7 +7,7 @@ import numpy as np
 
 from hyperstyle_deploy.kernels.arithmetic import DTYPES, decoded, encoded, modulate
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
-from hyperstyle_deploy.runtime.bundle.layers import Layer, layer_table
+from hyperstyle_deploy.runtime.manifest.layers import Layer, layer_table
 
 #: The layers that HyperStyle tunes for faces.
 FACES_TUNED = (0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24)

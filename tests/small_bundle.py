@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
-from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
 
 
 @dataclasses.dataclass

@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
-from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, ImageSpec, Manifest, TensorSpec
 
 WEIGHT = np.random.default_rng(0).standard_normal((8, 3, 3, 3), dtype=np.float32)
 

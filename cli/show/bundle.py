@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ...export.engines.builder import Built
     from ...export.inspection import Description
     from ...runtime.backends.engines.overview import EngineState
-    from ...runtime.bundle.manifest import Manifest
+    from ...runtime.manifest.manifest import Manifest
 
 
 def show_checkpoint(description: "Description") -> None:

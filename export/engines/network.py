@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import BuildError
 from ...runtime.backends.engines.logger import logger
 from ...runtime.backends.engines.record import Profile, Recipe
-from ...runtime.bundle.manifest import GraphSpec, TensorSpec
+from ...runtime.manifest.manifest import GraphSpec, TensorSpec
 from .api import Builder, IBuilderConfig, INetworkDefinition, ITensor, OnnxParser
 from .callbacks import Messages, Output, Progress, monitor, writer
 from .targets import Options, Target

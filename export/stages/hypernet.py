@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...runtime.bundle.layers import Layer
+from ...runtime.manifest.layers import Layer
 from ..networks.hypernetwork import HyperNetwork, SharedRefinement, Trunk
 from ..precision import FLOAT32, Precision, widen
 from .reduced import reduced

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ...runtime.bundle.layers import Layer
+from ...runtime.manifest.layers import Layer
 from ..networks.hypernetwork import ChannelRefinement, HyperNetwork, SeparableRefinement, SharedHypernet
 from ..networks.stylegan2 import Generator
 from ..precision import FLOAT32, Precision, power_of_two, split_peak, widen

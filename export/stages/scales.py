@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ...runtime.bundle.layers import Layer
+from ...runtime.manifest.layers import Layer
 from ..networks.stylegan2 import Generator
 from ..precision import Precision, power_of_two
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...runtime.bundle.layers import Layer
+from ...runtime.manifest.layers import Layer
 from ..networks.layers import DEMODULATION_EPS, LEAKY_SLOPE, SQRT2, EqualLinear
 from ..networks.stylegan2 import Generator, StyledConv, ToRGB
 from ..precision import Precision, split_peak, widen

@@ -15,17 +15,18 @@ from ...errors import BackendError
 from ...kernels.arithmetic import decoded
 from ...kernels.library import KernelLibrary, LayerArrays
 from ..bundle.reader import Bundle
-from .base import Backend, HostArray, Mark, Weights
+from ..methods.base import Arrays, Method
+from .base import Backend, HostArray, Mark, Named
 from .layer_runs import LayerRun
 from .memory import Device, DeviceArray, Recording
 
-#: Recordings that are kept, one for every batch size and number of steps; the oldest goes first.
-MAX_RECORDINGS = 8
+#: Recordings that are kept, two for every batch size: a start and a step; the oldest goes first.
+MAX_RECORDINGS = 16
 #: The copies that tell the memory's rate: far more than a cache holds.
 COPY_BYTES, COPIES = 256 << 20, 5
 
 
-class StageRunner(ABC):
+class GraphRunner(ABC):
     """Runs a bundle's graphs on device memory."""
 
     name: str
@@ -33,11 +34,11 @@ class StageRunner(ABC):
     recordable: bool
 
     @abstractmethod
-    def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
-        """Queue a stage: ``arrays`` holds every input and output of its graph, outputs to be written.
+    def run(self, graph: str, arrays: Mapping[str, DeviceArray]) -> None:
+        """Queue a graph: ``arrays`` holds its every input and output, outputs to be written.
 
         Raises:
-            BackendError: the stage was not built or cannot run with these shapes.
+            BackendError: the graph was not built or cannot run with these shapes.
         """
 
     def layer_runs(self) -> list[LayerRun]:
@@ -45,57 +46,55 @@ class StageRunner(ABC):
         raise BackendError(f"{self.name} tells no times of layers", hint="TensorRT and TensorRT-RTX do.")
 
 
-class DeviceBackend(Backend):
-    """Runs stages on a GPU, with the project's kernels between them; nothing leaves it until it is downloaded.
+def loop_graphs(method: Method) -> list[str]:
+    """The graphs that a device runs in the loop: in place of `weights` the offsets, for the kernel."""
+    return [graph for graph in method.signatures() if graph not in ("weights", "synthesis")]
 
-    `weights` is the stage `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a
+
+class DeviceBackend(Backend):
+    """Runs graphs on a GPU, with the project's kernels between them; nothing leaves it until it is downloaded.
+
+    `weights` is the graph `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a
     time, so sessions that threads share give the serial answers, and memory can be reused in the order of the work.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, runner: StageRunner, kernels: KernelLibrary) -> None:
-        self.name, self.precision = runner.name, bundle.manifest.arithmetic
-        self._manifest, self._device, self._runner, self._kernels = bundle.manifest, device, runner, kernels
+    def __init__(self, bundle: Bundle, device: Device, runner: GraphRunner, kernels: KernelLibrary) -> None:
+        super().__init__(bundle)
+        self.name, self.records = runner.name, runner.recordable
+        self._device, self._runner, self._kernels = device, runner, kernels
         self._lock = threading.RLock()
-        self._recordings: dict[Hashable, tuple[DeviceArray, Recording[list[DeviceArray]]]] = {}
-        self._scalars: dict[int, DeviceArray] = {}
+        self._recordings: dict[Hashable, tuple[Mapping[Any, DeviceArray], Recording[Named]]] = {}
         with self._use():
-            constants = {name: self._constant(array) for name, array in bundle.constants().items()}
-        self.untuned = {name: array for name, array in constants.items() if name.startswith(("weight.", "energy."))}
-        self._weight_dtype = next((array.dtype for name, array in self.untuned.items() if "weight." in name), "float32")
-        self._noises = {name: array for name, array in constants.items() if name.startswith("noise.")}
+            self.constants = {name: self._placed(array) for name, array in bundle.constants().items()}
 
-    def encode(self, image: DeviceArray) -> DeviceArray:
-        return self._run("encoder", {"image": image})["codes"]
-
-    def predict(self, image: DeviceArray, reconstruction: DeviceArray) -> DeviceArray:
-        return self._run("hypernet", {"image": image, "reconstruction": reconstruction})["offset_codes"]
-
-    def offsets(self, offset_codes: DeviceArray, steps: int) -> Mapping[str, DeviceArray]:
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
         with self._use():
-            return self._run("offsets", {"offset_codes": offset_codes, "steps": self._scalar(steps)})
+            if graph == "weights":
+                return self._tuned(inputs)
+            arrays = self.completed(graph, inputs)
+            outputs = self._allocate_outputs(graph, arrays)
+            self._runner.run(graph, {**arrays, **outputs})
+            return outputs
 
-    def tune(self, offset_codes: DeviceArray, steps: int) -> Weights:
-        with self._use():
-            offsets = self.offsets(offset_codes, steps)
-            tuned = {name: self._device.allocate(array.shape, array.dtype) for name, array in self.untuned.items()}
-            layers = [
-                LayerArrays(
-                    layer,
-                    base=self.untuned[f"weight.{layer.name}"].pointer,
-                    weight=tuned[f"weight.{layer.name}"].pointer,
-                    offset=offsets[f"offset.{layer.name}"].pointer,
-                    energy=tuned[f"energy.{layer.name}"].pointer if layer.demodulated else None,
-                )
-                for layer in self._manifest.tuned
-            ]
-            offset_dtype = next(iter(offsets.values())).dtype
-            self._kernels.modulation(layers, self._weight_dtype, offset_dtype).launch(self._device.stream)
-            return tuned
-
-    def synthesize(self, codes: DeviceArray, weights: Weights) -> tuple[DeviceArray, DeviceArray]:
-        stage = "synthesis_one" if codes.shape[0] == 1 else "synthesis"
-        outputs = self._run(stage, {"codes": codes, **weights, **self._noises})
-        return outputs["image"], outputs["reconstruction"]
+    def _tuned(self, inputs: Arrays) -> Arrays:
+        """Weights and energies from one photo's offset codes."""
+        offsets = self.run("offsets", inputs)
+        names = [tensor.name for tensor in self.manifest.graphs["weights"].outputs]
+        base = {name: self.constants[name] for name in names}
+        tuned = {name: self._device.allocate(array.shape, array.dtype) for name, array in base.items()}
+        layers = [
+            LayerArrays(
+                layer,
+                base=base[f"weight.{layer.name}"].pointer,
+                weight=tuned[f"weight.{layer.name}"].pointer,
+                offset=offsets[f"offset.{layer.name}"].pointer,
+                energy=tuned[f"energy.{layer.name}"].pointer if layer.demodulated else None,
+            )
+            for layer in self.manifest.tuned
+        ]
+        dtypes = base[names[0]].dtype, next(iter(offsets.values())).dtype
+        self._kernels.modulation(layers, *dtypes).launch(self._device.stream)
+        return tuned
 
     def squared_error(self, left: DeviceArray, right: DeviceArray) -> DeviceArray:
         with self._use():
@@ -135,28 +134,34 @@ class DeviceBackend(Backend):
 
     def upload(self, array: HostArray) -> DeviceArray:
         with self._use():
-            return self._constant(array)
+            return self._placed(array)
 
     def download(self, array: DeviceArray) -> NDArray[Any]:
         with self._use():
             host = self._device.download(array)
         return decoded(host, array.dtype) if array.dtype in ("float16", "bfloat16") else host
 
-    def compute(
-        self, key: Hashable, work: Callable[[DeviceArray], Sequence[DeviceArray]], array: HostArray
-    ) -> list[NDArray[Any]]:
+    def replay(self, name: str, work: Callable[[Named], Named], inputs: Named) -> Named:
+        if not self.records:
+            return work(inputs)
         with self._use():
-            if not self._runner.recordable:
-                return [self._device.download(output) for output in work(self._constant(array))]
+            key = name, tuple((place, array.shape, array.dtype) for place, array in inputs.items())
             if key not in self._recordings:
                 if len(self._recordings) == MAX_RECORDINGS:
                     del self._recordings[next(iter(self._recordings))]
-                photos = self._constant(array)
-                self._recordings[key] = photos, self._device.record(lambda: list(work(photos)))
-            photos, recording = self._recordings[key]
-            self._device.upload(array, photos)
+                own = {place: self._copied(array) for place, array in inputs.items()}
+                self._recordings[key] = own, self._device.record(lambda: work(own))
+            own, recording = self._recordings[key]
+            for place, array in inputs.items():
+                self._device.copy(array, own[place].pointer)
             recording.replay()
-            return [self._device.download(output) for output in recording.result]
+            # The next replay writes over what is here; an array is a value.
+            return {place: self._copied(array) for place, array in recording.result.items()}
+
+    def _copied(self, array: DeviceArray) -> DeviceArray:
+        copy = self._device.allocate(array.shape, array.dtype)
+        self._device.copy(array, copy.pointer)
+        return copy
 
     def mark(self) -> Mark:
         with self._use():
@@ -180,9 +185,9 @@ class DeviceBackend(Backend):
                 marks.append(self._device.event())
             return max(2 * COPY_BYTES / self._device.seconds(*pair) for pair in pairwise(marks))
 
-    def _run(self, stage: str, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
-        """Run a stage into new arrays; a free axis of an output has the size of the inputs' axis of that name."""
-        spec = self._manifest.graphs[stage]
+    def _allocate_outputs(self, graph: str, inputs: Arrays) -> dict[str, DeviceArray]:
+        """New arrays for a graph's outputs; a free axis has the size of the inputs' axis of that name."""
+        spec = self.manifest.graphs[graph]
         sizes: dict[str, int] = {}
         for tensor in spec.inputs:
             array = inputs[tensor.name]
@@ -191,25 +196,16 @@ class DeviceBackend(Backend):
                     sizes.setdefault(dim, size)
                 if size != (sizes[dim] if isinstance(dim, str) else dim):
                     raise BackendError(
-                        f"{stage} cannot take {tensor.name}", got=list(array.shape), expected=list(tensor.shape)
+                        f"{graph} cannot take {tensor.name}", got=list(array.shape), expected=list(tensor.shape)
                     )
-        with self._use():
-            outputs = {
-                tensor.name: self._device.allocate(
-                    tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.shape), tensor.dtype
-                )
-                for tensor in spec.outputs
-            }
-            self._runner.run(stage, {**inputs, **outputs})
-        return outputs
+        return {
+            tensor.name: self._device.allocate(
+                tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.shape), tensor.dtype
+            )
+            for tensor in spec.outputs
+        }
 
-    def _scalar(self, value: int) -> DeviceArray:
-        """A number as a graph takes it; kept, since a recording cannot upload."""
-        if value not in self._scalars:
-            self._scalars[value] = self._constant(np.asarray(value, np.float32))
-        return self._scalars[value]
-
-    def _constant(self, array: NDArray[Any]) -> DeviceArray:
+    def _placed(self, array: NDArray[Any]) -> DeviceArray:
         # The bundle's reader has bfloat16 as its bits, since numpy lacks it.
         dtype = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
         placed = self._device.allocate(array.shape, dtype)

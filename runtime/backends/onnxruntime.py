@@ -1,9 +1,9 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU: the one place that opens its sessions on a bundle's graphs, and the backend on them."""
 
 import json
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
@@ -13,10 +13,13 @@ import onnxruntime
 
 from ...errors import BackendError
 from ..bundle.reader import Bundle
-from .base import Array, GraphBackend
+from ..methods.base import Array
+from .host import HostBackend
 from .layer_runs import LayerRun, Shape
+from .onnx_session import open_session, session_options
 
-PROVIDER = "CPUExecutionProvider"
+#: Graphs that the loop does not run: offsets by themselves, and many codes of one person.
+ON_REQUEST = ("offsets", "synthesis")
 
 
 class Sessions:
@@ -25,23 +28,23 @@ class Sessions:
     With ``layers`` they note the time of every layer; ``layer_runs`` hands it over, once.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None, eager: tuple[str, ...], layers: bool = False) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, eager: Sequence[str], layers: bool = False) -> None:
         self._bundle, self._threads = bundle, threads
         self._notes = tempfile.TemporaryDirectory(prefix="hyperstyle-deploy-") if layers else None
         self._lock = threading.Lock()
         with ThreadPoolExecutor() as pool:
             self._loaded = dict(zip(eager, pool.map(self._load, eager), strict=True))
 
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
+    def run(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
         """Run a graph; its outputs in order. Safe to call from several threads.
 
         Raises:
             BackendError: ONNX Runtime cannot load or run it.
         """
         try:
-            return self._session(stage).run(None, dict(inputs))
+            return self._session(graph).run(None, dict(inputs))
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed in {stage}", got=str(error)[:400]) from error
+            raise BackendError(f"ONNX Runtime failed in {graph}", got=str(error)[:400]) from error
 
     def layer_runs(self) -> list[LayerRun]:
         """The layers of every run so far.
@@ -57,49 +60,36 @@ class Sessions:
             for run in _read_profile(stage, json.loads(Path(session.end_profiling()).read_bytes()))
         ]
 
-    def _session(self, stage: str) -> onnxruntime.InferenceSession:
-        if stage not in self._loaded:
+    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+        if graph not in self._loaded:
             with self._lock:
-                if stage not in self._loaded:
-                    self._loaded[stage] = self._load(stage)
-        return self._loaded[stage]
+                if graph not in self._loaded:
+                    self._loaded[graph] = self._load(graph)
+        return self._loaded[graph]
 
     def options(self) -> onnxruntime.SessionOptions:
         """How a graph is loaded."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
-        # A planned memory pattern holds every activation of `synthesis_one` at once: 0.76 GB more at 1024.
-        options.enable_mem_pattern = False
-        # Stages run one after another: spinning threads of one would take the cores from the next.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        return options
+        return session_options(self._threads)
 
-    def _load(self, stage: str) -> onnxruntime.InferenceSession:
+    def _load(self, graph: str) -> onnxruntime.InferenceSession:
         options = self.options()
         if self._notes is not None:
-            options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / stage)
-        try:
-            session = onnxruntime.InferenceSession(self._bundle.graph(stage), options, providers=[PROVIDER])
-        except Exception as error:
-            raise BackendError(f"ONNX Runtime cannot load {stage}", got=str(error)[:400]) from error
-        if session.get_providers() != [PROVIDER]:
-            raise BackendError(
-                "ONNX Runtime fell back to another provider", got=session.get_providers(), expected=PROVIDER
-            )
-        return session
+            options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / graph)
+        return open_session(self._bundle.graph(graph), options, name=graph)
 
 
-class OnnxRuntimeBackend(GraphBackend):
-    """Runs every graph in ONNX Runtime; `synthesis` for several codes and `offsets` are loaded when first needed."""
+class OnnxRuntimeBackend(HostBackend):
+    """Runs every graph in ONNX Runtime; those that are not in the loop are loaded when first needed."""
 
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, threads: int | None, layers: bool = False) -> None:
         super().__init__(bundle)
-        self.sessions = Sessions(bundle, threads, ("encoder", "hypernet", "weights", "synthesis_one"), layers)
+        loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
+        self.sessions = Sessions(bundle, threads, loop, layers)
 
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        return self.sessions.run(stage, inputs)
+    def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        return self.sessions.run(graph, inputs)
 
     def layer_runs(self) -> list[LayerRun]:
         return self.sessions.layer_runs()

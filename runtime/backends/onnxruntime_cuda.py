@@ -7,15 +7,16 @@ import onnxruntime
 
 from ...errors import BackendError
 from ..bundle.reader import Bundle
-from .device import StageRunner
+from .device import GraphRunner, loop_graphs
 from .memory import Device, DeviceArray
+from .onnx_session import open_session, session_options
 
 PROVIDER = "CUDAExecutionProvider"
 #: ONNX's codes of dtypes that numpy lacks.
 BFLOAT16 = 16
 
 
-class OnnxRuntimeRunner(StageRunner):
+class OnnxRuntimeRunner(GraphRunner):
     """Runs graphs through IO binding: inputs and outputs stay where they are in device memory."""
 
     name = "onnxruntime-cuda"
@@ -32,15 +33,15 @@ class OnnxRuntimeRunner(StageRunner):
         self._bundle, self._index = bundle, index
         # float32 means float32: TF32 would round the inputs of products to 10 bits.
         self._options = {"device_id": str(index), "user_compute_stream": str(device.stream), "use_tf32": "0"}
-        self._sessions = {stage: self._load(stage) for stage in ("encoder", "hypernet", "offsets", "synthesis_one")}
+        self._sessions = {graph: self._load(graph) for graph in loop_graphs(bundle.method)}
         self._run_options = onnxruntime.RunOptions()
-        # The stream keeps the order; waiting after every stage would only cost time.
+        # The stream keeps the order; waiting after every graph would only cost time.
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
-    def run(self, stage: str, arrays: Mapping[str, DeviceArray]) -> None:
-        if stage not in self._sessions:
-            self._sessions[stage] = self._load(stage)
-        session, spec = self._sessions[stage], self._bundle.manifest.graphs[stage]
+    def run(self, graph: str, arrays: Mapping[str, DeviceArray]) -> None:
+        if graph not in self._sessions:
+            self._sessions[graph] = self._load(graph)
+        session, spec = self._sessions[graph], self._bundle.manifest.graphs[graph]
         binding = session.io_binding()
         for tensors, bind in ((spec.inputs, binding.bind_input), (spec.outputs, binding.bind_output)):
             for tensor in tensors:
@@ -50,20 +51,12 @@ class OnnxRuntimeRunner(StageRunner):
         try:
             session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed in {stage}", got=str(error)[:400]) from error
+            raise BackendError(f"ONNX Runtime failed in {graph}", got=str(error)[:400]) from error
 
-    def _load(self, stage: str) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
+    def _load(self, graph: str) -> onnxruntime.InferenceSession:
+        options = session_options()
         # A node that fell back to the CPU would copy its inputs there and back in every step.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            session = onnxruntime.InferenceSession(
-                self._bundle.graph(stage), options, providers=[(PROVIDER, self._options)]
-            )
-        except Exception as error:
-            raise BackendError(f"ONNX Runtime cannot load {stage} on the GPU", got=str(error)[:400]) from error
-        if PROVIDER not in session.get_providers():
-            raise BackendError(
-                "ONNX Runtime fell back to another provider", got=session.get_providers(), expected=PROVIDER
-            )
-        return session
+        return open_session(
+            self._bundle.graph(graph), options, name=graph, provider=PROVIDER, provider_options=self._options
+        )

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, for the stages that convolve."""
+"""OpenVINO on the CPU, for the graphs that convolve."""
 
 import os
 import threading
@@ -11,17 +11,19 @@ import openvino
 
 from ...errors import BackendError
 from ..bundle.reader import Bundle
-from .base import Array, GraphBackend
+from ..methods.base import Array
+from .host import HostBackend
 from .layer_runs import LayerRun
-from .onnxruntime import Sessions
+from .onnxruntime import ON_REQUEST, Sessions
 from .openvino_layers import OpenVinoLayers
 
 PRECISION_HINTS = ("f32", "bf16")
-CONVOLVING = ("encoder", "hypernet", "synthesis", "synthesis_one")
+#: Graphs that are matrix products over large constants.
+PRODUCTS = ("weights", "offsets")
 
 
-class OpenVinoBackend(GraphBackend):
-    """Runs the convolving stages in OpenVINO, compiled for the batch they meet: fixed shapes let it fuse modulation.
+class OpenVinoBackend(HostBackend):
+    """Runs the convolving graphs in OpenVINO, compiled for the batch they meet: fixed shapes let it fuse modulation.
 
     `weights` and `offsets` are matrix products over 1.07 GB of constants, which OpenVINO would copy: they run in ONNX
     Runtime, which maps them, takes less time and loads them at once. ``precision_hint`` "bf16" lets OpenVINO compute in
@@ -46,28 +48,29 @@ class OpenVinoBackend(GraphBackend):
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._requests = threading.local()
-        self.products = Sessions(bundle, threads, ("weights",), layers)
+        loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
+        self.products = Sessions(bundle, threads, [graph for graph in loop if graph in PRODUCTS], layers)
         with ThreadPoolExecutor() as pool:
-            first = [(stage, 1) for stage in ("encoder", "hypernet", "synthesis_one")]
+            first = [(graph, 1) for graph in loop if graph not in PRODUCTS]
             self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
 
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        if stage not in CONVOLVING:
-            return self.products.run(stage, inputs)
-        # The first input of every convolving stage is the one with the free batch.
-        request = self._request(stage, next(iter(inputs.values())).shape[0])
+    def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        if graph in PRODUCTS:
+            return self.products.run(graph, inputs)
+        # The first input of every convolving graph is the one with the free batch.
+        request = self._request(graph, next(iter(inputs.values())).shape[0])
         try:
             request.infer({name: np.asarray(array, order="C") for name, array in inputs.items()}, share_inputs=True)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO failed in {stage}", got=str(error)[:400]) from error
+            raise BackendError(f"OpenVINO failed in {graph}", got=str(error)[:400]) from error
         if self._layers is not None:
-            self._layers.note(stage, request)
+            self._layers.note(graph, request)
         # The request's next run overwrites its buffers.
         return [request.get_output_tensor(index).data.copy() for index in range(len(request.model_outputs))]
 
-    def expose(self, stage: str, names: Sequence[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run a convolving stage and bring out tensors inside it, compiled for that; those it lacks are left out."""
-        model = self._read(stage, next(iter(inputs.values())).shape[0])
+    def expose(self, graph: str, names: Sequence[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run a convolving graph and bring out tensors inside it, compiled for that; those it lacks are left out."""
+        model = self._read(graph, next(iter(inputs.values())).shape[0])
         there = {name for node in model.get_ops() for output in node.outputs() for name in output.get_names()}
         found = [name for name in names if name in there]
         results = {value.get_any_name() for value in model.outputs}
@@ -80,29 +83,29 @@ class OpenVinoBackend(GraphBackend):
     def layer_runs(self) -> list[LayerRun]:
         return [*(self._layers.take() if self._layers else ()), *self.products.layer_runs()]
 
-    def _request(self, stage: str, batch: int) -> Any:
+    def _request(self, graph: str, batch: int) -> Any:
         requests = self._requests.__dict__.setdefault("by_shape", {})
-        if (stage, batch) not in requests:
-            requests[stage, batch] = self._compile(stage, batch).create_infer_request()
-        return requests[stage, batch]
+        if (graph, batch) not in requests:
+            requests[graph, batch] = self._compile(graph, batch).create_infer_request()
+        return requests[graph, batch]
 
-    def _compile(self, stage: str, batch: int) -> Any:
+    def _compile(self, graph: str, batch: int) -> Any:
         with self._lock:
-            if (stage, batch) not in self._compiled:
-                self._compiled[stage, batch] = self._build(stage, batch)
-            return self._compiled[stage, batch]
+            if (graph, batch) not in self._compiled:
+                self._compiled[graph, batch] = self._build(graph, batch)
+            return self._compiled[graph, batch]
 
-    def _read(self, stage: str, batch: int) -> Any:
-        inputs = self.bundle.manifest.graphs[stage].inputs
-        model = self._core.read_model(self.bundle.graph(stage))
+    def _read(self, graph: str, batch: int) -> Any:
+        inputs = self.bundle.manifest.graphs[graph].inputs
+        model = self._core.read_model(self.bundle.graph(graph))
         model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
         return model
 
-    def _build(self, stage: str, batch: int) -> Any:
+    def _build(self, graph: str, batch: int) -> Any:
         try:
-            return self._core.compile_model(self._read(stage, batch), "CPU", self._config)
+            return self._core.compile_model(self._read(graph, batch), "CPU", self._config)
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO cannot load {stage}", got=str(error)[:400]) from error
+            raise BackendError(f"OpenVINO cannot load {graph}", got=str(error)[:400]) from error
 
 
 def _processors() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import BackendError
 from ..bundle.files import atomic_file
 from ..bundle.reader import Bundle
-from .device import StageRunner
+from .device import GraphRunner, loop_graphs
 from .engine_layers import EngineLayers
 from .engines.loading import Machine, check_shape, load_engine
 from .engines.logger import logger
@@ -19,8 +19,6 @@ from .engines.trust import runtime_cache
 from .layer_runs import LayerRun
 from .memory import Device, DeviceArray
 
-#: What the loop cannot do without; `synthesis`, for several codes at once, is loaded if it was built.
-LOOP_STAGES = ("encoder", "hypernet", "offsets", "synthesis_one")
 #: What a context's scratch memory must be aligned to.
 SCRATCH_ALIGNMENT = 256
 
@@ -37,12 +35,13 @@ def open_engines(
     module = import_module(MODULES[target])
     machine = Machine(target, module.__version__, device.gpu)
     built = read_record(bundle.path, target).engines
-    stages = [*LOOP_STAGES, *(["synthesis"] if "synthesis" in built else [])]
+    # `synthesis`, for several codes at once, is loaded if it was built; the loop can do without.
+    stages = [*loop_graphs(bundle.method), *(["synthesis"] if "synthesis" in built else [])]
     engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
     return EngineRunner(bundle, module, engines, device, layers)
 
 
-class EngineRunner(StageRunner):
+class EngineRunner(GraphRunner):
     """Runs engines on one device and stream.
 
     All contexts share one piece of scratch memory, since one stage runs at a time; it is as large as the largest needs

@@ -12,52 +12,90 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ...errors import InversionError
+from ..manifest.checks import MAX_STEPS
+from ..manifest.manifest import Manifest
 from .files import atomic_file
 
 FORMAT = "hyperstyle-deploy inversion"
-FORMAT_VERSION = "1"
-_DTYPES = {"codes": np.dtype(np.float32), "offset_codes": np.dtype(np.float32), "l2": np.dtype(np.float64)}
+FORMAT_VERSION = "2"
+L2 = "l2"
 
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """A photo as codes and offset codes of one model.
+    """A photo as arrays of one model.
 
     Attributes:
-        codes: W+ codes, [n_styles, 512] float32.
-        offset_codes: [n_tuned, 512] float32, summed over the steps; for the separable hypernetwork
-            [steps, n_tuned, 512].
+        arrays: what the method keeps of a photo, by name, float32, shaped as ``Manifest.state`` says: ``codes`` always,
+            for HyperStyle ``offset_codes``.
         steps: refinement steps taken.
-        model: identifies the checkpoint pair (``Manifest.model``).
+        method: the method, as bundles call it.
+        model: identifies the checkpoints (``Manifest.model``).
         l2: mean squared error against the photo, at the networks' input size over [-1, 1], before refinement and after
-            every step.
+            every step; empty where the input is no photo.
         image: the result [height, width, 3] uint8, or None for an inversion read from a file.
         source: free text about the photo that travels with the file, for instance its checksum.
     """
 
-    codes: NDArray[np.float32]
-    offset_codes: NDArray[np.float32]
+    arrays: Mapping[str, NDArray[np.float32]]
     steps: int
+    method: str
     model: str
     l2: tuple[float, ...] = ()
     image: NDArray[np.uint8] | None = None
     source: Mapping[str, str] = field(default_factory=dict)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
-        """Write the inversion, without its image, as a safetensors file (about 70 KB at 1024).
+    @property
+    def codes(self) -> NDArray[np.float32]:
+        """W+ codes, [styles, width] float32."""
+        return self.arrays["codes"]
+
+    @property
+    def offset_codes(self) -> NDArray[np.float32]:
+        """HyperStyle's offset codes, summed over the steps or those of every step.
 
         Raises:
-            InversionError: codes of another type than float32, or not finite: such a file could not be read back.
+            InversionError: the method has none.
+        """
+        if "offset_codes" not in self.arrays:
+            raise InversionError("The inversion has no offset codes", got=self.method, expected="hyperstyle")
+        return self.arrays["offset_codes"]
+
+    def check(self, manifest: Manifest) -> None:
+        """See that it belongs to a bundle.
+
+        Raises:
+            InversionError: it is of another model or method, or its arrays are not shaped as the bundle's are.
+        """
+        for what, ours, theirs in (
+            ("model", self.model, manifest.model),
+            ("method", self.method, manifest.method.name),
+        ):
+            if ours != theirs:
+                raise InversionError(
+                    f"The inversion belongs to another {what}",
+                    got=ours[:12],
+                    expected=theirs[:12],
+                    hint="Use the bundle that it was made with.",
+                )
+        got = {name: list(array.shape) for name, array in self.arrays.items()}
+        expected = {array.name: list(array.sized(self.steps)) for array in manifest.state}
+        if got != expected:
+            raise InversionError("The inversion's arrays do not fit", got=got, expected=expected)
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Write the inversion, without its image, as a safetensors file (about 70 KB of a HyperStyle face at 1024).
+
+        Raises:
+            InversionError: arrays of another type than float32, or not finite: such a file could not be read back.
             OutputError: the folder is read-only or the disk is full.
         """
-        arrays: dict[str, NDArray[Any]] = {
-            "codes": np.ascontiguousarray(self.codes),
-            "offset_codes": np.ascontiguousarray(self.offset_codes),
-            "l2": np.asarray(self.l2, np.float64),
-        }
+        arrays: dict[str, NDArray[Any]] = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        arrays[L2] = np.asarray(self.l2, np.float64)
         metadata = {f"source.{key}": value for key, value in self.source.items()}
-        metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "steps": str(self.steps), "model": self.model}
-        _check_arrays("The inversion", arrays)
+        metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "steps": str(self.steps)}
+        metadata |= {"method": self.method, "model": self.model}
+        _check_arrays("The inversion", arrays, self.steps)
         with atomic_file(Path(path)) as partial:
             partial.write_bytes(save(arrays, metadata))
 
@@ -80,20 +118,27 @@ class Inversion:
                 f"{path} is not an inversion of this version",
                 got=f"{metadata.get('format')} {metadata.get('version')}",
                 expected=f"{FORMAT} {FORMAT_VERSION}",
+                hint="Invert the photo again." if metadata.get("format") == FORMAT else None,
             )
         steps = metadata.get("steps", "")
-        if not (steps.isdecimal() and len(steps) < 10):
-            raise InversionError(f"{path} has no number of steps", got=repr(steps)[:80], expected="a small integer")
-        _check_arrays(str(path), arrays)
+        if not (steps.isascii() and steps.isdecimal() and len(steps) < 10 and int(steps) <= MAX_STEPS):
+            raise InversionError(
+                f"{path} has no number of steps", got=repr(steps)[:80], expected=f"an integer from 0 to {MAX_STEPS}"
+            )
+        _check_arrays(str(path), arrays, int(steps))
+        l2 = tuple(float(value) for value in arrays.pop(L2))
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
-        l2 = tuple(float(value) for value in arrays["l2"].ravel())
-        return cls(arrays["codes"], arrays["offset_codes"], int(steps), metadata.get("model", ""), l2, None, source)
+        return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)
 
 
-def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]], steps: int) -> None:
+    """See that there are codes and errors of the right types, and nothing that is not finite."""
+    expected = {key: np.dtype(np.float64 if key == L2 else np.float32) for key in {*arrays, "codes", L2}}
     found = {key: array.dtype for key, array in arrays.items()}
-    if found != _DTYPES:
-        got, expected = (", ".join(f"{key} {dtype}" for key, dtype in sorted(d.items())) for d in (found, _DTYPES))
-        raise InversionError(f"{name} does not hold the arrays of an inversion", got=got or "none", expected=expected)
+    if found != expected:
+        got, wanted = (", ".join(f"{key} {dtype}" for key, dtype in sorted(d.items())) for d in (found, expected))
+        raise InversionError(f"{name} does not hold the arrays of an inversion", got=got or "none", expected=wanted)
+    if arrays[L2].shape not in ((0,), (steps + 1,)):
+        raise InversionError(f"{name} has l2 of another length", got=list(arrays[L2].shape), expected=[steps + 1])
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise InversionError(f"{name} has NaN or Inf in it")

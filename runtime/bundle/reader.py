@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
 from ...errors import BundleError
+from ..manifest.manifest import Manifest
+from ..methods import method_of
+from ..methods.base import Method
 from .files import inside, sha256_of_all
-from .manifest import Manifest
 from .onnx_paths import external_locations
 
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
 
 _SAFETENSORS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+#: Beginnings of the names of graph inputs that a method does not compute, or not always.
+_CONSTANT_INPUTS = ("weight.", "energy.", "noise.", "encoder_noise.")
 _ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -38,14 +43,20 @@ class Bundle:
             path: the bundle's directory.
 
         Raises:
-            BundleError: no bundle, another schema version, a bad manifest, an unsafe path, a file whose size or SHA-256
-                differs from the manifest's, or a graph that points outside the bundle.
+            BundleError: no bundle, another schema version, a bad manifest, an unknown method or one that needs other
+                graphs, an unsafe path, a file whose size or SHA-256 differs from the manifest's, or a graph that points
+                outside the bundle.
         """
         folder = Path(path)
         bundle = cls(folder, read_manifest(folder))
         bundle.check_files()
         bundle.check_graphs()
         return bundle
+
+    @cached_property
+    def method(self) -> Method:
+        """The method that the bundle runs."""
+        return method_of(self.manifest)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists."""
@@ -94,16 +105,17 @@ class Bundle:
                 )
 
     def constants(self) -> Mapping[str, NDArray[Any]]:
-        """The generator's own inputs of `synthesis`, under their names there.
+        """What graphs and the method take besides what is computed, under their names there, on the host.
 
         Returns:
-            The untuned ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, ``noise.<layer>`` [1, 1, H, W]
-            of every 3x3 convolution, and ``latent_avg`` [n_styles, 512], on the host. Weights and noises are of the
-            bundle's precision, bfloat16 as uint16 with the same bits, since NumPy lacks it; the others are float32.
+            For instance the untuned ``weight.<layer>`` and ``energy.<layer>`` of every tuned layer, and
+            ``noise.<layer>`` [1, 1, H, W] of every 3x3 convolution. Weights and noises are of the bundle's precision,
+            bfloat16 as uint16 with the same bits, since NumPy lacks it; the others are float32.
 
         Raises:
-            BundleError: a file cannot be read, or a tensor is of another type.
+            BundleError: a file cannot be read, or a tensor is missing, or of another type or shape.
         """
+        needed = self._needed_constants()
         tensors: dict[str, NDArray[Any]] = {}
         wrong = []
         for file in self.manifest.constants:
@@ -112,17 +124,27 @@ class Bundle:
             except (SafetensorError, OSError) as error:
                 raise BundleError(f"Cannot read {file} of the bundle", got=error) from error
             for name, entry in entries:
-                dtype = self._constant_dtype(name)
-                if entry["dtype"] != dtype:
-                    wrong.append(f"{name} {entry['dtype']} for {dtype}")
+                dtype, shape = needed.pop(name, (self._constant_dtype(name), tuple(entry["shape"])))
+                if entry["dtype"] != dtype or tuple(entry["shape"]) != shape:
+                    wrong.append(f"{name} {entry['dtype']} {entry['shape']} for {dtype} {list(shape)}")
                 else:
-                    tensors[name] = np.frombuffer(entry["data"], _ARRAY_DTYPES[dtype]).reshape(entry["shape"])
-        if wrong:
-            raise BundleError("Constants of the bundle are of the wrong type", got=", ".join(wrong))
+                    tensors[name] = np.frombuffer(entry["data"], _ARRAY_DTYPES[dtype]).reshape(shape)
+        if wrong or needed:
+            missing = [f"no {name}" for name in needed]
+            raise BundleError("Constants of the bundle are not what its graphs take", got=", ".join(wrong + missing))
         return tensors
 
+    def _needed_constants(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Name to dtype, as safetensors calls it, and shape of the constants that the method or a graph takes."""
+        shapes = {name: ("F32", shape) for name, shape in self.method.constants().items()}
+        for signature in self.method.signatures().values():
+            for tensor in signature.inputs:
+                if tensor.name.startswith(_CONSTANT_INPUTS):
+                    shapes[tensor.name] = (_SAFETENSORS[tensor.dtype], tuple(map(int, tensor.shape)))
+        return shapes
+
     def _constant_dtype(self, name: str) -> str:
-        """The dtype of a constant as safetensors calls it."""
+        """The dtype of a constant that no graph takes, as safetensors calls it."""
         return _SAFETENSORS[self.manifest.precision if name.startswith(("weight.", "noise.")) else "float32"]
 
 
@@ -130,7 +152,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read and validate `bundle.json` alone, without touching the bundle's other files.
 
     Raises:
-        BundleError: there is none, or it is not a valid manifest.
+        BundleError: there is none, it is not a valid manifest, or not one of its method.
     """
     try:
         document = json.loads(_read_document(path))
@@ -138,7 +160,9 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
-    return Manifest.from_json(document)
+    manifest = Manifest.from_json(document)
+    method_of(manifest)
+    return manifest
 
 
 def _read_document(path: Path) -> bytes:

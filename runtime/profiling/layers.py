@@ -7,8 +7,8 @@ from typing import Any
 
 from ..backends.base import Backend, HostArray
 from ..backends.layer_runs import LayerRun
-from ..bundle.manifest import Manifest
-from ..methods.loop import invert
+from ..manifest.manifest import Manifest
+from ..refinement.loop import invert
 from .peaks import Peaks
 from .stage_clock import Span, StageClock
 

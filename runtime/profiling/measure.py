@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 
 from ..backends.base import Backend, HostArray
-from ..bundle.manifest import Manifest
-from ..methods.loop import invert
+from ..manifest.manifest import Manifest
+from ..refinement.loop import invert
 from .cases import Case
 from .stage_clock import Span, StageClock
 

@@ -10,9 +10,9 @@ import psutil
 from ...errors import BackendError, HyperStyleDeployError
 from ..backends import BACKENDS, Options, open_backend
 from ..backends.base import Backend, HostArray
-from ..bundle.manifest import Manifest
 from ..bundle.reader import Bundle, read_manifest
 from ..images import Photo, network_input, read_photo
+from ..manifest.manifest import Manifest
 from .cases import Case, Setup
 from .cold_start import ColdStart, cold_start
 from .document import CaseReport, Report

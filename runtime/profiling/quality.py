@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Backend, HostArray
-from ..bundle.manifest import Manifest
 from ..images import mean_squared_error
-from ..methods.loop import states
+from ..manifest.manifest import Manifest
 from ..quality.tolerance import PEAK
+from ..refinement.loop import states
 from .stage_clock import StageClock
 
 

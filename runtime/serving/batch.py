@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputError
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
-from ..images import SUFFIXES, mean_squared_error, read_photo, strip, to_uint8, write_png
-from ..methods.settling import Settling
+from ..images import SUFFIXES, read_photo, strip, to_uint8, write_png
+from ..refinement.loop import Step
+from ..refinement.settling import Settling
 from ..session import Session
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
@@ -78,7 +80,9 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
-    steps: list[np.ndarray] = field(default_factory=list)
+    #: Reconstructions for the strip, and images at full size, of every step so far.
+    strip: list[NDArray[np.uint8]] = field(default_factory=list)
+    steps: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -162,25 +166,25 @@ def invert_files(
 
 def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
     try:
-        picture = read_photo(photo)
-        source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision}
-        source |= outputs.stopping
+        source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision} | outputs.stopping
+        # A finished photo is known by its bytes: there is no need to decode it.
+        if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
+            return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
+        return _Pending(photo, name, read_photo(photo), source)
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error))
     except OSError as error:
         return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
-    if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
-        return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
-    return _Pending(photo, name, picture, source)
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
     """The inversion of an earlier run, if photo, precision, model and steps agree and no file is missing."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
+        inversion.check(session.manifest)
     except InversionError:
         return None
-    same = dict(inversion.source) == source and inversion.model == session.manifest.model
+    same = dict(inversion.source) == source
     fits = inversion.steps == outputs.steps or outputs.until_gain is not None
     whole = all(file.exists() for file in outputs.files(name, inversion.steps))
     return inversion if same and fits and whole else None
@@ -193,14 +197,13 @@ def _invert_batch(
     images = session.prepare([item.picture for item in pending])
     settling = Settling(len(pending), outputs.until_gain)
     for step in session.refine(images, outputs.steps, settling.stopped):
-        if outputs.strips or outputs.every_step:
-            for item, picture in zip(pending, to_uint8(step.image), strict=True):
-                item.steps.append(picture)
+        for photo, item in enumerate(pending):
+            _look(item, step, photo, outputs)
         on_step(len(pending))
-        if not settling.take(step, mean_squared_error(images, step.reconstruction)):
+        if not settling.take(step):
             on_step(len(pending) * (outputs.steps - step.index))
             break
-    inversions = [session.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
+    inversions = session.settled(settling)
     for item, inversion in zip(pending, inversions, strict=True):
         _write(session, item, inversion, outputs)
     seconds = (time.monotonic() - started) / len(pending)
@@ -209,15 +212,22 @@ def _invert_batch(
         yield Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds)
 
 
+def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
+    """Keep the pictures of a step that are asked for; only they leave the backend."""
+    if outputs.strips:
+        item.strip.append(to_uint8(step.reconstruction[photo : photo + 1])[0])
+    if outputs.every_step:
+        item.steps.append(step.pixels(photo))
+
+
 def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
     assert inversion.image is not None
-    steps = item.steps[: inversion.steps + 1]
+    taken = inversion.steps + 1
     write_png(outputs.image(item.name), inversion.image)
     if outputs.strips:
         size = session.manifest.image
-        pictures = [item.picture, *(Image.fromarray(step) for step in steps)]
+        pictures = [item.picture, *map(Image.fromarray, item.strip[:taken])]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
-    if outputs.every_step:
-        for index, picture in enumerate(steps):
-            write_png(outputs.step(item.name, index), picture)
+    for index, picture in enumerate(item.steps[:taken]):
+        write_png(outputs.step(item.name, index), picture)
     replace(inversion, source=item.source).save(outputs.inversion(item.name))

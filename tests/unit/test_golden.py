@@ -12,7 +12,7 @@ import pytest
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
-from hyperstyle_deploy.runtime.methods.loop import Step
+from hyperstyle_deploy.runtime.refinement.loop import Step
 from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import Session, load
 

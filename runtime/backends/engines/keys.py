@@ -3,9 +3,9 @@
 import hashlib
 
 from ....errors import BundleError
-from ...bundle.manifest import GraphSpec
 from ...bundle.onnx_paths import external_locations
 from ...bundle.reader import Bundle
+from ...manifest.manifest import GraphSpec
 from .record import Profile, canonical
 
 

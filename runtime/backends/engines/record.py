@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from ....errors import EngineError
 from ...bundle.files import atomic_file
-from .schema import read, wrong
+from ...manifest.schema import Reader
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "engine.json"
@@ -128,7 +128,7 @@ class Record:
                 expected=SCHEMA_VERSION,
                 hint="Build the engines again with this version.",
             )
-        record: Record = read(cls, value, where)
+        record: Record = Reader(wrong).read(cls, value, where)
         for stage, engine in record.engines.items():
             _check(stage, engine, record.target, f"{where}: {stage}")
         return record
@@ -147,6 +147,13 @@ def _check(stage: str, engine: Engine, target: str, where: str) -> None:
     for name, profile in recipe.profiles.items():
         if not profile.holds(profile.optimum):
             raise wrong(f"{where}.profiles[{name}]", profile, "minimum <= optimum <= maximum")
+
+
+def wrong(where: str, got: object, expected: object) -> EngineError:
+    """The error of a record's field."""
+    return EngineError(
+        f"{where} is wrong", got=got, expected=expected, hint="Delete the file, then build the engines again."
+    )
 
 
 def canonical(value: Any) -> bytes:

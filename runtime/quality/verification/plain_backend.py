@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ....errors import BackendError, BundleError
 from ...backends.base import Array, GraphBackend, HostArray
 from ...bundle.reader import Bundle
-from ...methods.loop import refine
+from ...refinement.loop import refine
 from .steps import Expected
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.runtime.backends.engines.record import MODULES
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.cases import Case, Setup
 from hyperstyle_deploy.runtime.profiling.measure import Budget
 from hyperstyle_deploy.runtime.profiling.profile import Wanted, profile

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hyperstyle_deploy.calibration.photos import read_photos
 from hyperstyle_deploy.errors import CalibrationError, ImageError
-from hyperstyle_deploy.runtime.bundle.manifest import Manifest
+from hyperstyle_deploy.runtime.manifest.manifest import Manifest
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hyperstyle_deploy.errors import BundleError, InversionError
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.tests.hostile_bundles import hostile_bundles, hostile_constants
 from hyperstyle_deploy.tests.hostile_inversions import hostile_inversions, split

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hyperstyle_deploy.errors import CheckpointError
 from hyperstyle_deploy.export.checkpoint import Checkpoint
 from hyperstyle_deploy.export.hyperstyle import average_code, check_tensors, is_hyperstyle, read_config
-from hyperstyle_deploy.runtime.bundle.layers import layer_count
-from hyperstyle_deploy.runtime.bundle.manifest import ImageSpec
+from hyperstyle_deploy.runtime.manifest.layers import layer_count
+from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec
 
 PUBLISHED = {
     "encoder_type": "SharedWeightsHyperNetResNet",

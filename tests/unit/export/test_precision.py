@@ -24,7 +24,7 @@ from hyperstyle_deploy.export.precision import (
 )
 from hyperstyle_deploy.export.rounded import RoundedGraph
 from hyperstyle_deploy.export.stages.offsets import CodeMap
-from hyperstyle_deploy.runtime.bundle.manifest import PRECISIONS
+from hyperstyle_deploy.runtime.manifest.manifest import PRECISIONS
 from hyperstyle_deploy.runtime.quality.tolerance import LEAST_PSNR, TOLERANCE, psnr
 
 

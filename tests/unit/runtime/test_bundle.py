@@ -9,8 +9,8 @@ import pytest
 
 from hyperstyle_deploy.errors import BackendError, BundleError
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
-from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS, ImageSpec, Manifest
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS, ImageSpec, Manifest
 from hyperstyle_deploy.runtime.bundle.reader import Bundle, read_manifest
 from hyperstyle_deploy.tests.hostile_bundles import FIELDS, Hostile, at, hostile_bundles, hostile_constants, raw
 

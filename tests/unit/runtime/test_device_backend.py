@@ -13,7 +13,7 @@ from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.unit.runtime.fake_device import FakeDevice, HostRunner, QueuedKernels

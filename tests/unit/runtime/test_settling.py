@@ -9,7 +9,7 @@ from PIL import Image
 from hyperstyle_deploy.errors import ArrayError
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.images import mean_squared_error
-from hyperstyle_deploy.runtime.methods.settling import Settling
+from hyperstyle_deploy.runtime.refinement.settling import Settling
 from hyperstyle_deploy.runtime.serving.batch import DONE, SKIPPED, Outputs, invert_files
 from hyperstyle_deploy.runtime.session import Session
 

@@ -18,7 +18,7 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.cli.show.progress import build_progress
 from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.backends.engines.record import engines_folder, read_record
-from hyperstyle_deploy.runtime.bundle.manifest import GRAPHS
+from hyperstyle_deploy.runtime.manifest.manifest import GRAPHS
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.runtime.bundle.layers import layer_table
-from hyperstyle_deploy.runtime.bundle.manifest import ImageSpec, Manifest
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, Manifest
 
 #: Seconds of a run of each stage.
 STAGE_SECONDS = {"encoder": 0.5, "hypernet": 0.25, "weights": 2.0, "synthesis_one": 1.0}

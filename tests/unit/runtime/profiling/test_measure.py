@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.runtime.bundle.manifest import Manifest
-from hyperstyle_deploy.runtime.methods.loop import invert
+from hyperstyle_deploy.runtime.manifest.manifest import Manifest
+from hyperstyle_deploy.runtime.refinement.loop import invert
 from hyperstyle_deploy.runtime.profiling.cases import Case, Setup, sweep
 from hyperstyle_deploy.runtime.profiling.measure import MAX_WARMUP_RUNS, Budget, Inverter, Measurement, measure
 from hyperstyle_deploy.runtime.profiling.quality import step_quality

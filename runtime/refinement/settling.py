@@ -1,8 +1,5 @@
 """Photos that stop early: which of a batch go on refining, and which step is the result of each."""
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...errors import ArrayError
 from .loop import Step
 
@@ -12,7 +9,7 @@ class Settling:
 
     A photo stops after a step that brought its L2 down by less than ``until_gain``, relative to what it was before. Its
     result is the last step, or the one before if L2 rose. ``stopped`` grows while the loop runs, and tells it which
-    photos to draw no more.
+    photos to draw no more. Where the input is no photo there is no L2: ``l2`` stays empty, and nothing stops early.
 
     Args:
         photos: size of the batch.
@@ -31,12 +28,14 @@ class Settling:
         self.l2: list[list[float]] = [[] for _ in range(photos)]
         self._last: Step | None = None
 
-    def take(self, step: Step, errors: NDArray[np.float64]) -> bool:
-        """Note a step and its L2 of every photo [B]; returns whether any photo goes on."""
+    def take(self, step: Step) -> bool:
+        """Note a step; returns whether any photo goes on."""
         for photo, l2 in enumerate(self.l2):
-            if photo not in self.stopped:
-                l2.append(float(errors[photo]))
-                self.results[photo] = step
+            if photo in self.stopped:
+                continue
+            self.results[photo] = step
+            if step.l2 is not None:
+                l2.append(float(step.l2[photo]))
                 self._stop_if_settled(photo, l2)
         self._last = step
         return len(self.stopped) < len(self.l2)

@@ -1,0 +1,1 @@
+"""What a bundle says of itself: `bundle.json` as types, read strictly."""

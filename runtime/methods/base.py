@@ -1,0 +1,189 @@
+"""What a method is: the graphs that it needs, how a photo starts, how a step advances it, whose weights it draws with.
+
+A method knows nothing of where arrays are: what it computes itself goes through the few operations of ``Arithmetic``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from ..manifest.checks import wrong
+from ..manifest.manifest import GraphSpec, Manifest, StateSpec, TensorSpec
+
+#: An array where its backend keeps it; only the backend looks inside.
+Array: TypeAlias = Any
+Arrays: TypeAlias = Mapping[str, Array]
+
+#: Names of free axes in graphs: photos or codes that run together, and steps whose offset codes are kept.
+BATCH, KEPT_STEPS = "batch", "kept_steps"
+CODES = "codes"
+
+
+class Arithmetic(Protocol):
+    """What a method asks of a backend."""
+
+    @property
+    def constants(self) -> Arrays:
+        """The bundle's constants."""
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        """Run a graph of the bundle; inputs that are not given are the bundle's constants of that name."""
+
+    def add(self, left: Array, right: Array) -> Array:
+        """Elementwise sum."""
+
+    def row(self, array: Array, index: int) -> Array:
+        """Row ``index`` of a batch, as a batch of one."""
+
+    def concatenate(self, rows: Sequence[Array]) -> Array:
+        """Batches joined along the first axis."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes into a graph and comes out, in order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Method(ABC):
+    """One inversion method on one bundle. A photo's state is its own: arrays by name, each with rows in front."""
+
+    #: Whether there are refinement steps at all.
+    refines: ClassVar[bool] = True
+    #: What an encoder may look at.
+    kinds: ClassVar[tuple[str, ...]] = ("photo",)
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        image, self._generator = manifest.image, manifest.generator
+        self._sides = (image.input_height, image.input_width)
+
+    @abstractmethod
+    def graphs(self) -> Mapping[str, Signature]:
+        """The graphs that the method needs besides `synthesis` and `synthesis_one`."""
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """All graphs that the method needs."""
+        return {**self.graphs(), **self._syntheses()}
+
+    def state(self) -> tuple[StateSpec, ...]:
+        """What an inversion keeps of a photo: its codes, and what the method adds."""
+        return (StateSpec(CODES, (self._generator.styles, self._generator.width)),)
+
+    def constants(self) -> Mapping[str, tuple[int, ...]]:
+        """Constants that the method itself reads, with their shapes."""
+        return {}
+
+    @abstractmethod
+    def start(self, backend: Arithmetic, photos: Array) -> list[Arrays]:
+        """Photos [B, C, H, W] to each one's state before refinement.
+
+        An array of fixed shape that is not set is zeros.
+        """
+
+    def advance(
+        self, backend: Arithmetic, photos: Array, reconstructions: Sequence[Array], states: Sequence[Arrays]
+    ) -> list[Arrays]:
+        """One refinement step of a batch: photos and reconstructions [B, 3, H, W] to each photo's next state."""
+        raise AssertionError(f"{self.manifest.method.name} takes no steps")
+
+    def weights(self, backend: Arithmetic, state: Arrays, steps: Array) -> Arrays:
+        """What a photo's generator has of its own after ``steps`` >= 1 (a float32 scalar); nothing by default."""
+        return {}
+
+    def check(self) -> None:
+        """See that the bundle has what the method needs.
+
+        Raises:
+            BundleError: it has not.
+        """
+        manifest = self.manifest
+        if manifest.image.kind not in self.kinds:
+            raise wrong("image.kind", manifest.image.kind, f"{' or '.join(self.kinds)} for {manifest.method.name}")
+        if not self.refines and manifest.method.default_steps:
+            raise wrong("method.default_steps", manifest.method.default_steps, f"0 for {manifest.method.name}")
+        self.check_method()
+        if manifest.state != self.state():
+            raise wrong("state", _told(manifest.state), _told(self.state()))
+        for name, signature in self.signatures().items():
+            _check_graph(name, manifest.graphs.get(name), signature)
+
+    def check_method(self) -> None:
+        """See that options and layers are the method's.
+
+        Raises:
+            BundleError: they are not.
+        """
+        if self.manifest.tuned:
+            raise wrong("generator.layers", "layers with offsets", f"none for {self.manifest.method.name}")
+        if self.manifest.method.encoder_steps:
+            raise wrong("method.encoder_steps", self.manifest.method.encoder_steps, 0)
+
+    def encoder(self, looks_back: bool) -> Signature:
+        """Photos, and reconstructions if it ``looks_back``, to codes."""
+        inputs = [self.picture("image", BATCH, self.manifest.image.channels)]
+        if looks_back:
+            inputs.append(self.picture("reconstruction", BATCH))
+        return Signature(tuple(inputs), (self.codes(BATCH),))
+
+    def codes(self, rows: int | str) -> TensorSpec:
+        """Codes [rows, styles, width]."""
+        return TensorSpec(CODES, "float32", (rows, self._generator.styles, self._generator.width))
+
+    def picture(self, name: str, rows: int | str, channels: int = 3) -> TensorSpec:
+        """Pictures at the size that the networks look at."""
+        return TensorSpec(name, "float32", (rows, channels, *self._sides))
+
+    def tuned_weights(self) -> tuple[TensorSpec, ...]:
+        """Weights and energies that are a photo's own: outputs of `weights`, inputs of `synthesis`."""
+        precision, tuned = self.manifest.precision, self.manifest.tuned
+        weights = (TensorSpec(f"weight.{layer.name}", precision, layer.stored_shape) for layer in tuned)
+        demodulated = [layer for layer in tuned if layer.demodulated]
+        energies = (TensorSpec(f"energy.{layer.name}", "float32", layer.stored_shape[:2]) for layer in demodulated)
+        return (*weights, *energies)
+
+    def noises(self, prefix: str = "noise") -> tuple[TensorSpec, ...]:
+        """Constant noises, one for each 3x3 convolution."""
+        return tuple(
+            TensorSpec(f"{prefix}.{layer.name}", self.manifest.precision, (1, 1, layer.resolution, layer.resolution))
+            for layer in self.manifest.layers
+            if layer.demodulated
+        )
+
+    def _syntheses(self) -> Mapping[str, Signature]:
+        """`synthesis` for any number of codes, and its form for one."""
+        size = (self.manifest.image.height, self._generator.size)
+        return {
+            name: Signature(
+                (self.codes(rows), *self.tuned_weights(), *self.noises()),
+                (TensorSpec("image", "float32", (rows, 3, *size)), self.picture("reconstruction", rows)),
+            )
+            for name, rows in (("synthesis", BATCH), ("synthesis_one", 1))
+        }
+
+
+def rows_of(backend: Arithmetic, array: Array, count: int) -> Iterable[Array]:
+    """A batch's rows, each as a batch of one."""
+    return (backend.row(array, index) for index in range(count))
+
+
+def _check_graph(name: str, graph: GraphSpec | None, signature: Signature) -> None:
+    if graph is None:
+        raise wrong("graphs", f"no {name}", "every graph of the method")
+    for kind, found, expected in (
+        ("inputs", graph.inputs, signature.inputs),
+        ("outputs", graph.outputs, signature.outputs),
+    ):
+        if found == expected:
+            continue
+        places = [index for index, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]]
+        if places:
+            raise wrong(f"graphs[{name}].{kind}[{places[0]}]", found[places[0]], expected[places[0]])
+        raise wrong(f"graphs[{name}].{kind}", f"{len(found)} tensors", len(expected))
+
+
+def _told(state: Iterable[StateSpec]) -> str:
+    return ", ".join(f"{array.name} {list(array.shape)}" for array in state)

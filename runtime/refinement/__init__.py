@@ -1,0 +1,1 @@
+"""The loop that every method shares, and when a photo stops early."""

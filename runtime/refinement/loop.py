@@ -1,0 +1,152 @@
+"""The refinement loop of every method, written once against the interfaces of methods and backends."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.base import Backend, HostArray
+from ..methods.base import CODES, Array, Arrays
+from ..methods.hyperstyle import OFFSET_CODES
+
+#: A batch in the loop, where the backend has it: an array's name and whose it is, a photo's number or the batch's.
+State: TypeAlias = Mapping[tuple[str, int], Array]
+BATCH = -1
+#: What is drawn of a photo; the other arrays of a photo are the method's.
+IMAGE, RECONSTRUCTION = "image", "reconstruction"
+PHOTOS, STEPS, ERRORS = ("photos", BATCH), ("steps", BATCH), ("errors", BATCH)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The state of a batch after refinement step ``index``; 0 is before any.
+
+    The arrays stay where the backend has them; each property brings its own to the host when it is read.
+    """
+
+    index: int
+    photos: int
+    _state: State
+    _backend: Backend
+
+    @cached_property
+    def image(self) -> HostArray:
+        """[B, 3, height, width] float32, about [-1, 1]."""
+        return np.concatenate([self._host(IMAGE, photo) for photo in range(self.photos)])
+
+    @cached_property
+    def reconstruction(self) -> HostArray:
+        """What the next step looks at: [B, 3, H, W] float32 at the networks' input size."""
+        return np.concatenate([self._host(RECONSTRUCTION, photo) for photo in range(self.photos)])
+
+    @cached_property
+    def l2(self) -> NDArray[np.float64] | None:
+        """The paper's L2 of every photo [B], at the networks' input size over [-1, 1]; None where the input is none."""
+        return self._host(*ERRORS) if ERRORS in self._state else None
+
+    @property
+    def codes(self) -> HostArray:
+        """W+ codes, [B, styles, width] float32."""
+        return np.stack([self.arrays(photo)[CODES] for photo in range(self.photos)])
+
+    @property
+    def offset_codes(self) -> HostArray:
+        """HyperStyle's: [B, n_tuned, width] float32, summed over the steps; if separable [B, index, n_tuned, width]."""
+        return np.stack([self.arrays(photo)[OFFSET_CODES] for photo in range(self.photos)])
+
+    def arrays(self, photo: int) -> dict[str, HostArray]:
+        """What an inversion keeps of a photo, shaped as ``Manifest.state`` says."""
+        kept = {}
+        for spec in self._backend.manifest.state:
+            shape = spec.sized(self.index)
+            there = (spec.name, photo) in self._state
+            kept[spec.name] = self._host(spec.name, photo).reshape(shape) if there else np.zeros(shape, np.float32)
+        return kept
+
+    def pixels(self, photo: int) -> NDArray[np.uint8]:
+        """One photo's drawing, [height, width, 3] uint8."""
+        return np.asarray(self._backend.download(self._backend.pixels(self._state[IMAGE, photo]))[0])
+
+    def _host(self, name: str, owner: int) -> NDArray[Any]:
+        return self._backend.download(self._state[name, owner])
+
+
+def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[int] = ()) -> Iterator[Step]:
+    """Invert a batch of photos: the start, then step by step.
+
+    What a backend records is the start and one step; they are replayed for every later step, and batch of that size.
+
+    Args:
+        backend: where everything runs and stays.
+        photos: [B, C, H, W] float32, as the networks see them.
+        steps: refinement steps, 0 or more.
+        stopped: photos of the batch that need not be drawn any more; it may grow between steps. Their arrays are of no
+            use then. The batch keeps its size, since backends prepare for one.
+
+    Yields:
+        ``steps + 1`` states, the first before refinement.
+    """
+    batch = len(photos)
+    uploaded = {PHOTOS: backend.upload(photos)}
+    state = backend.replay("start", partial(_started, backend), uploaded)
+    state = {**_blank(backend, batch), **state}
+    yield Step(0, batch, state, backend)
+    for index in range(1, steps + 1):
+        images = {place: array for place, array in state.items() if place[0] == IMAGE}
+        inputs = {place: array for place, array in state.items() if place not in images}
+        inputs |= {**uploaded, STEPS: backend.upload(np.asarray(index, np.float32))}
+        # A recording does the same work every time: it draws those that have stopped, too.
+        resting = () if backend.records else tuple(stopped)
+        advanced = backend.replay("step", partial(_advanced, backend, resting), inputs)
+        state = {**images, **advanced}
+        yield Step(index, batch, state, backend)
+
+
+def _blank(backend: Backend, batch: int) -> State:
+    """Sums before anything is added to them, so that the first step is like the others."""
+    return {
+        (spec.name, photo): backend.upload(np.zeros((1, *spec.sized(0)), np.float32))
+        for spec in backend.manifest.state
+        for photo in range(batch)
+        if "steps" not in spec.shape
+    }
+
+
+def _started(backend: Backend, inputs: State) -> State:
+    states = backend.method.start(backend, inputs[PHOTOS])
+    return _finished(backend, inputs[PHOTOS], states, [_draw(backend, state, {}) for state in states])
+
+
+def _advanced(backend: Backend, resting: Collection[int], inputs: State) -> State:
+    photos, steps, method = inputs[PHOTOS], inputs[STEPS], backend.method
+    batch = photos.shape[0]
+    names = [spec.name for spec in backend.manifest.state]
+    before = [{name: inputs[name, photo] for name in names if (name, photo) in inputs} for photo in range(batch)]
+    reconstructions = [inputs[RECONSTRUCTION, photo] for photo in range(batch)]
+    states = method.advance(backend, photos, reconstructions, before)
+    drawn = [
+        {RECONSTRUCTION: reconstructions[photo]}
+        if photo in resting
+        else _draw(backend, state, method.weights(backend, state, steps))
+        for photo, state in enumerate(states)
+    ]
+    return _finished(backend, photos, states, drawn)
+
+
+def _draw(backend: Backend, state: Arrays, weights: Arrays) -> Arrays:
+    """A photo's image [1, 3, height, width] and reconstruction [1, 3, H, W]: a photo has weights of its own."""
+    return backend.run("synthesis_one", {CODES: state[CODES], **weights})
+
+
+def _finished(backend: Backend, photos: Array, states: Sequence[Arrays], drawn: Sequence[Arrays]) -> State:
+    """A batch's state, with its errors."""
+    found: dict[tuple[str, int], Array] = {}
+    for photo, (state, pictures) in enumerate(zip(states, drawn, strict=True)):
+        found |= {(name, photo): array for name, array in {**state, **pictures}.items()}
+    if backend.manifest.image.comparable:
+        together = backend.concatenate([pictures[RECONSTRUCTION] for pictures in drawn])
+        found[ERRORS] = backend.squared_error(photos, together)
+    return found
