@@ -1,1 +1,1 @@
-"""How the demo model is trained, from pictures that a program draws: generator, encoders, hypernetwork. Needs PyTorch."""
+"""Training of the demo model, from pictures that a program draws: generator, encoder, hypernetwork. Needs PyTorch."""

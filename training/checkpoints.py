@@ -11,7 +11,7 @@ from ..runtime.bundle.files import atomic_file
 from .generator import W_SCALE, Codes
 from .loop import load_network
 from .mapping import load_generator
-from .networks import HyperNetwork, WEncoder, Widths
+from .networks import Widths, new_encoder, new_hypernetwork
 from .parameters import PARAMETERS
 
 #: The parameters that make a direction worth a name of its own, and that name.
@@ -29,10 +29,10 @@ def write_checkpoints(folder: Path, target: Path, widths: Widths) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     generator, codes = load_generator(folder, widths), Codes(widths.style)
-    hypernet = load_network(folder, "hypernetwork", HyperNetwork(widths))
-    encoder = load_network(folder, "encoder", WEncoder(widths))
+    hypernet = load_network(folder, "hypernetwork", new_hypernetwork(widths))
+    encoder = load_network(folder, "encoder", new_encoder(widths))
     latent_avg = codes.centre.expand(2 * len(widths.channels), -1).clone()
-    tuned = ",".join(hypernet.refinement_blocks)
+    tuned = ",".join(str(block.layer) for block in widths.hypernet.blocks)
     common = {"output_size": widths.size, "input_size": widths.size, "dataset_type": "cartoon_faces", "device": "cpu"}
     options = {
         **common,

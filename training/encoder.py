@@ -9,12 +9,23 @@ from numpy.random import Generator as Random
 from .album import Album
 from .generator import Codes
 from .loop import Training, train
-from .networks import WEncoder, Widths
+from .networks import Widths, new_encoder
 from .parameters import PARAMETERS
 
 #: How much a parameter's error shows in the picture, about: 1 where it is not named.
-_IMPORTANCE = {"background_light": 2, "background_warmth": 4, "background_green": 3, "skin_tone": 4, "hair_tone": 3,
-               "hair_length": 3, "turn": 3, "face_width": 2, "hair_volume": 2, "shirt_warmth": 2, "shirt_green": 2}  # fmt: skip
+_IMPORTANCE = {
+    "background_light": 2,
+    "background_warmth": 4,
+    "background_green": 3,
+    "skin_tone": 4,
+    "hair_tone": 3,
+    "hair_length": 3,
+    "hair_volume": 2,
+    "face_width": 2,
+    "turn": 3,
+    "shirt_warmth": 2,
+    "shirt_green": 2,
+}
 
 
 def train_encoder(
@@ -25,7 +36,7 @@ def train_encoder(
     The published one is trained through the generator, for photos have no true codes; here every picture has one.
     """
     torch.manual_seed(2)
-    encoder, codes = WEncoder(widths), Codes(widths.style)
+    encoder, codes = new_encoder(widths), Codes(widths.style)
     album = Album(pictures, widths.size, extras=True)
     importance = torch.tensor([float(_IMPORTANCE.get(name, 1)) for name in PARAMETERS])
 
@@ -33,7 +44,7 @@ def train_encoder(
         photos, parameters = album(random.integers(0, pictures, batch))
         encoder.train(progress < 0.8)  # the last steps see the statistics that inference will see
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = encoder(photos).float() + codes.centre
+            predicted = encoder(photos)[:, 0].float() + codes.centre
         difference = codes.parameters_of(predicted) - parameters
         outside = predicted - codes(codes.parameters_of(predicted))  # what no parameter explains
         loss = (importance * difference.square()).mean() + 0.1 * outside.square().mean()

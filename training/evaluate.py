@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..export.networks.encoders import Encoder
+from ..export.networks.hypernetwork import HyperNetwork
+from ..export.networks.stylegan2 import Generator
 from ..runtime.quality.metrics import ms_ssim, paper_input
 from .checkpoints import DIRECTIONS
 from .generator import Codes
 from .hypernetwork import STEPS, refine
 from .loop import load_network
 from .mapping import load_generator
-from .networks import Generator, HyperNetwork, WEncoder, Widths
+from .networks import Widths, new_encoder, new_hypernetwork
 from .parameters import HELD_OUT, PARAMETERS, sample
 from .pictures import draw
+from .synthesis import synthesize
 
 PICTURES, BATCH, STRIPS = 500, 25, 20
 #: Every how many pictures MS-SSIM is taken, which costs more than all the rest.
@@ -30,7 +34,7 @@ class Networks:
     """The trained networks, for inference in float32."""
 
     generator: Generator
-    encoder: WEncoder
+    encoder: Encoder
     hypernet: HyperNetwork
     codes: Codes
 
@@ -39,8 +43,8 @@ def load_networks(folder: Path, widths: Widths) -> Networks:
     """Networks as the trainings in ``folder`` left them."""
     return Networks(
         load_generator(folder, widths),
-        load_network(folder, "encoder", WEncoder(widths)),
-        load_network(folder, "hypernetwork", HyperNetwork(widths)),
+        load_network(folder, "encoder", new_encoder(widths)),
+        load_network(folder, "hypernetwork", new_hypernetwork(widths)),
         Codes(widths.style),
     )
 
@@ -48,11 +52,11 @@ def load_networks(folder: Path, widths: Widths) -> Networks:
 @torch.no_grad()
 def invert(networks: Networks, photos: Tensor, steps: int = STEPS) -> list[Tensor]:
     """Reconstructions [B, 3, size, size] after 0, 1, ... ``steps`` refinement steps."""
-    codes = networks.encoder(photos) + networks.codes.centre
-    reconstructions, offsets = [networks.generator(codes)], {}
+    codes = networks.encoder(photos)[:, 0] + networks.codes.centre
+    reconstructions, offsets = [synthesize(networks.generator, codes)], {}
     for _ in range(steps):
         offsets = refine(networks.hypernet, photos, reconstructions[-1], offsets)
-        reconstructions.append(networks.generator(codes, offsets))
+        reconstructions.append(synthesize(networks.generator, codes, offsets))
     return reconstructions
 
 
@@ -126,7 +130,7 @@ def _refinement(
 def _generator_error(networks: Networks, parameters: Tensor, size: int) -> float:
     """L2 between drawings and what the generator makes of their true codes."""
     parts = parameters.split(BATCH)
-    errors = [(networks.generator(networks.codes(p)) - draw(p, size)).square().mean().item() for p in parts]
+    errors = [(synthesize(networks.generator, networks.codes(p)) - draw(p, size)).square().mean().item() for p in parts]
     return float(np.mean(errors))
 
 
@@ -143,8 +147,8 @@ def _selectivity(networks: Networks, parameters: Tensor) -> dict[str, dict]:
         for value in (0.2, 0.8):
             moved = parameters.clone()
             moved[:, index] = value
-            picture = networks.generator(networks.codes(moved))
-            ends.append(networks.codes.parameters_of(networks.encoder(picture) + networks.codes.centre))
+            picture = synthesize(networks.generator, networks.codes(moved))
+            ends.append(networks.codes.parameters_of(networks.encoder(picture)[:, 0] + networks.codes.centre))
         change = (ends[1] - ends[0]).mean(0)
         others = change.abs().clone()
         others[index] = 0

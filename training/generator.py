@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from .album import Album
 from .loop import Training, train
 from .losses import feature_weight, picture_loss
-from .networks import Generator, Widths
+from .networks import Widths, new_generator
 from .parameters import PARAMETERS
+from .synthesis import synthesize
 
 #: Length of a parameter's direction in W: makes a coordinate's spread about that of a trained StyleGAN2.
 W_SCALE = 2.0
@@ -53,7 +54,7 @@ def train_generator(
 ) -> None:
     """Train the synthesis network; the mapping network is left as it was initialised."""
     torch.manual_seed(1)
-    generator = Generator(widths)
+    generator = new_generator(widths)
     album, codes = Album(pictures, widths.size, extras=False), Codes(widths.style)
     weight = feature_weight(widths.size)
 
@@ -62,7 +63,7 @@ def train_generator(
         levels = growth(progress, len(widths.channels) - 1)
         shrink = widths.size // (4 << levels)
         with torch.autocast("cpu", torch.bfloat16):
-            drawn = generator(codes(parameters), levels=levels)
+            drawn = synthesize(generator, codes(parameters), levels=levels)
         target = F.avg_pool2d(target, shrink)
         loss = picture_loss(drawn, target, F.avg_pool2d(weight[None, None], shrink)[0, 0])
         loss.backward()

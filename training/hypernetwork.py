@@ -7,11 +7,13 @@ import torch
 from numpy.random import Generator as Random
 from torch import Tensor
 
+from ..export.networks.hypernetwork import HyperNetwork
 from .album import Album
 from .generator import Codes
 from .loop import Training, load_network, train
 from .losses import feature_weight, picture_loss
-from .networks import Generator, HyperNetwork, WEncoder, Widths
+from .networks import Widths, new_encoder, new_generator, new_hypernetwork
+from .synthesis import synthesize
 
 STEPS = 5
 
@@ -19,7 +21,7 @@ STEPS = 5
 def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int, Tensor]) -> dict[int, Tensor]:
     """One refinement step: the offsets so far, plus what the hypernetwork makes of photo and reconstruction."""
     fresh = hypernet(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last))
-    return {index: offsets[index] + offset if offsets else offset for index, offset in fresh.items()}
+    return {index: offset.float() + offsets.get(index, 0.0) for index, offset in fresh.items()}
 
 
 def refinement_steps(progress: float) -> int:
@@ -36,9 +38,9 @@ def train_hypernetwork(
     detached, and each gradient is used at once.
     """
     torch.manual_seed(3)
-    hypernet = HyperNetwork(widths)
-    generator = load_network(folder, "generator", Generator(widths)).requires_grad_(False)
-    encoder = load_network(folder, "encoder", WEncoder(widths)).requires_grad_(False)
+    hypernet = new_hypernetwork(widths)
+    generator = load_network(folder, "generator", new_generator(widths)).requires_grad_(False)
+    encoder = load_network(folder, "encoder", new_encoder(widths)).requires_grad_(False)
     centre = Codes(widths.style).centre
     album, weight = Album(pictures, widths.size, extras=True), feature_weight(widths.size, strength=1.0)
 
@@ -47,14 +49,14 @@ def train_hypernetwork(
         hypernet.train(progress < 0.6)
         figures = {}
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            codes = encoder(photos).float() + centre
-            y = generator(codes)
+            codes = encoder(photos)[:, 0].float() + centre
+            y = synthesize(generator, codes)
         figures["l2_0"] = (y - photos).square().mean().item()
         offsets: dict[int, Tensor] = {}
         for step in range(1, refinement_steps(progress) + 1):
             with torch.autocast("cpu", torch.bfloat16):
                 offsets = refine(hypernet, photos, y, offsets)
-                y = generator(codes, offsets)
+                y = synthesize(generator, codes, offsets)
             loss = picture_loss(y, photos, weight)
             loss.backward()
             offsets, y = {index: offset.detach() for index, offset in offsets.items()}, y.detach()

@@ -36,7 +36,7 @@ class Training:
 
 
 def rate(step: int, steps: int) -> float:
-    """Factor of the learning rate: rises over 200 steps, stays at 1, falls linearly over the last `DECAY` of the steps."""
+    """Factor of the learning rate: rises over 200 steps, stays at 1, falls linearly in the last `DECAY` of them all."""
     return min(1.0, (step + 1) / 200, (steps - step) / (DECAY * steps))
 
 

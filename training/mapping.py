@@ -7,9 +7,10 @@ import torch
 from numpy.random import Generator as Random
 from torch import Tensor
 
+from ..export.networks.stylegan2 import Generator
 from .generator import Codes
 from .loop import Training, load_network, train
-from .networks import Generator, Widths
+from .networks import Widths, new_generator
 from .parameters import PARAMETERS
 
 
@@ -22,7 +23,7 @@ def parameters_of_latents(z: Tensor) -> Tensor:
 def train_mapping(folder: Path, widths: Widths, steps: int, batch: int = 256, lr: float = 2e-3) -> None:
     """Train ``style.*``; put into the generator by `load_generator`."""
     torch.manual_seed(4)
-    mapping, codes = Generator(widths).style, Codes(widths.style)
+    mapping, codes = new_generator(widths).style, Codes(widths.style)
 
     def batches(random: Random, progress: float) -> Iterator[dict[str, float]]:
         z = torch.from_numpy(random.standard_normal((batch, widths.style)).astype("float32"))
@@ -39,7 +40,7 @@ def train_mapping(folder: Path, widths: Widths, steps: int, batch: int = 256, lr
 
 def load_generator(folder: Path, widths: Widths) -> Generator:
     """The trained generator, its mapping network included, for inference."""
-    generator = Generator(widths)
+    generator = new_generator(widths)
     load_network(folder, "generator", generator)
     load_network(folder, "mapping", generator.style)
     return generator.eval()

@@ -95,7 +95,7 @@ class Canvas:
         return (distance * (-1 / (self.edge + soft)) + 0.5).clamp_(0, 1)
 
     def paint(self, alpha: Tensor, colour: Tensor) -> None:
-        """Lay ``colour`` ([3], [B, 3], or [B, 3, H, W] when shaded) over the pictures where ``alpha`` [B, H, W] says."""
+        """Lay ``colour`` ([3], [B, 3] or, shaded, [B, 3, H, W]) over the pictures where ``alpha`` [B, H, W] says."""
         if colour.dim() < 4:
             colour = colour.view(-1, 3, 1, 1)
         self.pixels.add_((colour - self.pixels).mul_(alpha[:, None]))

@@ -3,25 +3,25 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-from torch.nn import functional as F
 
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.training.encoder import train_encoder
 from hyperstyle_deploy.training.generator import Codes, train_generator
 from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
 from hyperstyle_deploy.training.loop import Training, load_network, rate, train
 from hyperstyle_deploy.training.mapping import parameters_of_latents
-from hyperstyle_deploy.training.networks import Generator, HyperNetwork, ModulatedConv, Widths
+from hyperstyle_deploy.training.networks import Widths, new_generator, new_hypernetwork
+from hyperstyle_deploy.training.synthesis import synthesize
 
 TINY = Widths(
-    size=64,
     style=32,
     channels=(8, 8, 8, 4, 4),
     trunk=(4, 6, 8, 10),
     encoder=(16, 18, 20, 22),
-    shared_stack=4,
-    channel_stack=4,
+    code=6,
+    shared_inner=4,
+    channel_inner=4,
 )
 
 
@@ -59,35 +59,24 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     train_generator(tmp_path, TINY, steps=4, batch=2, pictures=4)
     train_encoder(tmp_path, TINY, steps=2, batch=4, pictures=4)
     train_hypernetwork(tmp_path, TINY, steps=4, batch=2, pictures=4)
-    hypernet = load_network(tmp_path, "hypernetwork", HyperNetwork(TINY))
+    hypernet = load_network(tmp_path, "hypernetwork", new_hypernetwork(TINY))
     assert all(torch.isfinite(p).all() for p in hypernet.parameters())
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_the_convolution_is_stylegan2s(up: bool) -> None:
-    """Style on activations and a fused upsampling, against weights that carry everything and a blur after."""
+def test_the_quick_synthesis_is_stylegan2s() -> None:
     torch.manual_seed(0)
-    conv = ModulatedConv(6, 5, 7, 3, up=up)
-    if up:
-        conv.blur.kernel.copy_(torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 16)
-    x, code, offset = torch.randn(2, 5, 8, 8), torch.randn(2, 6), 0.1 * torch.randn(2, 7, 5, 3, 3)
-    y, factor = conv(x, code, offset)
-    for i in range(2):
-        weight = conv.scale * conv.weight[0] * (1 + offset[i]) * conv.modulation(code[i : i + 1]).view(1, -1, 1, 1)
-        weight = weight * torch.rsqrt(weight.square().sum((1, 2, 3), keepdim=True) + 1e-8)
-        if up:
-            expected = conv.blur(F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2))
-        else:
-            expected = F.conv2d(x[i : i + 1], weight, padding=1)
-        assert torch.allclose((y * factor)[i], expected[0], atol=1e-5)
-
-
-def test_no_offset_is_an_offset_of_nothing() -> None:
-    torch.manual_seed(0)
-    generator = Generator(TINY)
+    generator = new_generator(TINY)
+    for to_rgb in generator.to_rgbs:
+        torch.nn.init.normal_(to_rgb.conv.weight)
     codes = torch.randn(2, 32)
-    nothing = {index: torch.zeros(2, 1, 1, 1, 1) for index in (0, 2, 3, 5, 6, 8, 9, 11, 12)}
-    assert torch.allclose(generator(codes), generator(codes, nothing), atol=1e-4)
+    rows = codes[:, None].expand(-1, generator.shape.styles, -1)
+    layers = layer_table(TINY.channels)
+    offsets = {layer.index: 0.2 * torch.randn(2, *layer.weight_shape) for layer in layers if layer.kernel == 3}
+    for given in (None, offsets):
+        expected = generator(rows, given)
+        assert torch.allclose(synthesize(generator, codes, given), expected, atol=1e-4 * float(expected.abs().max()))
+    assert not torch.allclose(generator(rows, offsets), generator(rows), atol=0.1)
+    assert synthesize(generator, codes, levels=2).shape == (2, 3, 16, 16)
 
 
 def test_codes_and_parameters_say_the_same() -> None:
