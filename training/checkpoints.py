@@ -22,7 +22,7 @@ DIRECTIONS = {
 }  # fmt: skip
 
 
-def write_checkpoints(folder: Path, target: Path, widths: Widths) -> None:
+def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path, Path]:
     """Write `hyperstyle.pt`, `w_encoder.pt` (the authors' layout, loadable weights-only) and `directions.safetensors`.
 
     A direction is [1, style], of unit length; a factor of 1.3 moves a parameter through about a third of its range.
@@ -44,15 +44,15 @@ def write_checkpoints(folder: Path, target: Path, widths: Widths) -> None:
         "licence": "Apache-2.0",
         "widths": asdict(widths),
     }
-    _write(target / "hyperstyle.pt", {"hypernet": hypernet, "decoder": generator}, latent_avg, options)
-    _write(
-        target / "w_encoder.pt", {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3}
-    )
+    first, second = target / "hyperstyle.pt", target / "w_encoder.pt"
+    _write(first, {"hypernet": hypernet, "decoder": generator}, latent_avg, options)
+    _write(second, {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3})
     directions = {
         name: codes.directions[PARAMETERS.index(parameter)][None].clone() for parameter, name in DIRECTIONS.items()
     }
     with atomic_file(target / "directions.safetensors") as partial:
         save_file(directions, partial, {"licence": "Apache-2.0", "parameter_range": str(2 * W_SCALE)})
+    return first, second
 
 
 def _write(path: Path, networks: dict[str, nn.Module], latent_avg: Tensor, options: dict) -> None:

@@ -20,8 +20,11 @@ STEPS = 5
 
 def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int, Tensor]) -> dict[int, Tensor]:
     """One refinement step: the offsets so far, plus what the hypernetwork makes of photo and reconstruction."""
-    fresh = hypernet(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last))
-    return {index: offset.float() + offsets.get(index, 0.0) for index, offset in fresh.items()}
+    features = hypernet.features(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last)).float()
+    # In bfloat16 oneDNN leaves rubbish in the gradient of kernel taps that only ever see padding, as a block's last do.
+    with torch.autocast("cpu", enabled=False):
+        fresh = {int(index): block(features) for index, block in hypernet.refinement_blocks.items()}
+    return {index: offset + offsets.get(index, 0.0) for index, offset in fresh.items()}
 
 
 def refinement_steps(progress: float) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 SAVE_SECONDS = 90
 CLIP = 10.0
-LOG_STEPS = 20
+LOG_STEPS = 100
 #: The last part of a training, in which the learning rate falls to nothing.
 DECAY = 0.3
 
@@ -47,6 +47,7 @@ def train(training: Training, folder: Path, steps: int, seed: int = 0, stop_at: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.Adam(training.groups, betas=(0.9, 0.99))
+    trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     base = [group["lr"] for group in optimiser.param_groups]
     checkpoint, log = folder / f"{training.name}.training.pt", folder / f"{training.name}.jsonl"
     step, spent = _resume(checkpoint, training, optimiser)
@@ -58,7 +59,7 @@ def train(training: Training, folder: Path, steps: int, seed: int = 0, stop_at: 
         for group, lr in zip(optimiser.param_groups, base, strict=True):
             group["lr"] = lr * rate(step, steps)
         for figures in training.batch(np.random.Generator(np.random.Philox(key=[seed, step])), step / steps):
-            nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], CLIP)
+            nn.utils.clip_grad_norm_(trained, CLIP, error_if_nonfinite=True)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             for name, value in figures.items():

@@ -5,12 +5,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hyperstyle_deploy.export.checkpoint import read_checkpoint
+from hyperstyle_deploy.export.methods.hyperstyle import load_hyperstyle
+from hyperstyle_deploy.export.methods.model import Choices
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.training.checkpoints import write_checkpoints
 from hyperstyle_deploy.training.encoder import train_encoder
+from hyperstyle_deploy.training.evaluate import invert, load_networks
 from hyperstyle_deploy.training.generator import Codes, train_generator
 from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
 from hyperstyle_deploy.training.loop import Training, load_network, rate, train
-from hyperstyle_deploy.training.mapping import parameters_of_latents
+from hyperstyle_deploy.training.mapping import parameters_of_latents, train_mapping
 from hyperstyle_deploy.training.networks import Widths, new_generator, new_hypernetwork
 from hyperstyle_deploy.training.synthesis import synthesize
 
@@ -59,8 +64,18 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     train_generator(tmp_path, TINY, steps=4, batch=2, pictures=4)
     train_encoder(tmp_path, TINY, steps=2, batch=4, pictures=4)
     train_hypernetwork(tmp_path, TINY, steps=4, batch=2, pictures=4)
+    train_mapping(tmp_path, TINY, steps=2, batch=8)
     hypernet = load_network(tmp_path, "hypernetwork", new_hypernetwork(TINY))
     assert all(torch.isfinite(p).all() for p in hypernet.parameters())
+
+    first, second = write_checkpoints(tmp_path, tmp_path / "model", TINY)
+    model = load_hyperstyle(read_checkpoint(first), read_checkpoint(second), Choices())
+    assert model.generator.shape == TINY.generator
+    photos = torch.rand(2, 3, 64, 64) * 2 - 1
+    networks = load_networks(tmp_path, TINY)
+    codes = model.encoder(photos) + model.latent_avg
+    expected = model.generator(codes)
+    assert torch.allclose(invert(networks, photos, 1)[0], expected, atol=1e-3)
 
 
 def test_the_quick_synthesis_is_stylegan2s() -> None:
