@@ -42,7 +42,7 @@ PAPER_SECONDS = 1.234
 LIMITS = {"float32": 5e-3, "float16": 0.2, "bfloat16": 1.0}
 #: Sides of the square matmuls.
 GEMM_SIZES = (4096, 8192)
-GPU_PACKAGES = (*PACKAGES, "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings")
+GPU_PACKAGES = (*PACKAGES, "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-bindings")
 
 
 def main() -> None:

@@ -86,10 +86,10 @@ def test_memory_is_flat(rig: Rig, photos: Photos) -> None:
 
 
 def free_memory(rig: Rig) -> int:
-    from pycuda import driver
+    from cuda.bindings import driver
 
     with rig.backend._device.active():
-        free, _ = driver.mem_get_info()
+        _, free, _ = driver.cuMemGetInfo()
     return free
 
 
