@@ -13,7 +13,7 @@ from PIL import Image
 
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import BackendError, ImageError, ReportError
-from hyperstyle_deploy.runtime import lpips
+from hyperstyle_deploy.runtime.quality import lpips
 from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, evaluate, pairs, summarize
 from hyperstyle_deploy.runtime.quality.metrics import l2, ms_ssim, paper_input
 from hyperstyle_deploy.runtime.quality.published import read_published
