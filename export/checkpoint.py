@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..install_hint import install_command
 from ..runtime.bundle.files import sha256_of
 
 #: Older releases of PyTorch had ways around ``weights_only=True``.
@@ -87,7 +88,7 @@ def _require_safe_torch() -> None:
             "This PyTorch can be tricked into running code from a checkpoint",
             got=torch.__version__,
             expected="2.10 or newer",
-            hint='Install it with: pip install "torch>=2.10"',
+            hint=f"Install it with: {install_command('export')}",
         )
 
 

@@ -54,21 +54,39 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.fixture(scope="session")
-def faces256_checkpoints(demo: Demo) -> tuple[Path, Path]:
-    """HyperStyle's file and the W-encoder's, seeded, at 256."""
-    return demo.folder / "seeded256" / "hyperstyle.pt", demo.folder / "seeded256" / "w_encoder.pt"
+def tiny_checkpoints(demo: Demo) -> tuple[Path, Path]:
+    """HyperStyle's file and the W-encoder's, seeded, in the tiny layout."""
+    return demo.folder / "seeded64" / "hyperstyle.pt", demo.folder / "seeded64" / "w_encoder.pt"
 
 
 @pytest.fixture(scope="session")
-def faces256_bundle(demo: Demo) -> Path:
-    """The seeded 256 checkpoint as a bundle. Tests must not change it."""
-    return demo.folder / "seeded256.bundle"
+def tiny_bundle(demo: Demo) -> Path:
+    """The tiny HyperStyle checkpoint as a bundle of 64 pixels. Tests must not change it."""
+    return demo.folder / "seeded64.bundle"
 
 
 @pytest.fixture(scope="session", params=available())
-def faces256(request: pytest.FixtureRequest, faces256_bundle: Path) -> Session:
-    """A session on the seeded 256 bundle, once a backend that is installed."""
-    return load(faces256_bundle, backend=request.param)
+def tiny(request: pytest.FixtureRequest, tiny_bundle: Path) -> Session:
+    """A session on the tiny bundle, once a backend that is installed."""
+    return load(tiny_bundle, backend=request.param)
+
+
+@pytest.fixture(scope="session")
+def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Exports of seeded checkpoints in the tiny layout, each once: method and options to a bundle's folder.
+
+    The checkpoints lie beside it. Options are those of ``write_checkpoints``, and ``precision``.
+    """
+    from hyperstyle_deploy.export.exporter import export
+    from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
+
+    @cache
+    def bundle(method: str = "hyperstyle", precision: str = "float32", **options: Any) -> Path:
+        folder = tmp_path_factory.mktemp(method)
+        paths = write_checkpoints(folder, method, TINY, **options)
+        return export(paths, folder / "tiny.bundle", precision=precision).path
+
+    return bundle
 
 
 @pytest.fixture(scope="session")

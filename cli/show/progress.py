@@ -93,7 +93,7 @@ class BuildProgress:
 
 @contextmanager
 def build_progress(title: str, stages: int | None) -> Iterator[BuildProgress]:
-    """Show a build of ``stages`` engines, None where their number is not known yet.
+    """Show a build of ``stages`` engines, None for a number that is not known yet.
 
     The library calls the result from its own threads.
     """

@@ -82,13 +82,13 @@ def test_a_missing_extra_is_named() -> None:
     assert "hyperstyle-deploy[cpu]" in result.stderr
 
 
-def test_a_missing_builder_is_named(faces256_bundle: Path) -> None:
+def test_a_missing_builder_is_named(tiny_bundle: Path) -> None:
     for target, extra in (("tensorrt", "gpu"), ("tensorrt-rtx", "tensorrt-rtx")):
-        arguments = ["build", str(faces256_bundle), "--target", target]
+        arguments = ["build", str(tiny_bundle), "--target", target]
         result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
         assert result.returncode == 2
         assert f"hyperstyle-deploy[{extra}]" in result.stderr
-    assert not (faces256_bundle / "engines").exists()
+    assert not (tiny_bundle / "engines").exists()
 
 
 def test_the_runtime_never_imports_torch() -> None:

@@ -1,6 +1,7 @@
 """The rooms' order, and that nothing goes in circles: imports are read from the sources, those inside functions too."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,12 @@ def test_every_room_of_the_runtime_has_its_place() -> None:
         path.stem for path in (ROOT / "runtime").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__"} == set(RUNTIME)
+
+
+def test_every_room_is_packaged() -> None:
+    listed = set(re.findall(r'^    "(hyperstyle_deploy[\w.]*)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    pages = {name.replace("/", ".") for name, file in modules().items() if file.name == "__init__.py"}
+    assert listed == {"hyperstyle_deploy", *(f"hyperstyle_deploy.{name}" for name in pages)}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
