@@ -11,13 +11,13 @@ from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 
 #: A method and options of ``write_checkpoints`` to the paths of its files.
-Tiny = Callable[..., tuple[Path, ...]]
+Written = Callable[..., tuple[Path, ...]]
 #: The same to what was read from them; tests change copies of it.
 Read = Callable[..., tuple[Checkpoint, ...]]
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     @cache
     def write(method: str = "hyperstyle", **options: Any) -> tuple[Path, ...]:
         return write_checkpoints(tmp_path_factory.mktemp("tiny"), method, TINY, **options)
@@ -26,9 +26,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
-def read(tiny: Tiny) -> Read:
+def read(written: Written) -> Read:
     @cache
     def read(method: str = "hyperstyle", **options: Any) -> tuple[Checkpoint, ...]:
-        return tuple(map(read_checkpoint, tiny(method, **options)))
+        return tuple(map(read_checkpoint, written(method, **options)))
 
     return read

@@ -25,7 +25,7 @@ from hyperstyle_deploy.runtime.bundle.constants import Constants
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.quality.verification.steps import compare_steps
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.tests.unit.export.conftest import Tiny
+from hyperstyle_deploy.tests.unit.export.conftest import Written
 
 METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle")
 #: HyperStyle's codes from a ReStyle encoder, which draws with a generator and an average code of its own.
@@ -35,17 +35,17 @@ LOOPED = "hyperstyle behind restyle-e4e"
 Exported = Callable[[str], Path]
 
 
-def checkpoints(tiny: Tiny, method: str) -> tuple[Path, ...]:
-    return (tiny()[0], *tiny("restyle-e4e", prefix="other/")) if method == LOOPED else tiny(method)
+def checkpoints(written: Written, method: str) -> tuple[Path, ...]:
+    return (written()[0], *written("restyle-e4e", prefix="other/")) if method == LOOPED else written(method)
 
 
 @pytest.fixture(scope="module")
-def exported(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     @cache
     def exported(method: str) -> Path:
         choices = Choices(encoder_steps=2 if method == LOOPED else None)
         folder = tmp_path_factory.mktemp("bundle") / "bundle"
-        return export(checkpoints(tiny, method), folder, choices=choices, licence="CC0-1.0").path
+        return export(checkpoints(written, method), folder, choices=choices, licence="CC0-1.0").path
 
     return exported
 
@@ -68,24 +68,24 @@ def test_the_bundle_is_whole(exported: Exported, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", [*METHODS, LOOPED])
-def test_sessions_reproduce_pytorch(exported: Exported, tiny: Tiny, method: str) -> None:
+def test_sessions_reproduce_pytorch(exported: Exported, written: Written, method: str) -> None:
     """From the exported graphs and constants through the runtime's loop, at every step."""
     session = load(exported(method), backend="onnxruntime")
     steps = min(session.manifest.default_steps, 2)
     photo = np.random.default_rng(5).integers(0, 256, (80, 80, 3), np.uint8)
     images = session.prepare([photo])
-    reference = PyTorchReference(session.manifest, checkpoints(tiny, method))
+    reference = PyTorchReference(session.manifest, checkpoints(written, method))
     found = compare_steps(session, images, reference.states(images, steps), steps)
     assert [step.index for step in found] == list(range(steps + 1))
     assert all(step.within for step in found), found
 
 
-def test_another_checkpoint_is_no_reference(exported: Exported, tiny: Tiny) -> None:
+def test_another_checkpoint_is_no_reference(exported: Exported, written: Written) -> None:
     manifest = Bundle.open(exported("hyperstyle")).manifest
     with pytest.raises(CheckpointError, match="is not the file that the bundle was exported from"):
-        PyTorchReference(manifest, [tiny()[0], *tiny("e4e")])
+        PyTorchReference(manifest, [written()[0], *written("e4e")])
     with pytest.raises(CheckpointError, match=r"other files.*hyperstyle\.pt \(hyperstyle\), w_encoder\.pt"):
-        PyTorchReference(manifest, tiny("psp"))
+        PyTorchReference(manifest, written("psp"))
 
 
 def test_free_axes_have_names(exported: Exported) -> None:
@@ -133,9 +133,9 @@ def test_every_constant_is_stored_once(exported: Exported) -> None:
     assert {location for location, _ in weights - offsets} == {"generator.safetensors"}
 
 
-def test_two_equal_generators_are_one(tiny: Tiny, tmp_path: Path) -> None:
+def test_two_equal_generators_are_one(written: Written, tmp_path: Path) -> None:
     """A ReStyle encoder beside the generator that it was trained for: its weights are the bundle's already."""
-    folder = export((tiny()[0], *tiny("restyle-e4e")), tmp_path / "bundle").path
+    folder = export((written()[0], *written("restyle-e4e")), tmp_path / "bundle").path
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
     assert sizes.get("encoder_synthesis.safetensors", 0) < sizes["generator.safetensors"] / 4
     constants = Bundle.open(folder).constants()
@@ -153,29 +153,29 @@ def test_demodulation_keeps_its_eps(exported: Exported) -> None:
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 @pytest.mark.parametrize("method", ["restyle-psp", "hyperstyle"])
-def test_16_bit_bundles_agree_with_pytorch(tiny: Tiny, tmp_path: Path, method: str, precision: str) -> None:
+def test_16_bit_bundles_agree_with_pytorch(written: Written, tmp_path: Path, method: str, precision: str) -> None:
     """`export` itself compares every graph, its results rounded as on a GPU."""
-    manifest = export(tiny(method), tmp_path / "bundle", precision=precision).manifest
+    manifest = export(written(method), tmp_path / "bundle", precision=precision).manifest
     narrow = {tensor.name for tensor in manifest.graphs["synthesis"].inputs if tensor.dtype == precision}
     assert narrow == {
         tensor.name for tensor in manifest.graphs["synthesis"].inputs if tensor.name.startswith(("weight.", "noise."))
     }
 
 
-def test_an_existing_output_is_left_alone(tiny: Tiny, tmp_path: Path) -> None:
+def test_an_existing_output_is_left_alone(written: Written, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="--overwrite"):
-        export(tiny(), tmp_path / "mine")
+        export(written(), tmp_path / "mine")
     with pytest.raises(OutputError, match="not a bundle"):
-        export(tiny(), tmp_path / "mine", overwrite=True)
+        export(written(), tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
-def test_exchanged_files_are_refused_and_nothing_is_left(tiny: Tiny, tmp_path: Path) -> None:
+def test_exchanged_files_are_refused_and_nothing_is_left(written: Written, tmp_path: Path) -> None:
     reports: list[Any] = []
     with pytest.raises(CheckpointError, match="--w-encoder"):
-        export(tiny()[::-1], tmp_path / "bundle", report=lambda *told: reports.append(told))
+        export(written()[::-1], tmp_path / "bundle", report=lambda *told: reports.append(told))
     assert list(tmp_path.iterdir()) == []
     assert reports == [("reading checkpoints", None)]
 

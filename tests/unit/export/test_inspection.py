@@ -10,7 +10,7 @@ import torch
 from hyperstyle_deploy.export import checkpoint as reading
 from hyperstyle_deploy.export import tensors
 from hyperstyle_deploy.export.inspection import inspect
-from hyperstyle_deploy.tests.unit.export.conftest import Tiny
+from hyperstyle_deploy.tests.unit.export.conftest import Written
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,9 @@ from hyperstyle_deploy.tests.unit.export.conftest import Tiny
     ],
 )
 def test_a_file_is_described(
-    tiny: Tiny, method: str, options: dict[str, Any], encoder: str | None, looks_at: str
+    written: Written, method: str, options: dict[str, Any], encoder: str | None, looks_at: str
 ) -> None:
-    path = tiny(method, **options)[0]
+    path = written(method, **options)[0]
     found = inspect(path).to_json()
     assert (found["method"], found["encoder"], found["input"]) == (method, encoder, looks_at)
     assert (found["size"], found["styles"], found["width"]) == (64, 10, 32)
@@ -48,24 +48,24 @@ def test_a_file_is_described(
         assert found["needs"] == []
 
 
-def test_a_w_encoders_file_is_told_where_it_belongs(tiny: Tiny) -> None:
-    path = tiny("hyperstyle")[1]
+def test_a_w_encoders_file_is_told_where_it_belongs(written: Written) -> None:
+    path = written("hyperstyle")[1]
     found = inspect(path)
     assert (found.method, found.networks.encoder, found.networks.width) == ("w-encoder", "WEncoder", 32)
     assert len(found.needs) == 1
     assert found.export == f"hyperstyle-deploy export HYPERSTYLE.pt --w-encoder {path} -o BUNDLE"
 
 
-def test_parts_are_counted_once_though_blocks_repeat_them(tiny: Tiny) -> None:
-    parts = {part.name: part for part in inspect(tiny("hyperstyle")[0]).parts}
+def test_parts_are_counted_once_though_blocks_repeat_them(written: Written) -> None:
+    parts = {part.name: part for part in inspect(written("hyperstyle")[0]).parts}
     shared = parts["hypernet: shared hypernetwork"]
     assert shared.parameters == 26 * 28 * 9 + 28 * 9 + 22 * 28 * 26 + 28 * 26
     assert shared.tensors == 4
 
 
-def test_numbers_and_checksum_are_read_only_when_asked_for(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_and_checksum_are_read_only_when_asked_for(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint of 1.4 GB is described in the time of its directory."""
-    path = tiny("hyperstyle")[0]
+    path = written("hyperstyle")[0]
 
     def read(*_: object) -> Any:
         raise AssertionError("every byte was read")
@@ -84,12 +84,12 @@ def changed(path: Path, tmp_path: Path, change: Any) -> Path:
     return tmp_path / "changed.pt"
 
 
-def test_flaws_are_told_and_the_rest_is_described(tiny: Tiny, tmp_path: Path) -> None:
+def test_flaws_are_told_and_the_rest_is_described(written: Written, tmp_path: Path) -> None:
     def damage(content: dict[str, Any]) -> None:
         del content["state_dict"]["decoder.conv1.conv.weight"]
         content["state_dict"]["encoder.body.0.res_layer.1.weight"][0] = float("nan")
 
-    path = changed(tiny("psp")[0], tmp_path, damage)
+    path = changed(written("psp")[0], tmp_path, damage)
     found = inspect(path)
     assert found.networks.size == 64
     assert ["missing decoder.conv1.conv.weight" in need for need in found.needs] == [True]
@@ -97,20 +97,20 @@ def test_flaws_are_told_and_the_rest_is_described(tiny: Tiny, tmp_path: Path) ->
     assert found.export is not None
 
 
-def test_an_unknown_encoder_is_told(tiny: Tiny, tmp_path: Path) -> None:
+def test_an_unknown_encoder_is_told(written: Written, tmp_path: Path) -> None:
     def rename(content: dict[str, Any]) -> None:
         content["opts"]["encoder_type"] = "Encoder5Editing"
 
-    found = inspect(changed(tiny("psp")[0], tmp_path, rename))
+    found = inspect(changed(written("psp")[0], tmp_path, rename))
     assert (found.method, found.export) == ("unknown", None)
     assert "unknown class" in found.needs[0]
     assert sum(part.tensors for part in found.parts) > 100
 
 
-def test_options_of_an_unsupported_value_are_told(tiny: Tiny, tmp_path: Path) -> None:
+def test_options_of_an_unsupported_value_are_told(written: Written, tmp_path: Path) -> None:
     def resize(content: dict[str, Any]) -> None:
         content["opts"]["output_size"] = 96
 
-    found = inspect(changed(tiny("hyperstyle")[0], tmp_path, resize))
+    found = inspect(changed(written("hyperstyle")[0], tmp_path, resize))
     assert found.method == "hyperstyle"
     assert "output_size is not supported" in found.needs[0]

@@ -17,7 +17,7 @@ from hyperstyle_deploy.export.methods.model import NO_CHOICES, Choices
 from hyperstyle_deploy.export.methods.recognition import ENCODERS, method_of
 from hyperstyle_deploy.export.seeded import TINY
 from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, MethodSpec
-from hyperstyle_deploy.tests.unit.export.conftest import Read, Tiny
+from hyperstyle_deploy.tests.unit.export.conftest import Read, Written
 
 ONE_FILE = ("psp", "e4e", "restyle-psp", "restyle-e4e")
 
@@ -83,35 +83,35 @@ def test_a_file_without_encoder_and_hypernetwork_is_no_checkpoint_of_a_method(na
 # Files that belong together
 
 
-def test_hyperstyle_needs_its_encoders_file(tiny: Tiny) -> None:
+def test_hyperstyle_needs_its_encoders_file(written: Written) -> None:
     with pytest.raises(CheckpointError, match=r"is a HyperStyle checkpoint\..*second file: .*--w-encoder"):
-        read_checkpoints(tiny("hyperstyle")[:1])
+        read_checkpoints(written("hyperstyle")[:1])
 
 
-def test_a_w_encoder_alone_or_in_front_is_told_where_it_belongs(tiny: Tiny) -> None:
-    checkpoint, w_encoder = tiny("hyperstyle")
+def test_a_w_encoder_alone_or_in_front_is_told_where_it_belongs(written: Written) -> None:
+    checkpoint, w_encoder = written("hyperstyle")
     for files in ([w_encoder], [w_encoder, checkpoint]):
         with pytest.raises(CheckpointError, match=r"is a W-encoder's file.*export HYPERSTYLE\.pt --w-encoder"):
             read_checkpoints(files)
 
 
 @pytest.mark.parametrize("method", ONE_FILE)
-def test_other_methods_take_no_second_file(tiny: Tiny, method: str) -> None:
-    (checkpoint,) = tiny(method)
+def test_other_methods_take_no_second_file(written: Written, method: str) -> None:
+    (checkpoint,) = written(method)
     with pytest.raises(CheckpointError, match=f"own encoder: hyperstyle-deploy export {checkpoint} -o BUNDLE"):
-        read_checkpoints([checkpoint, tiny("hyperstyle")[1]])
+        read_checkpoints([checkpoint, written("hyperstyle")[1]])
 
 
-def test_a_hyperstyle_checkpoint_is_no_encoder(tiny: Tiny, tmp_path: Path) -> None:
-    checkpoint, _ = tiny("hyperstyle")
+def test_a_hyperstyle_checkpoint_is_no_encoder(written: Written, tmp_path: Path) -> None:
+    checkpoint, _ = written("hyperstyle")
     other = tmp_path / "copy.pt"
     other.write_bytes(checkpoint.read_bytes())
     with pytest.raises(CheckpointError, match=r"copy\.pt is a HyperStyle checkpoint.*an encoder's file behind"):
         read_checkpoints([checkpoint, other])
 
 
-def test_one_file_given_twice_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
-    checkpoint, _ = tiny("hyperstyle")
+def test_one_file_given_twice_is_one_line(written: Written, tmp_path: Path) -> None:
+    checkpoint, _ = written("hyperstyle")
     link = tmp_path / "link.pt"
     link.symlink_to(checkpoint)
     for second in (checkpoint, link):
