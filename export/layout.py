@@ -73,8 +73,8 @@ def generator_shape(tensors: Mapping[str, Tensor], size: int | None) -> Generato
     )
 
 
-def trunk_shape(tensors: Mapping[str, Tensor], kind: str, input_channels: int) -> TrunkShape:
-    """A trunk's widths; ``input_channels`` are those of a file that does not say."""
+def trunk_shape(tensors: Mapping[str, Tensor], kind: str, input_channels: int | None) -> TrunkShape:
+    """A trunk's widths; ``input_channels`` are what its method gives it, None for what its first convolution takes."""
     widths = Widths(tensors)
     first = ("conv1", "bn1", "relu") if kind == "resnet" else ("input_layer.0", "input_layer.1", "input_layer.2")
     stem = before = widths.width([(f"{name}.weight", 0) for name in first], 64)
@@ -90,8 +90,9 @@ def trunk_shape(tensors: Mapping[str, Tensor], kind: str, input_channels: int) -
         squeeze = widths.width(places, max(1, channels // 16)) if attentive else 0
         units.append(unit_shape(kind, i == 0, (before, channels), widths.has(f"body.{i}.{shortcut}"), squeeze))
         before = channels
-    channels = widths.width([(f"{first[0]}.weight", 1)], input_channels)
-    return TrunkShape(kind, channels, stem, tuple(units) or PUBLISHED_TRUNKS[kind].units)
+    if input_channels is None:
+        input_channels = widths.width([(f"{first[0]}.weight", 1)], PUBLISHED_TRUNKS[kind].input_channels)
+    return TrunkShape(kind, input_channels, stem, tuple(units) or PUBLISHED_TRUNKS[kind].units)
 
 
 def encoder_shape(

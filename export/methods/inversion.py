@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import CheckpointError
+from ...runtime.manifest.checks import KINDS
 from ...runtime.manifest.layers import Layer, layer_table
 from ...runtime.manifest.manifest import ImageSpec, MethodSpec
 from ..checkpoint import Checkpoint
@@ -18,6 +18,8 @@ from .model import DEFAULT_STEPS, Choices, Model, image_spec
 from .recognition import PAIR, encoder_class, method_of
 
 SIZES = (32, 64, 128, 256, 512, 1024)
+#: As many channels as label maps of a bundle can have.
+MOST_LABELS = KINDS["labels"].stop - 1
 #: The methods whose encoder looks at the reconstruction, step by step.
 ITERATIVE = ("restyle-psp", "restyle-e4e")
 
@@ -50,7 +52,7 @@ def read_layout(checkpoint: Checkpoint) -> Layout:
     method, encoder = method_of(checkpoint), encoder_class(checkpoint)
     generator = generator_shape(checkpoint.part("decoder"), drawing_size(checkpoint))
     tensors = checkpoint.part("encoder")
-    trunk = trunk_shape(tensors, encoder.trunk, PAIR if method in ITERATIVE else 3)
+    trunk = trunk_shape(tensors, encoder.trunk, _input_channels(checkpoint, method))
     shape = encoder_shape(tensors, encoder.head, trunk, generator.styles, generator.width, encoder.progressive)
     # Car encoders of 1024 pixels' 18 rows drive generators of 512: the authors drop the last two.
     rows = len(Widths(tensors).indices("styles."))
@@ -129,18 +131,21 @@ def _average(checkpoint: Checkpoint, layout: Layout, generator: Generator) -> tu
     return average_code(checkpoint, layout.generator.styles, layout.generator.width, layout.surplus), {}
 
 
+def _input_channels(checkpoint: Checkpoint, method: str) -> int | None:
+    """Channels of what an encoder takes; None where the options of a pSp checkpoint do not say."""
+    if method != "psp":
+        return PAIR if method in ITERATIVE else 3
+    if "label_nc" not in checkpoint.opts:
+        return None
+    labels: int = option(checkpoint, "label_nc", int)
+    if labels not in range(MOST_LABELS + 1):
+        raise unsupported(checkpoint, "label_nc", labels, f"0 to {MOST_LABELS}")
+    return labels or 3
+
+
 def _kind(checkpoint: Checkpoint, method: str, channels: int) -> str:
     """What the encoder looks at: a photo, a sketch, or label maps with a channel for each label."""
-    if method in ITERATIVE:
-        if channels != PAIR:
-            raise CheckpointError(
-                f"{checkpoint.path}: a ReStyle encoder looks at photo and reconstruction",
-                got=f"{channels} channels",
-                expected=PAIR,
-            )
+    if method != "psp":
         return "photo"
-    usual = 0 if channels == 3 else channels
-    labels = option(checkpoint, "label_nc", int, usual)
-    if (labels or 3) != channels or (labels and method != "psp"):
-        raise unsupported(checkpoint, "label_nc", labels, f"{usual}: its encoder takes {channels} channels")
+    labels = option(checkpoint, "label_nc", int, 0 if channels == 3 else channels)
     return {0: "photo", 1: "sketch"}.get(labels, "labels")
