@@ -1,9 +1,8 @@
 #include "text.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 namespace hyperstyle {
 namespace {
@@ -103,6 +102,14 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+bool is_plain(std::string_view name) {
+  const auto plain = [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') || (letter >= '0' && letter <= '9') ||
+           letter == '_' || letter == '.';
+  };
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), plain);
+}
+
 std::string backslash_replaced(std::string_view text) {
   std::string replaced;
   for (std::size_t at = 0; at < text.size();) {
@@ -135,20 +142,6 @@ std::string repr(const std::vector<std::string>& texts) {
 
 std::string repr(const std::vector<std::int64_t>& numbers) {
   return listed<std::int64_t>(numbers, [](const std::int64_t& number) { return std::to_string(number); });
-}
-
-std::string repr(double number) {
-  if (std::isnan(number)) return "nan";
-  if (std::isinf(number)) return number > 0 ? "inf" : "-inf";
-  std::array<char, 40> text{};
-  int digits = 1;
-  do {
-    std::snprintf(text.data(), text.size(), "%.*e", digits - 1, number);
-  } while (std::strtod(text.data(), nullptr) != number && ++digits <= 17);
-  const int exponent = std::atoi(std::string(text.data()).substr(std::string(text.data()).find('e') + 1).c_str());
-  if (exponent < -4 || exponent >= 16) return text.data();
-  std::snprintf(text.data(), text.size(), "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 1, number);
-  return text.data();
 }
 
 std::string clipped(const std::string& text, std::size_t count) {

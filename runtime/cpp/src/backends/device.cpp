@@ -114,7 +114,13 @@ void Device::copy(const Array& source, void* target) {
   check_cuda(cudaMemcpyAsync(target, source.data, source.bytes(), cudaMemcpyDeviceToDevice, stream_), "copy");
 }
 
-Device::Recording Device::record(const std::function<std::vector<Array>()>& work) {
+Array Device::copied(const Array& source) {
+  const Array target = allocate(source.dtype, source.shape);
+  copy(source, target.data);
+  return target;
+}
+
+Device::Recording Device::record(const std::function<Arrays()>& work) {
   const auto restore = [this](void*) { pool_ = arrays_; };
   const std::unique_ptr<void, decltype(restore)> guard(this, restore);
   pool_ = recorded_;

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "../text.hpp"
+#include "binding.hpp"
 #include "engines.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 
@@ -66,15 +67,15 @@ nvinfer1::Dims dims_of(const Shape& shape) {
   return dims;
 }
 
-// All contexts share one piece of scratch memory, since one stage runs at a time; it never moves, so recordings of any
-// stage stay valid. There is a context for every set of input shapes: changing those of one would spoil what was recorded.
-class EngineRunner : public StageRunner {
+// All contexts share one piece of scratch memory, since one graph runs at a time; it never moves, so recordings of any
+// graph stay valid. There is a context for every set of input shapes: changing those of one would spoil what was recorded.
+class EngineRunner : public GraphRunner {
  public:
   EngineRunner(const Bundle& bundle, const Options& options, Device& device)
       : bundle_(bundle), name_(options.backend), stream_(device.stream()), runtime_(nvinfer1::createInferRuntime(Log::only())) {
     if (!runtime_) throw failure(name_ + " cannot start");
     const Machine machine{name_, loaded_version(), device.name(), device.compute_capability(), this_platform()};
-    for (const char* stage : {"encoder", "hypernet", "offsets", "synthesis_one"}) load(machine, stage, options.trust_engines);
+    for (const std::string& stage : graphs_to_load(bundle, "weights")) load(machine, stage, options.trust_engines);
     if (has_engine(bundle, name_, "synthesis")) load(machine, "synthesis", options.trust_engines);
     for (const auto& engine : engines_) scratch_bytes_ = std::max(scratch_bytes_, engine.second->getDeviceMemorySizeV2());
     scratch_ = device.allocate(Dtype::uint8, {scratch_bytes_ + static_cast<std::int64_t>(scratch_alignment)});
@@ -147,7 +148,7 @@ class EngineRunner : public StageRunner {
 
 }  // namespace
 
-std::unique_ptr<StageRunner> open_engines(const Bundle& bundle, const Options& options, Device& device) {
+std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Options& options, Device& device) {
   return std::make_unique<EngineRunner>(bundle, options, device);
 }
 
