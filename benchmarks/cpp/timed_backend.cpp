@@ -4,9 +4,7 @@
 
 namespace hyperstyle {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 Arrays TimedBackend::run(const std::string& graph, const Arrays& inputs) {
   const double start = now();

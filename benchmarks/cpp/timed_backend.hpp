@@ -8,8 +8,8 @@
 
 namespace hyperstyle {
 
-// Passes everything on to `inner` and adds up the seconds that its graphs take. For one thread, and backends that record
-// nothing.
+// Passes everything on to `inner` and adds up the seconds that its graphs take. For one thread, and backends that
+// record nothing.
 class TimedBackend : public Backend {
  public:
   explicit TimedBackend(Backend& inner) : inner_(inner) {}

@@ -19,7 +19,9 @@ double number(const std::string& option, const std::string& text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  if (used == 0 || used != text.size() || !(value >= 0)) throw std::invalid_argument(option + " takes a number, not " + text);
+  if (used == 0 || used != text.size() || !(value >= 0)) {
+    throw std::invalid_argument(option + " takes a number, not " + text);
+  }
   return value;
 }
 
@@ -42,7 +44,8 @@ Arguments parse(int argc, char** argv) {
   const std::map<std::string, Take> options{
       {"-o", [&](const std::string&, const std::string& value) { arguments.folder = value; }},
       {"--backend", [&](const std::string&, const std::string& value) { arguments.options.backend = value; }},
-      {"--until-gain", [&](const std::string& option, const std::string& value) { arguments.until_gain = number(option, value); }},
+      {"--until-gain",
+       [&](const std::string& option, const std::string& value) { arguments.until_gain = number(option, value); }},
       {"--steps", whole(arguments.options.steps)},
       {"--threads", whole(arguments.options.threads)},
       {"--device", whole(arguments.options.device)}};

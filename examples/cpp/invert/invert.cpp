@@ -49,7 +49,8 @@ void invert(const hyperstyle::Session& session, const Arguments& arguments, cons
 int run(const Arguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   const hyperstyle::Session session(hyperstyle::Bundle::open(arguments.bundle), arguments.options);
-  std::printf("%s on %s, loaded in %.2f s\n", session.method().c_str(), session.backend().c_str(), seconds_since(start));
+  std::printf("%s on %s, loaded in %.2f s\n", session.method().c_str(), session.backend().c_str(),
+              seconds_since(start));
   std::filesystem::create_directories(arguments.folder);
   int failed = 0;
   for (const std::string& photo : arguments.photos) {

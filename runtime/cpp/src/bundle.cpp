@@ -42,9 +42,8 @@ std::string read_document(const std::string& path) {
   const std::string file = inside(path, manifest_name);
   const std::uint64_t size = InputFile(file).size();
   if (size > max_manifest) {
-    throw BundleError(Message(file + " is too large")
-                          .got(std::to_string(size))
-                          .expected("at most " + std::to_string(max_manifest)));
+    throw BundleError(
+        Message(file + " is too large").got(std::to_string(size)).expected("at most " + std::to_string(max_manifest)));
   }
   return read_file(file);
 }
@@ -65,7 +64,9 @@ void check_files(const std::string& path, const Manifest& manifest) {
     for (std::size_t row = 0; row < paths.size(); ++row) {
       const std::uint64_t size = InputFile(paths[row]).size();
       const auto& [name, spec] = manifest.files[row];
-      if (size != static_cast<std::uint64_t>(spec.bytes)) wrong.push_back(name + ": " + std::to_string(size) + " bytes");
+      if (size != static_cast<std::uint64_t>(spec.bytes)) {
+        wrong.push_back(name + ": " + std::to_string(size) + " bytes");
+      }
     }
     if (wrong.empty()) {
       const std::vector<std::string> digests = sha256_of_all(paths);
@@ -122,11 +123,13 @@ void read_constants(const std::string& path, const std::string& precision, Array
 
 // The loop and the kernels address memory by what the method's graphs say of their constants.
 void check_constants(const Bundle& bundle, const Arrays& tensors) {
-  for (const TensorSpec& spec : make_method(bundle.manifest())->constants()) {
+  for (const TensorSpec& spec : make_method(bundle.manifest())->needed_constants()) {
     const auto found = tensors.find(spec.name);
     std::vector<Dimension> shape;
     if (found != tensors.end()) shape.assign(found->second.shape.begin(), found->second.shape.end());
-    if (found != tensors.end() && found->second.dtype == dtype_of(spec.dtype) && same_shape(shape, spec.shape)) continue;
+    if (found != tensors.end() && found->second.dtype == dtype_of(spec.dtype) && same_shape(shape, spec.shape)) {
+      continue;
+    }
     throw BundleError(Message(bundle.path() + " has no constant " + spec.name + " as its layers say")
                           .got(found == tensors.end() ? "none" : shown(shape))
                           .expected(spec.dtype + " " + shown(spec.shape)));

@@ -50,8 +50,12 @@ Image grey(const ImageView& photo) {
 using Value = float (*)(const std::uint8_t* rgb, std::int64_t channel);
 
 Value value_for(const std::string& kind) {
-  if (kind == "sketch") return [](const std::uint8_t* rgb, std::int64_t) { return static_cast<float>(rgb[0]) / 255.0f; };
-  if (kind == "labels") return [](const std::uint8_t* rgb, std::int64_t channel) { return rgb[0] == channel ? 1.0f : 0.0f; };
+  if (kind == "sketch") {
+    return [](const std::uint8_t* rgb, std::int64_t) { return static_cast<float>(rgb[0]) / 255.0f; };
+  }
+  if (kind == "labels") {
+    return [](const std::uint8_t* rgb, std::int64_t channel) { return rgb[0] == channel ? 1.0f : 0.0f; };
+  }
   return [](const std::uint8_t* rgb, std::int64_t channel) {
     return (static_cast<float>(rgb[channel]) / 255.0f - 0.5f) / 0.5f;
   };
@@ -73,7 +77,8 @@ void check_photo(const ImageView& image) {
 
 Array network_input(const std::vector<ImageView>& photos, const ImageSpec& image) {
   const std::int64_t height = image.input_height, width = image.input_width;
-  const Array batch = host_array(Dtype::float32, {static_cast<std::int64_t>(photos.size()), image.channels, height, width});
+  const Array batch =
+      host_array(Dtype::float32, {static_cast<std::int64_t>(photos.size()), image.channels, height, width});
   const Value value = value_for(image.kind);
   auto* plane = static_cast<float*>(batch.data);
   for (const ImageView& photo : photos) {

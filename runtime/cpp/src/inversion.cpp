@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <system_error>
 
 #include "array.hpp"
@@ -19,6 +20,8 @@ const std::string format_version = "2";
 const std::string source_prefix = "source.";
 constexpr std::size_t most_axes = 4;
 
+std::string steps_expected() { return "an integer from 0 to " + std::to_string(max_steps); }
+
 template <typename Number>
 bool finite(const std::vector<Number>& values) {
   return std::all_of(values.begin(), values.end(), [](Number value) { return std::isfinite(value); });
@@ -27,15 +30,14 @@ bool finite(const std::vector<Number>& values) {
 // What must be true of every inversion, whatever its method.
 void check(const std::string& name, const Inversion& inversion) {
   if (inversion.steps < 0 || inversion.steps > max_steps) {
-    throw InversionError(Message(name + " has an impossible number of steps")
-                             .got(std::to_string(inversion.steps))
-                             .expected("0 to " + std::to_string(max_steps)));
+    throw InversionError(
+        Message(name + " has no number of steps").got(std::to_string(inversion.steps)).expected(steps_expected()));
   }
   const auto errors = static_cast<std::int64_t>(inversion.l2.size());
   if (errors != 0 && errors != inversion.steps + 1) {
-    throw InversionError(Message(name + " has an l2 that does not go with its steps")
-                             .got(std::to_string(errors) + " values")
-                             .expected(std::to_string(inversion.steps + 1) + ", or none"));
+    throw InversionError(Message(name + " has l2 of another length")
+                             .got(std::to_string(errors))
+                             .expected(std::to_string(inversion.steps + 1)));
   }
   bool is_finite = finite(inversion.l2);
   for (const auto& [array, floats] : inversion.arrays) {
@@ -47,8 +49,8 @@ void check(const std::string& name, const Inversion& inversion) {
                                .expected(clipped(repr(floats.shape), 80)));
     }
   }
-  if (!is_finite) throw InversionError(Message(name + " has NaN or Inf in it"));
   if (inversion.arrays.count("codes") == 0) throw InversionError(Message(name + " has no codes"));
+  if (!is_finite) throw InversionError(Message(name + " has NaN or Inf in it"));
 }
 
 std::string value_of(const std::map<std::string, std::string>& metadata, const char* key) {
@@ -65,24 +67,27 @@ std::string needed(const std::string& path, const std::map<std::string, std::str
 std::int64_t read_steps(const std::string& path, const std::string& steps) {
   if (steps.empty() || steps.size() >= 10 || steps.find_first_not_of("0123456789") != std::string::npos) {
     throw InversionError(
-        Message(path + " has no number of steps").got(clipped(repr(steps), 80)).expected("a small integer"));
+        Message(path + " has no number of steps").got(clipped(repr(steps), 80)).expected(steps_expected()));
   }
   return std::stoll(steps);
 }
 
 void check_types(const std::string& path, const std::vector<StoredTensor>& tensors) {
   std::vector<std::string> found;
-  bool fits = true, has_l2 = false;
+  std::set<std::string> missing{"codes", "l2"};
+  bool fits = true;
   for (const StoredTensor& tensor : tensors) {
-    const bool is_l2 = tensor.name == "l2";
     found.push_back(clipped(tensor.name, 80) + " " + tensor.dtype);
-    fits = fits && tensor.dtype == (is_l2 ? "F64" : "F32") && (!is_l2 || tensor.shape.size() == 1);
-    has_l2 = has_l2 || is_l2;
+    fits = fits && tensor.dtype == (tensor.name == "l2" ? "F64" : "F32");
+    missing.erase(tensor.name);
+    if (tensor.name == "l2" && tensor.shape.size() != 1) {
+      throw InversionError(Message(path + " has l2 of another length").got(repr(tensor.shape)));
+    }
   }
-  if (fits && has_l2) return;
+  if (fits && missing.empty()) return;
   throw InversionError(Message(path + " does not hold the arrays of an inversion")
                            .got(found.empty() ? "none" : joined(found))
-                           .expected("l2 F64 [steps + 1], and others in F32"));
+                           .expected("codes F32, l2 F64, and others in F32"));
 }
 
 template <typename Number>
@@ -155,7 +160,9 @@ void Inversion::save(const std::string& path) const {
   write_atomically(path, [&](std::FILE* file) {
     write_all(file, header.data(), header.size());
     write_all(file, l2.data(), l2.size() * sizeof(double));
-    for (const auto& [name, floats] : arrays) write_all(file, floats.values.data(), floats.values.size() * sizeof(float));
+    for (const auto& [name, floats] : arrays) {
+      write_all(file, floats.values.data(), floats.values.size() * sizeof(float));
+    }
   });
 }
 

@@ -60,12 +60,15 @@ void check_generator(const Manifest& manifest) {
     const auto row = static_cast<std::int64_t>(names.size());
     const std::string where = "generator.layers[" + number(row) + "]";
     check_layer(where, layer, row, before, generator.styles);
-    if (layer.resolution > generator.size) throw wrong(where, "resolution " + number(layer.resolution), "up to " + number(generator.size));
+    if (layer.resolution > generator.size) {
+      throw wrong(where, "resolution " + number(layer.resolution), "up to " + number(generator.size));
+    }
     if (!names.insert(layer.name).second) throw wrong(where, "the name " + layer.name + " again", "a name of its own");
     if (layer.demodulated()) before = &layer;
   }
   if (names.empty() || generator.layers.back().resolution != generator.size) {
-    throw wrong("generator.layers", names.empty() ? "none" : "a last resolution of " + number(generator.layers.back().resolution),
+    throw wrong("generator.layers",
+                names.empty() ? "none" : "a last resolution of " + number(generator.layers.back().resolution),
                 "layers up to " + number(generator.size));
   }
 }

@@ -79,7 +79,8 @@ Arrays Loop::drawn(const State& state, Arrays weights) const {
   return backend_.run("synthesis_one", weights);
 }
 
-Arrays Loop::finished(const Array& photos, const std::vector<State>& states, const std::vector<Arrays>& pictures) const {
+Arrays Loop::finished(const Array& photos, const std::vector<State>& states,
+                      const std::vector<Arrays>& pictures) const {
   Arrays outputs;
   pack(states, outputs);
   std::vector<Array> reconstructions;

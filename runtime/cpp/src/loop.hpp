@@ -26,7 +26,8 @@ using Stopped = std::set<std::size_t>;
 // Cancelled between two graphs, or two replayed steps, once `cancellation` asks.
 class Loop {
  public:
-  Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos, const Cancellation* cancellation);
+  Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos,
+       const Cancellation* cancellation);
 
   Step start() const;
   // One more step. Photos that have stopped keep their images, their states are of no use; a recording does the same

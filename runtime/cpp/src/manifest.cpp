@@ -19,8 +19,7 @@ void check_version(const Json& document) {
                              : version.is_string() ? version.get<std::string>()
                                                    : version.dump())
                         .expected(std::to_string(schema_version))
-                        .hint(newer ? "Upgrade hyperstyle-deploy."
-                                    : "Export the checkpoint again with this version."));
+                        .hint(newer ? "Upgrade hyperstyle-deploy." : "Export the checkpoint again with this version."));
 }
 
 Dimension read_dimension(const Json& value, const std::string& where) {
@@ -53,13 +52,16 @@ ImageSpec read_image(const Json& value, const std::string& where) {
   const Fields fields(value, where, {"kind", "channels", "input_height", "input_width", "rows"});
   const auto rows = fields.items<std::int64_t>("rows", integer);
   if (rows.size() != 2) throw wrong(where + ".rows", std::to_string(rows.size()) + " entries", "2");
-  return {fields.text("kind"), fields.integer("channels"), fields.integer("input_height"),
-          fields.integer("input_width"), {rows[0], rows[1]}};
+  return {fields.text("kind"),
+          fields.integer("channels"),
+          fields.integer("input_height"),
+          fields.integer("input_width"),
+          {rows[0], rows[1]}};
 }
 
 Layer read_layer(const Json& value, const std::string& where) {
-  const Fields fields(value, where,
-                      {"index", "name", "in_channels", "out_channels", "kernel", "resolution", "style", "up", "offset"});
+  const Fields fields(
+      value, where, {"index", "name", "in_channels", "out_channels", "kernel", "resolution", "style", "up", "offset"});
   return {fields.integer("index"),        fields.text("name"),      fields.integer("in_channels"),
           fields.integer("out_channels"), fields.integer("kernel"), fields.integer("resolution"),
           fields.integer("style"),        fields.boolean("up"),     fields.text("offset")};

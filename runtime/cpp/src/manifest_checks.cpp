@@ -23,7 +23,8 @@ struct Kind {
 constexpr Kind kinds[] = {{"photo", 3, 3}, {"sketch", 1, 1}, {"labels", 2, 256}};
 
 void check_kind(const ImageSpec& image) {
-  const auto kind = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& one) { return image.kind == one.name; });
+  const auto kind =
+      std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& one) { return image.kind == one.name; });
   if (kind == std::end(kinds)) throw wrong("image.kind", clipped(image.kind, 80), "photo, sketch or labels");
   if (image.channels < kind->least_channels || image.channels > kind->most_channels) {
     throw wrong("image.channels", number(image.channels),
@@ -48,7 +49,9 @@ void check_tensor(const GraphSpec& graph, const TensorSpec& tensor, const std::s
   for (const Dimension& dim : tensor.shape) {
     if (dim.free) continue;
     if (dim.size <= 0) throw wrong(where + ".shape", number(dim.size), "positive sizes");
-    if (dim.size > most_numbers / numbers) throw wrong(where + ".shape", "a tensor that is too large", "sizes that memory has");
+    if (dim.size > most_numbers / numbers) {
+      throw wrong(where + ".shape", "a tensor that is too large", "sizes that memory has");
+    }
     numbers *= dim.size;
   }
 }
@@ -76,10 +79,13 @@ void check_image(const Manifest& manifest) {
   const std::pair<const char*, std::int64_t> sides[] = {{"image.input_height", image.input_height},
                                                         {"image.input_width", image.input_width}};
   for (const auto& [name, side] : sides) {
-    if (side < least_side || side > size) throw wrong(name, number(side), "32 to the " + number(size) + " that are drawn");
+    if (side < least_side || side > size) {
+      throw wrong(name, number(side), "32 to the " + number(size) + " that are drawn");
+    }
   }
   if (!(0 <= image.rows[0] && image.rows[0] < image.rows[1] && image.rows[1] <= size)) {
-    throw wrong("image.rows", repr(std::vector<std::int64_t>{image.rows[0], image.rows[1]}), "rows inside 0 to " + number(size));
+    throw wrong("image.rows", repr(std::vector<std::int64_t>{image.rows[0], image.rows[1]}),
+                "rows inside 0 to " + number(size));
   }
   const std::pair<const char*, std::int64_t> steps[] = {{"method.default_steps", manifest.method.default_steps},
                                                         {"method.encoder_steps", manifest.method.encoder_steps}};
@@ -93,14 +99,17 @@ void check_files(const Manifest& manifest) {
   for (const auto& graph : manifest.graphs) unlisted.insert(graph.second.file);
   for (const auto& file : manifest.files) unlisted.erase(file.first);
   if (!unlisted.empty()) {
-    throw wrong("files", "no entry for " + joined({unlisted.begin(), unlisted.end()}), "every graph and constants file");
+    throw wrong("files", "no entry for " + joined({unlisted.begin(), unlisted.end()}),
+                "every graph and constants file");
   }
   for (const auto& [name, file] : manifest.files) {
     if (file.bytes < 0) throw wrong("files[" + name + "].bytes", number(file.bytes), "0 or more");
     check_checksum("files[" + name + "].sha256", file.sha256);
   }
   if (manifest.checkpoints.empty()) throw wrong("checkpoints", "none", "what the bundle was exported from");
-  for (const CheckpointSpec& checkpoint : manifest.checkpoints) check_checksum("checkpoints: sha256", checkpoint.sha256);
+  for (const CheckpointSpec& checkpoint : manifest.checkpoints) {
+    check_checksum("checkpoints: sha256", checkpoint.sha256);
+  }
   for (const auto& entry : manifest.graphs) {
     for (const TensorSpec& tensor : entry.second.inputs) check_tensor(entry.second, tensor, manifest.precision);
     for (const TensorSpec& tensor : entry.second.outputs) check_tensor(entry.second, tensor, manifest.precision);

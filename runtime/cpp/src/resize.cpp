@@ -89,7 +89,8 @@ Image resize_columns(const Image& source, std::int64_t height) {
 
 Image dense(const ImageView& view) {
   check_photo(view);
-  Image image{view.height, view.width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * view.width))};
+  Image image{view.height, view.width,
+              std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * view.width))};
   const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
   for (std::int64_t row = 0; row < view.height; ++row) {
     std::memcpy(&image.pixels[static_cast<std::size_t>(3 * row * view.width)], view.data + row * stride,

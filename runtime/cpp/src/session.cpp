@@ -16,7 +16,8 @@ namespace {
 int checked_steps(const Method& method, std::int64_t steps, std::int64_t otherwise) {
   const std::int64_t chosen = steps == default_steps ? otherwise : steps;
   if (chosen < 0 || chosen > max_steps) {
-    throw ArrayError(Message("steps is out of range").got(std::to_string(chosen)).expected("0 to " + std::to_string(max_steps)));
+    throw ArrayError(
+        Message("steps is out of range").got(std::to_string(chosen)).expected("0 to " + std::to_string(max_steps)));
   }
   if (chosen > 0 && !method.refines()) {
     throw ArrayError(Message("The method takes no refinement steps").got(std::to_string(chosen)).expected("0"));
@@ -36,7 +37,8 @@ Image image_of(const Array& pixels) {
   return {pixels.shape[1], pixels.shape[2], {first, first + pixels.bytes()}};
 }
 
-// A GPU's kernels make pixels of NaN. It shows in L2, or where there is none, in the difference of a drawing from itself.
+// A GPU's kernels make pixels of NaN. It shows in L2, or where there is none, in the difference of a drawing from
+// itself.
 void check_numbers(Backend& backend, const Settling::Outcome& outcome, std::size_t photo) {
   double error = outcome.l2.empty() ? 0 : outcome.l2.back();
   if (outcome.l2.empty()) {
@@ -46,7 +48,8 @@ void check_numbers(Backend& backend, const Settling::Outcome& outcome, std::size
   if (std::isnan(error)) throw ArrayError(Message("The network's image has NaN in it").expected("numbers"));
 }
 
-Inversion inversion_of(Backend& backend, const Manifest& manifest, const Settling::Outcome& outcome, std::size_t photo) {
+Inversion inversion_of(Backend& backend, const Manifest& manifest, const Settling::Outcome& outcome,
+                       std::size_t photo) {
   check_numbers(backend, outcome, photo);
   Inversion inversion;
   inversion.method = manifest.method.name;

@@ -8,9 +8,8 @@ namespace hyperstyle {
 Settling::Settling(std::int64_t photos, std::optional<double> until_gain)
     : until_gain_(until_gain), outcomes_(static_cast<std::size_t>(photos)) {
   if (until_gain && !(*until_gain >= 0 && *until_gain < 1)) {
-    throw ArrayError(Message("until_gain is out of range")
-                         .got(std::to_string(*until_gain))
-                         .expected("0 or more, and less than 1"));
+    throw ArrayError(
+        Message("until_gain is out of range").got(std::to_string(*until_gain)).expected("0 or more, and less than 1"));
   }
 }
 

@@ -11,8 +11,8 @@
 namespace hyperstyle {
 
 // Follows a batch through the loop; without `until_gain` every photo takes every step. A photo stops after a step that
-// brought its L2 down by less than `until_gain`, relative to what it was before. Its result is the last step, or the one
-// before if L2 rose. Where there is no L2, nothing stops early.
+// brought its L2 down by less than `until_gain`, relative to what it was before. Its result is the last step, or the
+// one before if L2 rose. Where there is no L2, nothing stops early.
 class Settling {
  public:
   // What a photo ends with; `l2` is empty where there is none.

@@ -12,14 +12,15 @@
 
 namespace hyperstyle {
 
-// Runs the graphs of one bundle, and the little arithmetic between them. Safe to share between threads; arrays stay where
-// the backend keeps them and are never written again. Every function throws BackendError if it cannot run.
+// Runs the graphs of one bundle, and the little arithmetic between them. Safe to share between threads; arrays stay
+// where the backend keeps them and are never written again. Every function throws BackendError if it cannot run.
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual const std::string& name() const = 0;
-  // Run a graph on named arrays; its outputs by name. Inputs that are not given are the bundle's constants of that name.
+  // Run a graph on named arrays; its outputs by name. Inputs that are not given are the bundle's constants of that
+  // name.
   virtual Arrays run(const std::string& graph, const Arrays& inputs) = 0;
   // One of the bundle's constants. Throws BackendError if it has none of that name.
   virtual const Array& constant(const std::string& name) const = 0;

@@ -20,7 +20,7 @@ Shape Binding::output_shape(const TensorSpec& output) const {
   return shape;
 }
 
-Binding bind(const std::string& graph, const GraphSpec& spec, const Arrays& given, const Arrays& constants) {
+Binding bound(const std::string& graph, const GraphSpec& spec, const Arrays& given, const Arrays& constants) {
   Binding binding;
   for (const auto& entry : given) {
     const auto named = [&](const TensorSpec& tensor) { return tensor.name == entry.first; };
@@ -38,7 +38,8 @@ Binding bind(const std::string& graph, const GraphSpec& spec, const Arrays& give
       fits = size == (dim.free ? binding.free_axes.emplace(dim.name, size).first->second : dim.size);
     }
     if (!fits) {
-      throw BackendError(Message(graph + " cannot take " + tensor.name).got(repr(array.shape)).expected(shown(tensor.shape)));
+      throw BackendError(
+          Message(graph + " cannot take " + tensor.name).got(repr(array.shape)).expected(shown(tensor.shape)));
     }
     binding.inputs[tensor.name] = array;
   }

@@ -21,7 +21,7 @@ struct Binding {
 };
 
 // Throws BackendError: an input is neither given nor a constant, or an array is of another type or shape.
-Binding bind(const std::string& graph, const GraphSpec& spec, const Arrays& given, const Arrays& constants);
+Binding bound(const std::string& graph, const GraphSpec& spec, const Arrays& given, const Arrays& constants);
 
 // A constant by its name. Throws BackendError.
 const Array& constant_of(const Arrays& constants, const std::string& name);

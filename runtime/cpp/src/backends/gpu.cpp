@@ -32,7 +32,9 @@ std::string key_of(const std::string& name, const Arrays& inputs) {
 const float* floats(const Array& array) { return static_cast<const float*>(array.data); }
 
 int kernel_dtype(Dtype dtype) {
-  return dtype == Dtype::float16 ? HYPERSTYLE_FLOAT16 : dtype == Dtype::bfloat16 ? HYPERSTYLE_BFLOAT16 : HYPERSTYLE_FLOAT32;
+  return dtype == Dtype::float16    ? HYPERSTYLE_FLOAT16
+         : dtype == Dtype::bfloat16 ? HYPERSTYLE_BFLOAT16
+                                    : HYPERSTYLE_FLOAT32;
 }
 
 HyperstyleLayer table_entry(const Layer& layer, const Arrays& constants, const Arrays& tuned, const Arrays& offsets) {
@@ -81,7 +83,7 @@ Arrays GpuBackend::run(const std::string& graph, const Arrays& inputs) {
 
 Arrays GpuBackend::run_graph(const std::string& graph, const Arrays& inputs) {
   const GraphSpec& spec = bundle_.manifest().graph(graph);
-  const Binding binding = bind(graph, spec, inputs, constants_);
+  const Binding binding = bound(graph, spec, inputs, constants_);
   Arrays arrays = binding.inputs, outputs;
   for (const TensorSpec& output : spec.outputs) {
     const Array array = device_->allocate(dtype_of(output.dtype), binding.output_shape(output));
@@ -99,7 +101,9 @@ Arrays GpuBackend::modulated(const Arrays& offsets) {
     tuned[spec.name] = device_->allocate(own.dtype, own.shape);
   }
   std::vector<HyperstyleLayer> table;
-  for (const Layer& layer : tuned_layers(bundle_.manifest())) table.push_back(table_entry(layer, constants_, tuned, offsets));
+  for (const Layer& layer : tuned_layers(bundle_.manifest())) {
+    table.push_back(table_entry(layer, constants_, tuned, offsets));
+  }
   const Dtype dtype = dtype_of(bundle_.manifest().precision);
   launched(hyperstyle_modulate(table.data(), static_cast<int>(table.size()), kernel_dtype(dtype), kernel_dtype(dtype),
                                device_->stream()));

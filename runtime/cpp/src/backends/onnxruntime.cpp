@@ -12,8 +12,9 @@ namespace {
 
 ONNXTensorElementDataType element_type(Dtype dtype) {
   constexpr ONNXTensorElementDataType types[] = {
-      ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,  ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
-      ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,   ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64};
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,    ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+      ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,    ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64};
   return types[static_cast<int>(dtype)];
 }
 
@@ -56,7 +57,7 @@ OnnxRuntimeBackend::OnnxRuntimeBackend(const Bundle& bundle, int threads) : Host
 Arrays OnnxRuntimeBackend::run(const std::string& graph, const Arrays& inputs) {
   static const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
   const GraphSpec& spec = bundle_.manifest().graph(graph);
-  const Binding binding = bind(graph, spec, inputs, constants_);
+  const Binding binding = bound(graph, spec, inputs, constants_);
   std::vector<const char*> names, results;
   std::vector<Ort::Value> values;
   for (const auto& [name, array] : binding.inputs) {

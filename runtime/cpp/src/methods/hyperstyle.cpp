@@ -27,34 +27,35 @@ std::vector<StateSpec> HyperStyle::state() const {
   return state;
 }
 
-std::vector<Signature> HyperStyle::signatures() const {
-  const TensorSpec kept = offset_codes(separable_ ? Dimension("kept_steps") : Dimension(1)), steps{"steps", "float32", {}};
+std::vector<Signature> HyperStyle::graphs() const {
+  const TensorSpec kept = offset_codes(separable_ ? Dimension("kept_steps") : Dimension(1)),
+                   steps{"steps", "float32", {}};
   std::vector<Signature> graphs{
-      encoder_signature(manifest_, corrects()),
+      encoder_signature(manifest_, looks_back()),
       {"hypernet", {image_spec(manifest_), reconstruction_spec(manifest_, "batch")}, {offset_codes("batch")}},
       {"offsets", {kept, steps}, offset_specs(manifest_)},
       {"weights", {kept, steps}, weight_specs(manifest_)}};
-  if (corrects()) {
-    Signature synthesis{"encoder_synthesis", noise_specs(manifest_, "encoder_noise."), {reconstruction_spec(manifest_, 1)}};
+  if (looks_back()) {
+    Signature synthesis{
+        "encoder_synthesis", noise_specs(manifest_, "encoder_noise."), {reconstruction_spec(manifest_, 1)}};
     synthesis.inputs.insert(synthesis.inputs.begin(), codes_spec(manifest_, 1));
     graphs.push_back(synthesis);
   }
-  return with_synthesis(manifest_, std::move(graphs));
+  return graphs;
 }
 
 std::vector<TensorSpec> HyperStyle::constants() const {
-  std::vector<TensorSpec> specs = Method::constants();
-  if (corrects()) specs.push_back(average_spec(manifest_, "encoder_latent_avg"));
-  return specs;
+  if (!looks_back()) return {};
+  return {average_spec(manifest_, "encoder_latent_avg")};
 }
 
 std::vector<State> HyperStyle::start(Backend& backend, const Array& photos) const {
-  if (!corrects()) return encoded(backend, photos);
+  if (!looks_back()) return encoded(backend, photos);
   std::vector<State> states = averaged(backend, photos, "encoder_latent_avg");
   for (std::int64_t step = 0; step < manifest_.method.encoder_steps; ++step) {
     std::vector<Array> drawn;
     for (const State& state : states) drawn.push_back(backend.run("encoder_synthesis", state).at("reconstruction"));
-    states = corrected(backend, photos, backend.concatenate(drawn), std::move(states));
+    states = look_back(backend, photos, backend.concatenate(drawn), std::move(states));
   }
   return states;
 }

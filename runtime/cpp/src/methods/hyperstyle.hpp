@@ -6,13 +6,14 @@
 
 namespace hyperstyle {
 
-// codes = encoder(x); a step: z += hypernet(x, y), and y = G(codes, W(z)): section 3.3 of the paper, with the accumulated
-// offsets held as offset codes z. A separable hypernetwork is bilinear in them, so the z of every step is kept.
+// codes = encoder(x); a step: z += hypernet(x, y), and y = G(codes, W(z)): section 3.3 of the paper, with the
+// accumulated offsets held as offset codes z. A separable hypernetwork is bilinear in them, so the z of every step is
+// kept.
 class HyperStyle : public Method {
  public:
   explicit HyperStyle(const Manifest& manifest);
 
-  std::vector<Signature> signatures() const override;
+  std::vector<Signature> graphs() const override;
   std::vector<TensorSpec> constants() const override;
   std::vector<StateSpec> state() const override;
   bool tunes() const override { return true; }
@@ -22,7 +23,7 @@ class HyperStyle : public Method {
   Arrays weights(Backend& backend, const State& state, const Array& steps) const override;
 
  private:
-  bool corrects() const { return manifest_.method.encoder_steps > 0; }  // the codes come from a ReStyle encoder
+  bool looks_back() const { return manifest_.method.encoder_steps > 0; }  // the codes come from a ReStyle encoder
   TensorSpec offset_codes(const Dimension& rows) const;
 
   bool separable_ = false;

@@ -42,8 +42,15 @@ std::string shown(const std::vector<StateSpec>& state) {
 
 }  // namespace
 
-std::vector<TensorSpec> Method::constants() const {
-  std::vector<TensorSpec> specs;
+std::vector<Signature> Method::signatures() const {
+  std::vector<Signature> all = graphs();
+  all.push_back(synthesis_signature(manifest_, "synthesis", "batch"));
+  all.push_back(synthesis_signature(manifest_, "synthesis_one", 1));
+  return all;
+}
+
+std::vector<TensorSpec> Method::needed_constants() const {
+  std::vector<TensorSpec> specs = constants();
   for (const Signature& signature : signatures()) {
     if (signature.graph == "synthesis") continue;  // takes what `synthesis_one` takes
     std::copy_if(signature.inputs.begin(), signature.inputs.end(), std::back_inserter(specs), is_constant);
@@ -61,10 +68,15 @@ void Method::check() const {
   const std::size_t tuned = tuned_layers(manifest_).size();
   const ImageSpec& image = manifest_.image;
   if (!image.comparable() && !translates()) throw wrong("image.kind", image.kind, "photo for " + name);
-  if (method.default_steps > 0 && !refines()) throw wrong("method.default_steps", std::to_string(method.default_steps), "0 for " + name);
-  if (method.encoder_steps > 0 && !tunes()) throw wrong("method.encoder_steps", std::to_string(method.encoder_steps), "0 for " + name);
+  if (method.default_steps > 0 && !refines()) {
+    throw wrong("method.default_steps", std::to_string(method.default_steps), "0 for " + name);
+  }
+  if (method.encoder_steps > 0 && !tunes()) {
+    throw wrong("method.encoder_steps", std::to_string(method.encoder_steps), "0 for " + name);
+  }
   if (tunes() != (tuned > 0)) {
-    throw wrong("generator.layers", std::to_string(tuned) + " layers with offsets", (tunes() ? "some for " : "none for ") + name);
+    throw wrong("generator.layers", std::to_string(tuned) + " layers with offsets",
+                (tunes() ? "some for " : "none for ") + name);
   }
   const std::vector<StateSpec> expected = state();
   const auto same = [](const StateSpec& one, const StateSpec& other) {

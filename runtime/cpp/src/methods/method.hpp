@@ -19,10 +19,12 @@ class Method {
   explicit Method(const Manifest& manifest) : manifest_(manifest) {}
   virtual ~Method() = default;
 
-  // The graphs that a bundle must have, and what they take and give.
-  virtual std::vector<Signature> signatures() const = 0;
-  // The constants that it must have: what the graphs take and the loop does not give them.
-  virtual std::vector<TensorSpec> constants() const;
+  // The graphs that the method needs besides `synthesis` and `synthesis_one`; and all that it needs.
+  virtual std::vector<Signature> graphs() const = 0;
+  std::vector<Signature> signatures() const;
+  // Constants that the method itself reads; and all, with those that its graphs take.
+  virtual std::vector<TensorSpec> constants() const { return {}; }
+  std::vector<TensorSpec> needed_constants() const;
   // The arrays that an inversion keeps: here the codes.
   virtual std::vector<StateSpec> state() const;
   // Whether there are refinement steps at all; whether the input may be a sketch or labels; whether a photo's generator

@@ -10,9 +10,7 @@ std::vector<State> encoded(Backend& backend, const Array& photos) {
   return states;
 }
 
-std::vector<Signature> OnePass::signatures() const {
-  return with_synthesis(manifest_, {encoder_signature(manifest_, false)});
-}
+std::vector<Signature> OnePass::graphs() const { return {encoder_signature(manifest_, false)}; }
 
 std::vector<State> OnePass::start(Backend& backend, const Array& photos) const { return encoded(backend, photos); }
 

@@ -11,7 +11,7 @@ class OnePass : public Method {
  public:
   using Method::Method;
 
-  std::vector<Signature> signatures() const override;
+  std::vector<Signature> graphs() const override;
   bool refines() const override { return false; }
   bool translates() const override { return true; }
   std::vector<State> start(Backend& backend, const Array& photos) const override;

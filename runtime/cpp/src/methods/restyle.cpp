@@ -2,15 +2,9 @@
 
 namespace hyperstyle {
 
-std::vector<Signature> ReStyle::signatures() const {
-  return with_synthesis(manifest_, {encoder_signature(manifest_, true)});
-}
+std::vector<Signature> ReStyle::graphs() const { return {encoder_signature(manifest_, true)}; }
 
-std::vector<TensorSpec> ReStyle::constants() const {
-  std::vector<TensorSpec> specs = Method::constants();
-  specs.push_back(average_spec(manifest_, "latent_avg"));
-  return specs;
-}
+std::vector<TensorSpec> ReStyle::constants() const { return {average_spec(manifest_, "latent_avg")}; }
 
 std::vector<State> ReStyle::start(Backend& backend, const Array& photos) const {
   return averaged(backend, photos, "latent_avg");
@@ -18,14 +12,14 @@ std::vector<State> ReStyle::start(Backend& backend, const Array& photos) const {
 
 std::vector<State> ReStyle::advance(Backend& backend, const Array& photos, const Array& reconstructions,
                                     const std::vector<State>& states) const {
-  return corrected(backend, photos, reconstructions, states);
+  return look_back(backend, photos, reconstructions, states);
 }
 
 std::vector<State> averaged(Backend& backend, const Array& photos, const std::string& name) {
   return std::vector<State>(static_cast<std::size_t>(photos.shape[0]), {{"codes", backend.constant(name)}});
 }
 
-std::vector<State> corrected(Backend& backend, const Array& photos, const Array& reconstructions,
+std::vector<State> look_back(Backend& backend, const Array& photos, const Array& reconstructions,
                              std::vector<State> states) {
   const Arrays found = backend.run("encoder", {{"image", photos}, {"reconstruction", reconstructions}});
   const std::vector<Array> corrections = found.at("codes").rows();

@@ -11,7 +11,7 @@ class ReStyle : public Method {
  public:
   using Method::Method;
 
-  std::vector<Signature> signatures() const override;
+  std::vector<Signature> graphs() const override;
   std::vector<TensorSpec> constants() const override;
   std::vector<State> start(Backend& backend, const Array& photos) const override;
   std::vector<State> advance(Backend& backend, const Array& photos, const Array& reconstructions,
@@ -20,8 +20,8 @@ class ReStyle : public Method {
 
 // The same codes for every photo: the constant of that name.
 std::vector<State> averaged(Backend& backend, const Array& photos, const std::string& name);
-// Every photo's codes, corrected by what the encoder sees in it and in its reconstruction.
-std::vector<State> corrected(Backend& backend, const Array& photos, const Array& reconstructions,
+// One step of a ReStyle encoder: every photo's codes, and what it adds to them.
+std::vector<State> look_back(Backend& backend, const Array& photos, const Array& reconstructions,
                              std::vector<State> states);
 
 }  // namespace hyperstyle

@@ -73,25 +73,20 @@ Specs offset_specs(const Manifest& manifest) {
   return specs;
 }
 
-Signature encoder_signature(const Manifest& manifest, bool corrects) {
+Signature encoder_signature(const Manifest& manifest, bool looks_back) {
   Signature encoder{"encoder", {image_spec(manifest)}, {codes_spec(manifest, "batch")}};
-  if (corrects) encoder.inputs.push_back(reconstruction_spec(manifest, "batch"));
+  if (looks_back) encoder.inputs.push_back(reconstruction_spec(manifest, "batch"));
   return encoder;
 }
 
-std::vector<Signature> with_synthesis(const Manifest& manifest, std::vector<Signature> signatures) {
-  const auto drawing = [&](const char* graph, const Dimension& batch) {
-    Signature signature{graph, {codes_spec(manifest, batch)}, {}};
-    for (const Specs& specs : {weight_specs(manifest), noise_specs(manifest, "noise.")}) {
-      signature.inputs.insert(signature.inputs.end(), specs.begin(), specs.end());
-    }
-    signature.outputs = {{"image", "float32", {batch, 3, manifest.image_height(), manifest.image_width()}},
-                         reconstruction_spec(manifest, batch)};
-    return signature;
-  };
-  signatures.push_back(drawing("synthesis", "batch"));
-  signatures.push_back(drawing("synthesis_one", 1));
-  return signatures;
+Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch) {
+  Signature signature{graph, {codes_spec(manifest, batch)}, {}};
+  for (const Specs& specs : {weight_specs(manifest), noise_specs(manifest, "noise.")}) {
+    signature.inputs.insert(signature.inputs.end(), specs.begin(), specs.end());
+  }
+  signature.outputs = {{"image", "float32", {batch, 3, manifest.image_height(), manifest.image_width()}},
+                       reconstruction_spec(manifest, batch)};
+  return signature;
 }
 
 void check_signature(const Manifest& manifest, const Signature& signature) {
@@ -106,9 +101,10 @@ void check_signature(const Manifest& manifest, const Signature& signature) {
 }
 
 bool same_shape(const std::vector<Dimension>& left, const std::vector<Dimension>& right) {
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(), [](const Dimension& one, const Dimension& other) {
-    return one.free == other.free && one.size == other.size && one.name == other.name;
-  });
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [](const Dimension& one, const Dimension& other) {
+                      return one.free == other.free && one.size == other.size && one.name == other.name;
+                    });
 }
 
 std::string shown(const std::vector<Dimension>& shape) {

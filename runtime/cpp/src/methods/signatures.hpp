@@ -30,9 +30,9 @@ std::vector<TensorSpec> weight_specs(const Manifest& manifest);
 std::vector<TensorSpec> offset_specs(const Manifest& manifest);
 
 // `encoder`: codes from a photo, or what to add to the codes so far from a photo and what they draw.
-Signature encoder_signature(const Manifest& manifest, bool corrects);
-// These, and the generator's `synthesis` and `synthesis_one`.
-std::vector<Signature> with_synthesis(const Manifest& manifest, std::vector<Signature> signatures);
+Signature encoder_signature(const Manifest& manifest, bool looks_back);
+// The generator: codes, tuned weights and noises to images and reconstructions.
+Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch);
 
 // Throws BundleError unless the bundle has the graph, with these inputs and outputs.
 void check_signature(const Manifest& manifest, const Signature& signature);
