@@ -24,8 +24,9 @@ MAY_ASK_FOR_TORCH = {"runtime.quality.lpips"}
 @cache
 def modules() -> dict[str, Path]:
     """Dotted names below the package, and their files."""
-    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name not in ("tests",)]
-    files = [file for room in rooms for file in room.rglob("*.py")] + [ROOT / f"{name}.py" for name in ("errors", "install_hint", "demo")]
+    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "tests"]
+    files = [file for room in rooms for file in room.rglob("*.py")]
+    files += [ROOT / f"{name}.py" for name in ("errors", "install_hint", "demo")]
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 

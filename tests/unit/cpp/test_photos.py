@@ -101,9 +101,7 @@ def test_resizing_is_pillows(probe: Probe, tmp_path: Path, size: tuple[int, int]
 
 @pytest.mark.parametrize(("kind", "channels"), [("photo", 3), ("sketch", 1), ("labels", 5)])
 @pytest.mark.parametrize("height", [32, 61])
-def test_what_the_encoder_sees_is_pythons(
-    probe: Probe, tmp_path: Path, kind: str, channels: int, height: int
-) -> None:
+def test_what_the_encoder_sees_is_pythons(probe: Probe, tmp_path: Path, kind: str, channels: int, height: int) -> None:
     """Bit for bit: one of the two passes of a resize is left out, so that their order does not matter."""
     picture = noise(height, 32)
     if kind == "labels":

@@ -72,7 +72,7 @@ def test_the_example_gives_what_python_gives(
     steps = 3 if session.manifest.default_steps else 0
     text = run(release / "invert" / "invert", bundle, *pictures, "-o", tmp_path, "--steps", steps, "--threads", 1)
     comparable = session.manifest.image.comparable
-    line = rf"step \d{r'  L2 \d+\.\d{6}' if comparable else ''}  \d+\.\d\d s"
+    line = r"step \d" + (r"  L2 \d+\.\d{6}" if comparable else "") + r"  \d+\.\d\d s"
     assert len(re.findall(line, text)) == 2 * (steps + 1)
     for photo in pictures:
         expected = session.invert(photo, steps=steps)
@@ -192,7 +192,9 @@ def test_the_cpu_backend_refuses_bfloat16_in_pythons_words(probe: Probe, tmp_pat
     bundle.write(document)
     ((code, text),) = probe.run(("session", bundle.path, "onnxruntime"))
     assert code == 5
-    assert text.startswith(f"The backend onnxruntime cannot run a bfloat16 bundle. Got: {bundle.path}. Expected: a bundle")
+    assert text.startswith(
+        f"The backend onnxruntime cannot run a bfloat16 bundle. Got: {bundle.path}. Expected: a bundle"
+    )
 
 
 def test_a_graph_that_gives_other_shapes_than_its_manifest_is_an_error(
@@ -251,7 +253,9 @@ def test_the_library_is_small_shows_its_interface_alone_and_has_the_projects_ver
         if not name.startswith(("hyperstyle_", "hyperstyle::"))
         and not re.match(r"(typeinfo|typeinfo name|vtable) for hyperstyle::\w+$", name)
     ]
-    inner = [name for name in names if re.search(r"hyperstyle::(Backend|HostBackend|Message|Json|Array|Method|Loop)\b", name)]
+    inner = [
+        name for name in names if re.search(r"hyperstyle::(Backend|HostBackend|Message|Json|Array|Method|Loop)\b", name)
+    ]
     assert (foreign, inner) == ([], [])
 
 
