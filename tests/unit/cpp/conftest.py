@@ -126,6 +126,10 @@ def probe(sanitized: Path) -> Probe:
     return Probe(sanitized / "probe")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for the fuzzer comes after everything else, which runs beside it."""
+    """What builds the C++ runtime is exhaustive for now; what waits for the fuzzer comes last: others run beside it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.exhaustive)
     items.sort(key=lambda item: item.name == "test_the_fuzzer_has_no_finding")
