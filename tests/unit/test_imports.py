@@ -45,6 +45,7 @@ def light_modules() -> list[str]:
     files += [*(ROOT / "export" / "engines").glob("*.py"), *(ROOT / "cli").rglob("*.py")]
     files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
     needs_a_package = {
+        "onnx_session.py",
         *("onnxruntime.py", "openvino.py", "onnxruntime_cuda.py", "__main__.py"),
         *("cuda.py", "cuda_calls.py", "cuda_memory.py"),
     }

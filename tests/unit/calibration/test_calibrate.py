@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from hyperstyle_deploy.calibration import calibrate as module
 from hyperstyle_deploy.calibration.calibrate import calibrate
-from hyperstyle_deploy.calibration.report import write_report
 from hyperstyle_deploy.calibration.effects import Effect
+from hyperstyle_deploy.calibration.report import write_report
 from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.calibration.stage_graph import place
 from hyperstyle_deploy.cli import main
