@@ -15,17 +15,17 @@ from hyperstyle_deploy.runtime.session import Session
 
 
 class Drawn:
-    """A step that is only counted."""
+    """A step that has its errors, and is counted."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, index: int, errors: tuple[float, ...]) -> None:
+        self.index, self.l2 = index, np.array(errors)
 
 
 def run(curves: list[list[float]], until_gain: float | None) -> tuple[list[int], list[list[float]], int]:
     """Result's step and L2 of each photo, and the last step that was asked for."""
     settling = Settling(len(curves), until_gain)
     for index, errors in enumerate(zip(*curves, strict=True)):
-        if not settling.take(Drawn(index), np.array(errors)):
+        if not settling.take(Drawn(index, errors)):
             break
     return [settling.results[photo].index for photo in range(len(curves))], settling.l2, index
 
