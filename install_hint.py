@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 NAME = "hyperstyle-deploy"
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
 
 #: The extras that install a module, the one that most need first.
 EXTRAS = {
-    "torch": ("export", "lpips"),
+    "torch": ("export",),
     "onnx_ir": ("export",),
     "onnxscript": ("export",),
     "onnx": ("report", "export", "calibrate"),
     "matplotlib": ("report",),
     "jinja2": ("report",),
+    "markupsafe": ("report",),
     "onnxruntime": ("cpu", "export", "calibrate", "openvino"),
     "openvino": ("openvino",),
     "ml_dtypes": ("calibrate",),

@@ -52,7 +52,7 @@ def measure_scales(model: Model, precision: Precision) -> Scales:
     loop = model.loop
     return Scales(
         activation_scales(model.generator, model.layers, model.latent_avg, precision),
-        loop and activation_scales(loop.generator, loop.layers, loop.latent_avg, precision),
+        None if loop is None else activation_scales(loop.generator, loop.layers, loop.latent_avg, precision),
     )
 
 

@@ -90,6 +90,30 @@ def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def faces256_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """HyperStyle's file and the W-encoder's, seeded, in the published layout: 1.5 GB. Tests of it are exhaustive."""
+    from hyperstyle_deploy.export.seeded import published_sizes, write_checkpoints
+
+    return write_checkpoints(tmp_path_factory.mktemp("faces256"), sizes=published_sizes(256))
+
+
+@pytest.fixture(scope="session")
+def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
+    """The published layout at 256 as a bundle. Tests must not change it."""
+    from hyperstyle_deploy.export.exporter import export
+
+    return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the published layout takes minutes and gigabytes, so `make test-all` runs it."""
+    for item in items:
+        if {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.exhaustive)
+
+
+@pytest.fixture(scope="session")
 def cpu_library(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
     """The CUDA sources, compiled for the CPU."""
     if shutil.which("g++") is None:

@@ -25,6 +25,8 @@ from hyperstyle_deploy.runtime.methods import METHODS
 #: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
 CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "channel"}
 STYLES, WIDTH, CODE_WIDTH, SIZE = 8, 8, 5, 32
+#: Channels of what an encoder may look at.
+INPUTS = {"photo": 3, "sketch": 1, "labels": 19}
 DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5}
 
 

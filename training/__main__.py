@@ -1,5 +1,6 @@
 """`python -m hyperstyle_deploy.training`: draw pictures, train the demo model, write and measure it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -50,7 +51,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     from .hypernetwork import train_hypernetwork
     from .mapping import train_mapping
 
-    trainings = {
+    trainings: dict[str, Callable[..., object]] = {
         "generator": train_generator,
         "mapping": train_mapping,
         "encoder": train_encoder,

@@ -53,7 +53,8 @@ def load_networks(folder: Path, widths: Widths) -> Networks:
 def invert(networks: Networks, photos: Tensor, steps: int = STEPS) -> list[Tensor]:
     """Reconstructions [B, 3, size, size] after 0, 1, ... ``steps`` refinement steps."""
     codes = networks.encoder(photos)[:, 0] + networks.codes.centre
-    reconstructions, offsets = [synthesize(networks.generator, codes)], {}
+    reconstructions = [synthesize(networks.generator, codes)]
+    offsets: dict[int, Tensor] = {}
     for _ in range(steps):
         offsets = refine(networks.hypernet, photos, reconstructions[-1], offsets)
         reconstructions.append(synthesize(networks.generator, codes, offsets))

@@ -53,7 +53,8 @@ def train(training: Training, folder: Path, steps: int, seed: int = 0, stop_at: 
     step, spent = _resume(checkpoint, training, optimiser)
     settings = {"steps": steps, "seed": seed, **training.settings}
     (folder / f"{training.name}.settings.json").write_text(json.dumps(settings, indent=2) + "\n")
-    console, started, saved, sums = Console(), time.monotonic(), time.monotonic(), {}
+    console, started, saved = Console(), time.monotonic(), time.monotonic()
+    sums: dict[str, list[float]] = {}
     last = min(steps, stop_at or steps)
     while step < last:
         for group, lr in zip(optimiser.param_groups, base, strict=True):

@@ -56,7 +56,7 @@ class BuildProgress:
     #: Phases below this depth last for moments: they would only flicker.
     DEPTH = 3
 
-    def __init__(self, progress: Progress, title: str, stages: int) -> None:
+    def __init__(self, progress: Progress, title: str, stages: int | None) -> None:
         self._progress, self._title = progress, title
         self._all = progress.add_task(title, total=stages)
         self._phases: dict[str, tuple[TaskID | None, int]] = {}

@@ -31,15 +31,16 @@ def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
     Raises:
         CheckpointError: an option, a tensor or a choice does not fit.
     """
-    if len(files) == 2:
-        return load_hyperstyle(*files, choices)
+    first, *others = files
+    if others:
+        return load_hyperstyle(first, others[0], choices)
     if choices.encoder_steps is not None:
         raise CheckpointError(
-            f"{files[0].path} takes no encoder steps",
+            f"{first.path} takes no encoder steps",
             got=choices.encoder_steps,
             hint="They are for a ReStyle encoder in front of HyperStyle.",
         )
-    return load_inversion(*files, choices)
+    return load_inversion(first, choices)
 
 
 def _check_roles(first: Checkpoint, second: Checkpoint | None = None) -> None:

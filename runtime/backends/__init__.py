@@ -132,7 +132,7 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
     if options.threads is not None or options.precision_hint is not None:
         raise BackendError(f"{name} runs on the GPU", got="an option for CPUs", hint="Leave it out.")
     from ...kernels.library import KernelLibrary
-    from .device import DeviceBackend, StageRunner
+    from .device import DeviceBackend, GraphRunner
 
     kernels = KernelLibrary()
     from .cuda import CudaDevice
@@ -140,7 +140,7 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
 
     stream = None if options.stream is None else stream_handle(options.stream)
     device = CudaDevice(options.device or 0, stream, keep=options.stream)
-    runner: StageRunner
+    runner: GraphRunner
     with device.active():
         if name == "onnxruntime-cuda":
             from .onnxruntime_cuda import OnnxRuntimeRunner

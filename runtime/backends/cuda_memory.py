@@ -190,7 +190,7 @@ class Staging:
         self._stream, self._used = stream, 0
         self._address = int(call(driver.cuMemHostAlloc, STAGING_BYTES, driver.CU_MEMHOSTALLOC_PORTABLE))
         ends.callback(call, driver.cuMemFreeHost, self._address)
-        self._memory = np.frombuffer((ctypes.c_uint8 * STAGING_BYTES).from_address(self._address), np.uint8)
+        self._memory = np.ctypeslib.as_array((ctypes.c_uint8 * STAGING_BYTES).from_address(self._address))
 
     def upload(self, host: NDArray[np.uint8], pointer: int) -> None:
         """Copy bytes to the device; they may be changed when the call returns."""

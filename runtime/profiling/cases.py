@@ -64,8 +64,8 @@ def steps_of(bundles: Sequence[Path], asked: Sequence[int] | None) -> dict[Path,
     if asked is None:
         return {bundle: (method.manifest.default_steps,) for bundle, method in methods.items()}
     if any(asked) and not any(method.refines for method in methods.values()):
-        names = sorted({method.manifest.method.name for method in methods.values()})
-        raise ArrayError(f"{' and '.join(names)} take no refinement steps", got=max(asked), expected=0)
+        names = " and ".join(sorted({method.manifest.method.name for method in methods.values()}))
+        raise ArrayError(f"No refinement steps are taken by {names}", got=max(asked), expected=0)
     return {bundle: tuple(asked) if method.refines else (0,) for bundle, method in methods.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: Lower first: a room imports those before it and itself. docs/architecture.md says what each holds.
-ROOMS = ("errors", "kernels", "runtime", "calibration", "export", "demo", "cli")
+ROOMS = ("errors", "install_hint", "kernels", "runtime", "calibration", "export", "demo", "cli")
 RUNTIME = (
     *("manifest", "methods", "bundle", "images", "photos", "backends", "refinement", "session"),
     *("quality", "profiling", "serving", "reports"),
@@ -24,8 +24,9 @@ MAY_ASK_FOR_TORCH = {"runtime.quality.lpips"}
 @cache
 def modules() -> dict[str, Path]:
     """Dotted names below the package, and their files."""
-    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name not in ("tests",)]
-    files = [file for room in rooms for file in room.rglob("*.py")] + [ROOT / "errors.py", ROOT / "demo.py"]
+    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "tests"]
+    files = [file for room in rooms for file in room.rglob("*.py")]
+    files += [ROOT / f"{name}.py" for name in ("errors", "install_hint", "demo")]
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 

@@ -58,12 +58,12 @@ def reference_bundle(bundle: Bundle, other: Bundle | None) -> Bundle:
     """
     reference = other or bundle
     if reference.manifest.arithmetic != "float32":
+        files = " --encoder ".join(checkpoint.file for checkpoint in bundle.manifest.checkpoints)
         raise BundleError(
             f"{reference.path} cannot be the reference",
             got=reference.manifest.arithmetic,
             expected="a float32 bundle of the same model, named with --reference",
-            hint="Make one: hyperstyle-deploy export --precision fp32, with the files "
-            + ", ".join(checkpoint.file for checkpoint in bundle.manifest.checkpoints),
+            hint=f"Make one: hyperstyle-deploy export {files} -o float32.bundle",
         )
     ours, theirs = _kept(bundle.manifest), _kept(reference.manifest)
     if differing := [name for name in ours if ours[name] != theirs[name]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...backends.base import Backend, HostArray
 from ...backends.wrapper import Wrapper
-from ...methods.base import Arrays
+from ...methods.base import Array, Arrays
 from ...refinement.loop import refine
 from ..tolerance import tolerance
 from .plain_backend import PlainBackend
@@ -133,10 +133,13 @@ class _Beside:
     def _uploaded(self, given: Arrays, inputs: Arrays) -> Arrays:
         """The reference's inputs, constants and all; in other units the backend's own weights and constants."""
         if self._same_units:
-            return {name: self._tested.upload(np.ascontiguousarray(array)) for name, array in inputs.items()}
+            return {name: self._upload(array) for name, array in inputs.items()}
         own = {name: self._weights[name] for name in given if name in self._weights}
-        rest = {name: array for name, array in given.items() if name not in own}
-        return {**{name: self._tested.upload(np.ascontiguousarray(array)) for name, array in rest.items()}, **own}
+        return {**{name: self._upload(array) for name, array in given.items() if name not in own}, **own}
+
+    def _upload(self, array: Array) -> Array:
+        # Not ``ascontiguousarray``, which makes a vector of a number.
+        return self._tested.upload(np.asarray(array, order="C"))
 
     def _compared(self, graph: str, step: int, inputs: Arrays, wanted: Arrays, got: Arrays) -> StageRun:
         return StageRun(graph, step, inputs, wanted, {name: self._tested.download(got[name]) for name in wanted})

@@ -1,21 +1,28 @@
 """What is measured: stages by a clock, warm-up, budgets, turns, streams, and what Ctrl-C leaves."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.runtime.manifest.manifest import Manifest
-from hyperstyle_deploy.runtime.profiling.cases import Case, Setup, sweep
-from hyperstyle_deploy.runtime.profiling.measure import MAX_WARMUP_RUNS, Budget, Inverter, Measurement, measure
+from hyperstyle_deploy.errors import ArrayError, BundleError
+from hyperstyle_deploy.runtime.profiling.cases import Case, Setup, steps_of, sweep
+from hyperstyle_deploy.runtime.profiling.measure import (
+    MAX_WARMUP_RUNS,
+    Budget,
+    Inverter,
+    Measurement,
+    inverted,
+    measure,
+)
 from hyperstyle_deploy.runtime.profiling.quality import step_quality
 from hyperstyle_deploy.runtime.profiling.stage_clock import Span, StageClock
-from hyperstyle_deploy.runtime.refinement.loop import invert
+from hyperstyle_deploy.tests.unit.runtime.profiling.conftest import STAGE_SECONDS, ClockedBackend
 
-from .conftest import STAGE_SECONDS, ClockedBackend
-
+Clocked = Callable[..., ClockedBackend]
 CASE = Case(Setup(Path("x.bundle"), "onnxruntime"))
 
 
@@ -48,13 +55,31 @@ def run(*inverters: Scripted, budget: Budget) -> list[Measurement]:
     return measurements
 
 
-def test_the_clock_sees_every_stage_in_its_place(clocked_backend: ClockedBackend, manifest: Manifest) -> None:
-    clock = StageClock(clocked_backend)  # type: ignore[arg-type]
-    result = invert(clock.as_backend(), manifest, np.zeros((1, 3, 256, 256), np.float32), 2)
-    assert result.l2.shape == (1, 3)
+STEP = ["hypernet", "weights", "synthesis_one"]
+LOOPS = {
+    "hyperstyle": ("hyperstyle", {}, ["encoder", "synthesis_one", *STEP, *STEP]),
+    "e4e": ("e4e", {}, ["encoder", "synthesis_one"]),
+    "restyle": ("restyle-e4e", {}, ["synthesis_one", *["encoder", "synthesis_one"] * 2]),
+    "a ReStyle encoder's codes": (
+        "hyperstyle",
+        {"encoder_steps": 2},
+        [*["encoder_synthesis", "encoder"] * 2, "synthesis_one", *STEP, *STEP],
+    ),
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_clock_sees_every_stage_in_its_place(clocked: Clocked, loop: str) -> None:
+    method, options, stages = LOOPS[loop]
+    backend = clocked(method, **options)
+    clock = StageClock(backend)
+    steps = 2 if backend.method.refines else 0
+    (result,) = inverted(clock, np.zeros((1, 3, 32, 32), np.float32), steps)
+    assert len(result.l2) == steps + 1
+    assert clock.runs == len(stages)
     spans = clock.take()
-    assert [span.stage for span in spans] == clocked_backend.ran
-    assert [span.seconds for span in spans] == [STAGE_SECONDS[stage] for stage in clocked_backend.ran]
+    assert [span.stage for span in spans] == backend.ran == stages
+    assert [span.seconds for span in spans] == [STAGE_SECONDS[stage] for stage in stages]
     starts = np.cumsum([0.0, *(span.seconds for span in spans)])[:-1]
     np.testing.assert_allclose([span.start for span in spans], starts)
     assert clock.take() == []
@@ -124,23 +149,23 @@ def test_ctrl_c_leaves_what_was_measured() -> None:
     assert len(measurements[0].inversions) == 2
 
 
-def test_streams_run_at_once_and_batches_are_of_photos_that_differ(
-    clocked_backend: ClockedBackend, manifest: Manifest
-) -> None:
-    case = Case(CASE.setup, batch=2, steps=1, streams=3)
-    inverter = Inverter(clocked_backend, manifest, case, np.random.default_rng(0).random((3, 256, 256), np.float32))  # type: ignore[arg-type]
+def test_streams_run_at_once_and_batches_are_of_photos_that_differ(clocked: Clocked) -> None:
+    case, backend = Case(CASE.setup, batch=2, steps=1, streams=3), clocked()
+    inverter = Inverter(backend, case, np.random.default_rng(0).random((3, 32, 32), np.float32))
     seconds, elapsed = inverter.run()
     assert len(seconds) == 3
     assert elapsed >= max(seconds)
-    assert clocked_backend.ran.count("encoder") == 3
-    assert clocked_backend.ran.count("synthesis_one") == 3 * 2 * 2
-    assert inverter._photos.shape == (2, 3, 256, 256)
+    assert backend.ran.count("encoder") == 3
+    assert backend.ran.count("synthesis_one") == 3 * 2 * 2
+    assert inverter._photos.shape == (2, 3, 32, 32)
     assert not np.array_equal(*inverter._photos)
 
 
-def test_quality_is_told_step_by_step(clocked_backend: ClockedBackend, manifest: Manifest) -> None:
-    photos = [np.zeros((3, 256, 256), np.float32), np.full((3, 256, 256), 0.25, np.float32)]
-    steps = step_quality(clocked_backend, manifest, photos, 2)  # type: ignore[arg-type]
+PHOTOS = [np.zeros((3, 32, 32), np.float32), np.full((3, 32, 32), 0.25, np.float32)]
+
+
+def test_quality_is_told_step_by_step(clocked: Clocked) -> None:
+    steps = step_quality(clocked(), PHOTOS, 2)
     assert [step.l2_each for step in steps] == [(1.0, 0.5625), (0.25, 0.0625), (0.0625, 0.0)]
     np.testing.assert_allclose([step.seconds for step in steps], [1.5, 4.75, 8.0])
     assert steps[0].gain is None
@@ -149,12 +174,30 @@ def test_quality_is_told_step_by_step(clocked_backend: ClockedBackend, manifest:
     assert steps[1].psnr == pytest.approx((10 * np.log10(4 / 0.25) + 10 * np.log10(4 / 0.0625)) / 2)
 
 
+def test_quality_without_refinement_is_one_row(clocked: Clocked) -> None:
+    (only,) = step_quality(clocked("psp"), PHOTOS, 0)
+    assert (only.steps, only.seconds, only.gain, only.l2_each) == (0, 1.5, None, (1.0, 0.5625))
+
+
 def test_a_sweep_is_every_combination_once() -> None:
-    cases = sweep(
-        [Path("a"), Path("b")], ["openvino", "onnxruntime"], (1, 2), ("f32", "bf16"), (1, 4), (5,), (1, 2), device=3
-    )
+    bundles = {Path("a"): (5,), Path("b"): (0,)}
+    cases = sweep(bundles, ["openvino", "onnxruntime"], (1, 2), ("f32", "bf16"), (1, 4), (1, 2), device=3)
     assert len(cases) == len(set(cases)) == 2 * (4 + 2) * 2 * 2  # hints are OpenVINO's alone
     assert {case.setup.device for case in cases} == {None}
-    (gpu,) = sweep([Path("a")], ["tensorrt"], (2,), ("bf16",), device=3)
+    assert {(case.setup.bundle.name, case.steps) for case in cases} == {("a", 5), ("b", 0)}
+    (gpu,) = sweep({Path("a"): (5,)}, ["tensorrt"], (2,), ("bf16",), device=3)
     assert (gpu.setup.threads, gpu.setup.precision_hint, gpu.setup.device) == (None, None, 3)
     assert len({case.name for case in cases}) == len(cases)
+
+
+def test_steps_are_each_bundles_own(toys: Callable[..., Path]) -> None:
+    slow, quick = toys("restyle-psp"), toys("psp")
+    assert steps_of([slow, quick], None) == {slow: (5,), quick: (0,)}
+    assert steps_of([slow, quick], (1, 3)) == {slow: (1, 3), quick: (0,)}
+    assert steps_of([quick], (0,)) == {quick: (0,)}
+    with pytest.raises(ArrayError, match=r"No refinement steps are taken by psp\. Got: 3\."):
+        steps_of([quick], (0, 3))
+    with pytest.raises(ArrayError, match="Two bundles have one name"):
+        steps_of([slow, slow], None)
+    with pytest.raises(BundleError, match="is not a bundle"):
+        steps_of([slow.with_name("none")], None)

@@ -1,4 +1,4 @@
-"""FLOPs of layers from the shapes that libraries tell, in every form they tell them."""
+"""FLOPs of nodes from the shapes that libraries tell, in every form they tell them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Documents: what is read back, refused and compared, layers folded, traces, and the page."""
+"""Documents: what is read back, refused and compared, nodes folded, traces, and the page."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import ReportError
 from hyperstyle_deploy.runtime.backends.node_runs import NodeRun
 from hyperstyle_deploy.runtime.profiling.document import case_labels, read_report
-from hyperstyle_deploy.runtime.profiling.layers import LayerProfile, _last_half, fold
+from hyperstyle_deploy.runtime.profiling.nodes import NodeProfile, _last_half, fold
 from hyperstyle_deploy.runtime.profiling.peaks import Peaks
 from hyperstyle_deploy.runtime.profiling.stage_clock import Span
 from hyperstyle_deploy.runtime.profiling.trace import trace_document
@@ -23,19 +23,19 @@ PEAKS = Peaks(flops=1e9, bytes=1e8)
 CONV = ((1, 4, 8, 8), (4, 4, 1, 1)), ((1, 4, 8, 8),)
 
 
-def layer(stage: str, run: int, name: str, operator: str, seconds: float) -> NodeRun:
+def node(stage: str, run: int, name: str, operator: str, seconds: float) -> NodeRun:
     return NodeRun(stage, run, name, operator, seconds, *CONV, bytes=2112)
 
 
 RUNS = [
-    layer("encoder", 0, "a", "Conv", 0.5),
-    layer("encoder", 0, "b", "Conv", 0.25),
-    layer("encoder", 0, "c", "Add", 1.0),
+    node("encoder", 0, "a", "Conv", 0.5),
+    node("encoder", 0, "b", "Conv", 0.25),
+    node("encoder", 0, "c", "Add", 1.0),
 ]
 
 
-def test_layers_are_folded_by_operator_and_by_name() -> None:
-    operators = fold([*RUNS, layer("hypernet", 0, "a", "Conv", 3.0)], PEAKS, by_name=False)
+def test_nodes_are_folded_by_operator_and_by_name() -> None:
+    operators = fold([*RUNS, node("hypernet", 0, "a", "Conv", 3.0)], PEAKS, by_name=False)
     assert [(row.stage, row.operator, row.runs, row.seconds) for row in operators] == [
         ("hypernet", "Conv", 1, 3.0),
         ("encoder", "Add", 1, 1.0),
@@ -49,14 +49,14 @@ def test_layers_are_folded_by_operator_and_by_name() -> None:
 
 
 def test_only_the_second_inversion_counts() -> None:
-    runs = [layer("weights", run, "x", "Gemm", run) for run in range(6)]
+    runs = [node("weights", run, "x", "Gemm", run) for run in range(6)]
     assert [(run.run, run.seconds) for run in _last_half(runs)] == [(0, 3), (1, 4), (2, 5)]
 
 
-def test_a_trace_has_the_layers_within_their_stages() -> None:
+def test_a_trace_has_the_nodes_within_their_stages() -> None:
     spans = [Span("encoder", 0.0, 2.0), Span("weights", 2.0, 1.0), Span("weights", 3.5, 1.0)]
-    runs = [*RUNS, layer("offsets", 0, "o", "Gemm", 0.5), layer("weights", 1, "w", "Gemm", 0.5)]
-    document = trace_document({"the case": LayerProfile(spans, runs, [], [], PEAKS)})
+    runs = [*RUNS, node("offsets", 0, "o", "Gemm", 0.5), node("weights", 1, "w", "Gemm", 0.5)]
+    document = trace_document({"the case": NodeProfile(spans, runs, [], [], PEAKS)})
     events = [event for event in json.loads(json.dumps(document))["traceEvents"] if event["ph"] == "X"]
     assert [event["name"] for event in events] == ["encoder", "a", "b", "c", "weights", "o", "weights", "w"]
     by_name = {event["name"]: event for event in events}
@@ -73,7 +73,7 @@ def report(**seconds: list[float]) -> dict[str, Any]:
         for name, values in seconds.items()
     ]
     machine = {"cpu": "one", "versions": {"numpy": "1"}}
-    fixed = {"schema": "hyperstyle-deploy profile", "schema_version": 1, "date": "", "interrupted": False}
+    fixed = {"schema": "hyperstyle-deploy profile", "schema_version": 2, "date": "", "interrupted": False}
     return {**fixed, "environment": {"machine": machine}, "cases": cases}
 
 
@@ -136,7 +136,7 @@ def test_another_machine_or_version_is_said(tmp_path: Path) -> None:
         ("{", "Cannot read the profile"),
         ({"schema": "something else"}, "is no profile"),
         ([], "is no profile"),
-        ({**report(x=[1.0]), "schema_version": 2}, "another version"),
+        ({**report(x=[1.0]), "schema_version": 1}, "another version"),
         ({**report(x=[1.0]), "cases": None}, "cases"),
         ({**report(x=[1.0]), "cases": [1]}, "name, setup"),
         (report(x=[-1.0]), "numbers above 0"),
