@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -118,16 +119,19 @@ def flaws(state: State) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
         yield "misshapen", name, {**state, name: longer}
 
 
+#: Flaws hardly ever change what is read, and networks take longest.
+hyperstyle_networks, inversion_networks = cache(hyperstyle.networks), cache(inversion.networks)
+
+
 def check(checkpoint: Checkpoint) -> None:
     """Compare a file's shapes with the networks that they describe."""
     if any(name.startswith("hypernet.") for name in checkpoint.state):
         layout = hyperstyle.read_layout(checkpoint)
-        generator, hypernet = hyperstyle.networks(layout)
+        generator, hypernet = hyperstyle_networks(layout)
         parts: dict[str, torch.nn.Module] = {"hypernet": hypernet, "decoder": generator}
         check_tensors(checkpoint, parts, layout.problems, finite=False)
         return
-    shapes = inversion.read_layout(checkpoint)
-    generator, encoder = inversion.networks(shapes)
+    generator, encoder = inversion_networks(inversion.read_layout(checkpoint))
     check_tensors(checkpoint, {"encoder": encoder, "decoder": generator}, finite=False)
 
 
