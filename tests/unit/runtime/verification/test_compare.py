@@ -18,6 +18,7 @@ from hyperstyle_deploy.runtime.quality.verification.plain_backend import PlainBa
 from hyperstyle_deploy.runtime.quality.verification.stages import StageDifference
 from hyperstyle_deploy.runtime.quality.verification.steps import (
     Expected,
+    StepComparison,
     _pooled,
     compare_steps,
     difference,
