@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-gpu
+.PHONY: demo test test-all test-gpu dist
 
 demo: .venv/demo
 	$(BIN)/hyperstyle-deploy demo
@@ -19,6 +19,17 @@ test-all: test
 # On a machine with a GPU, in the environment that is active: it has the GPU's packages, and the kernel is built.
 test-gpu:
 	REQUIRE_GPU=1 python -m pytest tests/gpu
+
+# The sdist and the wheel, in dist/. Where nvcc is, the wheel has the kernels' library for all architectures, and is for
+# this platform; elsewhere it has their sources alone, and is for any.
+dist: .venv/test
+	rm -rf build dist *.egg-info  # nothing of earlier builds
+	$(BIN)/python -m build --sdist
+	if command -v nvcc >/dev/null; then $(BIN)/python -m hyperstyle_deploy.kernels.build; else rm -rf kernels/lib; fi
+	platform=$$($(BIN)/python -c "import sysconfig as s; print(s.get_platform().replace('-', '_').replace('.', '_'))"); \
+	test -e kernels/lib || platform=any; \
+	$(BIN)/python -m build --wheel -C=--build-option=--plat-name=$$platform
+	ls -l dist
 
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from measure import NoiseClock, describe_machine, load_average, percent, progress, spread, table, timed
+from sides import LastInputs
 
 from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.document import write_report
@@ -18,6 +19,7 @@ from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.quality.tolerance import psnr
+from hyperstyle_deploy.runtime.refinement.loop import refine
 from hyperstyle_deploy.runtime.session import Session
 
 PACKAGES = ("hyperstyle-deploy", "onnx", "onnxruntime", "openvino", "numpy")
@@ -100,23 +102,14 @@ def measure(name: str, bundles: dict[str, Bundle], arguments: argparse.Namespace
 def opened(name: str, bundle: Bundle, arguments: argparse.Namespace) -> Side:
     """A bundle in a backend, every stage run once."""
     backend = open_backend(name, bundle, Options(arguments.threads))
-    session = Session(bundle.manifest, backend)
-    photo = session.prepare([PHOTO])
-    codes = backend.encode(photo)
-    _, reconstruction = backend.synthesize(codes, backend.untuned)
-    offset_codes = backend.predict(photo, reconstruction)
-    weights = backend.tune(offset_codes, 1)
-    backend.synthesize(codes, weights)
-    return Side(
-        backend,
-        session,
-        {
-            "encoder": lambda: backend.encode(photo),
-            "hypernet": lambda: backend.predict(photo, reconstruction),
-            "weights": lambda: backend.tune(offset_codes, 1),
-            "synthesis_one": lambda: backend.synthesize(codes, weights),
-        },
-    )
+    session = Session(backend)
+    noting = LastInputs(backend, 1)
+    for _ in refine(noting, session.prepare([PHOTO]), 1 if backend.method.refines else 0):
+        pass
+    calls = {
+        graph: lambda graph=graph, inputs=given[0]: backend.run(graph, inputs) for graph, given in noting.given.items()
+    }
+    return Side(backend, session, calls)
 
 
 def show(results: dict[str, Any], sizes: dict[str, int]) -> None:

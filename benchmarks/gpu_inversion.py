@@ -28,7 +28,7 @@ from measure import (
     spread,
     table,
 )
-from sides import STAGES, RuntimeSide, Side, TorchSide, Work, load_model, prepare, stage_bytes, stage_work
+from sides import PER_PHOTO, STAGES, RuntimeSide, Side, TorchSide, Work, load_model, prepare, stage_bytes, stage_work
 
 from hyperstyle_deploy import Bundle
 from hyperstyle_deploy.runtime.backends import BACKENDS, Options, missing, resolve
@@ -42,7 +42,7 @@ PAPER_SECONDS = 1.234
 LIMITS = {"float32": 5e-3, "float16": 0.2, "bfloat16": 1.0}
 #: Sides of the square matmuls.
 GEMM_SIZES = (4096, 8192)
-GPU_PACKAGES = (*PACKAGES, "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings")
+GPU_PACKAGES = (*PACKAGES, "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-bindings")
 
 
 def main() -> None:
@@ -180,14 +180,14 @@ def stage_floors(
 ) -> dict[str, float]:
     """Seconds that our stages take at least: FLOPs over the GEMM rate or bytes over the copy rate, the longer one.
 
-    `weights` and `synthesis` run once a photo, so their constants are read as often; the inversion is a sum.
+    `weights` and `synthesis_one` run once a photo, so their constants are read as often; the inversion is a sum.
     """
     floors = {}
     for stage, work in amount.items():
-        once = stage in ("encoder", "hypernet")
+        once = stage not in PER_PHOTO
         moved = stage_bytes(bundle, stage, batch) if once else batch * stage_bytes(bundle, stage)
         floors[stage] = max(batch * work.flops / best["flops"], moved / best["bytes"])
-    runs = {"encoder": 1, "hypernet": steps, "weights": steps, "synthesis": steps + 1}
+    runs = {"encoder": 1, "hypernet": steps, "weights": steps, "synthesis_one": steps + 1}
     return floors | {"inversion": sum(count * floors[stage] for stage, count in runs.items())}
 
 

@@ -68,7 +68,7 @@ def main() -> None:
 
 def images(bundle: Bundle, backend: str, arguments: argparse.Namespace) -> list[NDArray[np.float32]]:
     """The image after every step, the encoder's inversion first."""
-    session = Session(bundle.manifest, opened(bundle, backend, arguments.threads))
+    session = Session(opened(bundle, backend, arguments.threads))
     return [step.image for step in session.refine(session.prepare([arguments.photo]), arguments.steps)]
 
 
@@ -98,7 +98,7 @@ def print_line(line: Line) -> None:
 def largest(bundle: Bundle, arguments: argparse.Namespace) -> dict[str, float]:
     """The largest magnitude that any 16-bit tensor of a stage took in one refinement step; NaN if one overflowed."""
     backend = RoundedBackend(bundle, watch=True)
-    session = Session(bundle.manifest, backend)
+    session = Session(backend)
     list(session.refine(session.prepare([arguments.photo]), 1))
     return {stage: float(np.max(list(graph.peaks.values()))) for stage, graph in backend.graphs.items()}
 

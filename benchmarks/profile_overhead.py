@@ -6,40 +6,93 @@ Run: python benchmarks/profile_overhead.py [--steps 5] [--rounds 2000]
 import argparse
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
 
-from hyperstyle_deploy.runtime.backends.base import GraphBackend
+from hyperstyle_deploy.runtime.backends.base import Backend
+from hyperstyle_deploy.runtime.backends.host import HostBackend
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
-from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, Manifest
+from hyperstyle_deploy.runtime.manifest.manifest import (
+    CheckpointSpec,
+    GeneratorSpec,
+    GraphSpec,
+    ImageSpec,
+    Manifest,
+    MethodSpec,
+    StateSpec,
+    TensorSpec,
+)
+from hyperstyle_deploy.runtime.methods.hyperstyle import HyperStyle
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
-from hyperstyle_deploy.runtime.refinement.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import refine
 
+
+def spec(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> GraphSpec:
+    """A graph whose shapes nobody looks at."""
+    tensors = (tuple(TensorSpec(each, "float32", ()) for each in side) for side in (inputs, outputs))
+    return GraphSpec(f"{name}.onnx", 20, *tensors)
+
+
+PICTURES = ("image", "reconstruction")
+GRAPHS = {
+    "encoder": spec("encoder", ("image",), ("codes",)),
+    "hypernet": spec("hypernet", PICTURES, ("offset_codes",)),
+    "weights": spec("weights", ("offset_codes", "steps"), ()),
+    "synthesis_one": spec("synthesis_one", ("codes",), PICTURES),
+}
 MANIFEST = Manifest(
-    "hyperstyle", "faces", "0" * 64, "float32", 5, False, ImageSpec(256, 256, 256, (0, 256)),
-    layer_table(256, (0, 2, 3)), (), {}, {}, {},
-)  # fmt: skip
+    method=MethodSpec("hyperstyle", 5, 0),
+    domain="faces",
+    model="0" * 64,
+    precision="float32",
+    licence=None,
+    image=ImageSpec("photo", 3, 32, 32, (0, 32)),
+    generator=GeneratorSpec("stylegan2", 32, 8, 8, layer_table((8, 8, 8, 8), {0: "full"})),
+    state=(StateSpec("codes", (8, 8)), StateSpec("offset_codes", (1, 8))),
+    checkpoints=(CheckpointSpec("hyperstyle", "none", "0" * 64),),
+    constants=(),
+    graphs=GRAPHS,
+    files={},
+    provenance={},
+)
 
 
-class Idle(GraphBackend):
-    """Stages that answer at once; images of one pixel, so that the loop's own arithmetic is small too."""
+class Unchecked(Bundle):
+    """A bundle that is on no disk: what it lacks is not asked for."""
+
+    method = HyperStyle(MANIFEST)
+
+    def constants(self) -> dict[str, Any]:
+        return {}
+
+
+class Idle(HostBackend):
+    """Graphs that answer at once; images of one pixel, so that the loop's own arithmetic is small too."""
+
+    name = "idle"
 
     def __init__(self) -> None:
-        self.untuned: Mapping[str, Any] = {}
-        self._answers = {
-            "encoder": [np.zeros((1, 14, 512), np.float32)],
-            "hypernet": [np.zeros((1, 3, 512), np.float32)],
-            "synthesis_one": [np.zeros((1, 3, 1, 1), np.float32)] * 2,
+        super().__init__(Unchecked(Path(), MANIFEST))
+        pixel = np.zeros((1, 3, 1, 1), np.float32)
+        self._answers: dict[str, list[Any]] = {
+            "encoder": [np.zeros((1, 8, 8), np.float32)],
+            "hypernet": [np.zeros((1, 1, 8), np.float32)],
+            "weights": [],
+            "synthesis_one": [pixel, pixel],
         }
-        self.noises = {}
 
-    def run(self, stage: str, inputs: Mapping[str, Any]) -> list[Any]:
-        return self._answers[stage]
+    def outputs(self, graph: str, inputs: Mapping[str, Any]) -> list[Any]:
+        return self._answers[graph]
 
-    def tune(self, offset_codes: Any, steps: int) -> Mapping[str, Any]:
-        return {}
+
+def run(backend: Backend, photo: np.ndarray, steps: int) -> None:
+    """The loop to its end."""
+    for _ in refine(backend, photo, steps):
+        pass
 
 
 def main() -> None:
@@ -54,10 +107,10 @@ def main() -> None:
         for name, seconds in sides.items():
             start = time.perf_counter()
             if name == "plain":
-                invert(backend, MANIFEST, photo, arguments.steps)
+                run(backend, photo, arguments.steps)
             else:
                 clock = StageClock(backend)
-                invert(clock.as_backend(), MANIFEST, photo, arguments.steps)
+                run(clock, photo, arguments.steps)
                 clock.take()
             seconds.append(time.perf_counter() - start)
     added = [clocked - plain for plain, clocked in zip(*sides.values(), strict=True)]

@@ -1,5 +1,6 @@
 """The sides of the benchmarks: the authors' formulation in PyTorch, our runtime, and the work that a stage takes."""
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +12,30 @@ import torch
 from measure import progress
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from hyperstyle_deploy import Bundle, Session
-from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.exporter import export
-from hyperstyle_deploy.export.graphs import BATCH, build_graphs
-from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
+from hyperstyle_deploy.export.graphs import build_graphs
+from hyperstyle_deploy.export.methods.loading import load_model as load_networks
+from hyperstyle_deploy.export.methods.loading import read_checkpoints
+from hyperstyle_deploy.export.methods.model import NO_CHOICES, Model
+from hyperstyle_deploy.export.networks.encoders import Encoder
 from hyperstyle_deploy.export.networks.hypernetwork import HyperNetwork
-from hyperstyle_deploy.export.networks.irse import WEncoder
 from hyperstyle_deploy.export.networks.stylegan2 import Generator
-from hyperstyle_deploy.export.seeded import write_checkpoints
+from hyperstyle_deploy.export.published_loop import reconstruction
+from hyperstyle_deploy.export.seeded import published_sizes, write_checkpoints
 from hyperstyle_deploy.kernels.traffic import BYTES
 from hyperstyle_deploy.runtime.backends import Options, open_backend
-from hyperstyle_deploy.runtime.refinement.loop import invert
+from hyperstyle_deploy.runtime.backends.wrapper import Wrapper
+from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec
+from hyperstyle_deploy.runtime.methods.base import BATCH, Arrays
+from hyperstyle_deploy.runtime.refinement.loop import refine
 
-STAGES = ("encoder", "hypernet", "weights", "synthesis")
-#: The networks' input, and the size of the reconstruction they look at.
-INPUT_SIZE = 256
+#: What is timed, by the names of the loop's graphs; a method has those that it runs.
+STAGES = ("encoder", "hypernet", "weights", "synthesis_one")
+#: Graphs that run once a photo; the others run once a batch.
+PER_PHOTO = ("weights", "synthesis_one")
 
 
 class Side(Protocol):
@@ -39,21 +45,22 @@ class Side(Protocol):
     stages: Mapping[str, Callable[[], object]]
 
     def invert(self, steps: int) -> NDArray[np.float32]:
-        """The refined images, [B, 3, size, size] float32."""
+        """The images, [B, 3, size, size] float32."""
 
     def pictures(self, steps: int) -> NDArray[np.uint8]:
         """What a user waits for, from the photos on the host to [B, size, size, 3] on the host."""
 
 
 class AuthorsEncoder(nn.Module):
-    """Codes [B, n_styles, 512] of photos: the W-encoder's code repeated, plus the average code."""
+    """Codes [B, styles, width], the average code added if the encoder gives differences to it."""
 
-    def __init__(self, encoder: WEncoder, latent_avg: Tensor) -> None:
+    def __init__(self, encoder: Encoder, average: Tensor | None) -> None:
         super().__init__()
-        self.encoder, self.latent_avg = encoder, latent_avg
+        self.encoder, self.average = encoder, average
 
-    def forward(self, photo: Tensor) -> Tensor:
-        return self.encoder(photo)[:, None] + self.latent_avg
+    def forward(self, pictures: Tensor) -> Tensor:
+        codes = self.encoder(pictures)
+        return codes if self.average is None else codes + self.average
 
 
 class AuthorsHypernet(nn.Module):
@@ -66,60 +73,57 @@ class AuthorsHypernet(nn.Module):
         super().__init__()
         self.hypernet = hypernet
 
-    def forward(self, photo: Tensor, reconstruction: Tensor) -> dict[int, Tensor]:
-        offsets = self.hypernet(torch.cat([photo, reconstruction], 1))
-        return {index: offset.contiguous() for index, offset in offsets.items()}
+    def forward(self, pictures: Tensor) -> dict[int, Tensor]:
+        return {index: offset.contiguous() for index, offset in self.hypernet(pictures).items()}
 
 
 class AuthorsGenerator(nn.Module):
     """Image and reconstruction, with weights that carry style, offsets and demodulation."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, image: ImageSpec) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.image = generator, image
 
     def forward(self, codes: Tensor, offsets: dict[int, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        image = self.generator(codes, offsets)
-        return image, F.adaptive_avg_pool2d(image, INPUT_SIZE)
+        drawn = self.generator(codes, offsets)
+        return drawn, reconstruction(drawn, self.image)
 
 
 class TorchSide:
-    """The authors' formulation in PyTorch, eager or with each of its three networks under ``torch.compile``.
+    """The authors' formulation in PyTorch, eager or with each of its networks under ``torch.compile``.
 
     The model's networks move to ``device`` and stay there.
     """
 
     def __init__(
-        self, name: str, model: HyperStyle, batch: NDArray[np.float32], compiled: bool, device: str = "cpu"
+        self, name: str, model: Model, batch: NDArray[np.float32], compiled: bool, device: str = "cpu"
     ) -> None:
-        self.name = name
-        networks: list[Any] = [
-            AuthorsEncoder(model.encoder, model.latent_avg.to(device)).to(device),
-            AuthorsHypernet(model.hypernet).to(device),
-            AuthorsGenerator(model.generator).to(device),
-        ]
-        self._encoder, self._hypernet, self._generator = map(torch.compile, networks) if compiled else networks
+        self.name, self._refines = name, model.hypernet is not None or model.average is None
+
+        def network(module: nn.Module) -> Any:
+            return torch.compile(module.to(device)) if compiled else module.to(device)
+
+        average = None if model.average is None else model.average.to(device)
+        self._encoder = network(AuthorsEncoder(model.encoder, average))
+        self._generator = network(AuthorsGenerator(model.generator, model.image))
+        self._hypernet = None if model.hypernet is None else network(AuthorsHypernet(model.hypernet))
+        self._average = model.latent_avg.to(device)
         self._host = torch.from_numpy(batch)
         self._photo = self._host.to(device)
         # The whole loop once, two steps, so that every graph is compiled before a stage is timed.
         self.invert(steps=2)
         with torch.inference_mode():
-            self._codes = self._encoder(self._photo)
-            _, self._reconstruction = self._generator(self._codes)
-            self._offsets = self._hypernet(self._photo, self._reconstruction)
-        self.stages = {"encoder": self._encode, "hypernet": self._predict, "synthesis": self._synthesize}
-
-    @torch.inference_mode()
-    def _encode(self) -> object:
-        return self._encoder(self._photo)
-
-    @torch.inference_mode()
-    def _predict(self) -> object:
-        return self._hypernet(self._photo, self._reconstruction)
-
-    @torch.inference_mode()
-    def _synthesize(self) -> object:
-        return self._generator(self._codes, self._offsets)
+            codes = self._average.expand(len(batch), -1, -1).contiguous()
+            _, drawn = self._generator(codes)
+            pair = torch.cat([self._photo, drawn], 1)
+            self._looked_at = pair if average is None else self._photo
+            offsets = None if self._hypernet is None else self._hypernet(pair)
+        self.stages = {
+            "encoder": torch.inference_mode()(lambda: self._encoder(self._looked_at)),
+            "synthesis_one": torch.inference_mode()(lambda: self._generator(codes, offsets)),
+        }
+        if self._hypernet is not None:
+            self.stages["hypernet"] = torch.inference_mode()(lambda: self._hypernet(pair))
 
     @torch.inference_mode()
     def invert(self, steps: int) -> NDArray[np.float32]:
@@ -134,15 +138,38 @@ class TorchSide:
         return colours.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _draw(self, steps: int) -> Tensor:
-        """The authors' loop: the encoder's inversion, then ``steps`` times offsets summed and an image drawn."""
-        codes = self._encoder(self._photo)
-        image, reconstruction = self._generator(codes)
+        """The authors' loop: a start, then ``steps`` times codes or offsets summed and an image drawn."""
+        looks_back = self._refines and self._hypernet is None
+        start = self._average.expand(len(self._photo), -1, -1).contiguous()
+        codes = start if looks_back else self._encoder(self._photo)
+        image, drawn = self._generator(codes)
         offsets: dict[int, Tensor] = {}
-        for step in range(steps):
-            new = self._hypernet(self._photo, reconstruction)
+        for step in range(steps if self._refines else 0):
+            pair = torch.cat([self._photo, drawn], 1)
+            if looks_back:
+                codes = codes + self._encoder(pair)
+                image, drawn = self._generator(codes)
+                continue
+            new = self._hypernet(pair)
             offsets = {index: offsets[index] + offset for index, offset in new.items()} if step else new
-            image, reconstruction = self._generator(codes, offsets)
+            image, drawn = self._generator(codes, offsets)
         return image
+
+
+class LastInputs(Wrapper):
+    """Keeps what each graph was given last: of those that run once a photo, for every photo."""
+
+    def __init__(self, inner: Any, photos: int) -> None:
+        super().__init__(inner)
+        self._photos = photos
+        self.given: dict[str, deque[Arrays]] = defaultdict(deque)
+
+    def run(self, graph: str, inputs: Arrays) -> Arrays:
+        kept = self.given[graph]
+        kept.append(inputs)
+        while len(kept) > (self._photos if graph in PER_PHOTO else 1):
+            kept.popleft()
+        return super().run(graph, inputs)
 
 
 class RuntimeSide:
@@ -151,26 +178,14 @@ class RuntimeSide:
     def __init__(self, name: str, bundle: Bundle, options: Options, batch: NDArray[np.float32]) -> None:
         self.name = name
         self._backend = backend = open_backend(name, bundle, options)
-        self._session, self._batch = Session(bundle.manifest, backend), batch
-
-        def rows(array: Any) -> list[Any]:
-            return [backend.row(array, index) for index in range(len(batch))]
-
-        # As in the loop, weights are tuned and images drawn a photo at a time.
-        photo = backend.upload(batch)
-        codes = backend.encode(photo)
-        first = [backend.synthesize(code, backend.untuned)[1] for code in rows(codes)]
-        reconstruction = backend.concatenate(first)
-        each_offsets = rows(backend.predict(photo, reconstruction))
-        drawn = [(code, backend.tune(offsets, 1)) for code, offsets in zip(rows(codes), each_offsets, strict=True)]
+        self._session, self._batch = Session(backend), batch
+        noting = LastInputs(backend, len(batch))
+        for _ in refine(noting, batch, 1 if backend.method.refines else 0):
+            pass
         self.stages = {
-            "encoder": lambda: backend.encode(photo),
-            "hypernet": lambda: backend.predict(photo, reconstruction),
-            "weights": lambda: [backend.tune(offsets, 1) for offsets in each_offsets],
-            # Tuning again may overwrite these weights, with the same values.
-            "synthesis": lambda: [backend.synthesize(code, weights) for code, weights in drawn],
+            graph: lambda graph=graph, given=tuple(given): [backend.run(graph, inputs) for inputs in given]
+            for graph, given in noting.given.items()
         }
-        self.stages["synthesis"]()
 
     def invert(self, steps: int) -> NDArray[np.float32]:
         """``Session.refine``, the last images brought to the host."""
@@ -179,7 +194,8 @@ class RuntimeSide:
 
     def pictures(self, steps: int) -> NDArray[np.uint8]:
         """The work of ``Session.invert``, from its prepared photos to its images."""
-        return invert(self._backend, self._session.manifest, self._batch, steps).pixels
+        *_, last = self._session.refine(self._batch, steps)
+        return np.stack([last.pixels(photo) for photo in range(len(self._batch))])
 
 
 @dataclass(frozen=True)
@@ -190,7 +206,7 @@ class Work:
     bytes: int
 
 
-def stage_work(model: HyperStyle, bundle: Bundle) -> dict[str, Work]:
+def stage_work(model: Model, bundle: Bundle) -> dict[str, Work]:
     """The work of our stages for one photo.
 
     FLOPs are two per multiply-accumulate of every convolution and matrix product, counted by PyTorch on the stages that
@@ -235,48 +251,56 @@ def stage_bytes(bundle: Bundle, stage: str, batch: int = 1) -> int:
     return total
 
 
-def prepare(work: Path, bundle: Path | None, size: int, precision: str = "float32") -> tuple[Bundle, tuple[Path, Path]]:
-    """The bundle and the checkpoint pair, made where they are missing.
+def checkpoint_files(work: Path, method: str) -> tuple[Path, ...]:
+    """The files of a method's seeded checkpoints, in the order of `export`."""
+    names = ("hyperstyle", "w_encoder") if method == "hyperstyle" else (method.replace("-", "_"),)
+    return tuple(work / f"{name}.pt" for name in names)
+
+
+def prepare(
+    work: Path, bundle: Path | None, size: int, precision: str = "float32", method: str = "hyperstyle"
+) -> tuple[Bundle, tuple[Path, ...]]:
+    """The bundle and its checkpoints, made where they are missing.
 
     Args:
-        work: an existing folder that holds or gets `hyperstyle.pt`, `w_encoder.pt` and, without ``bundle``, `bundle`
-            (or `bundle-<precision>`).
-        bundle: a bundle of that checkpoint pair.
+        work: an existing folder that holds or gets the checkpoints and, without ``bundle``, `bundle` (or
+            `bundle-<precision>`).
+        bundle: a bundle of those checkpoints.
         size: 256, 512 or 1024.
         precision: of a bundle that is made: "float32", "float16" or "bfloat16".
+        method: as bundles call it.
 
     Raises:
         HyperStyleDeployError: a file cannot be read or written, or a bundle is not valid.
-        ValueError: the bundle has another size, crops its image or has the separable hypernetwork.
+        ValueError: the bundle has another size or method, or crops its image.
     """
-    checkpoints = (work / "hyperstyle.pt", work / "w_encoder.pt")
+    checkpoints = checkpoint_files(work, method)
     if not all(path.exists() for path in checkpoints):
-        progress(f"writing a seeded checkpoint of size {size}")
-        write_checkpoints(work, size)
+        progress(f"writing seeded checkpoints of {method} at {size}")
+        write_checkpoints(work, method, published_sizes(size))
     path = bundle or work / ("bundle" if precision == "float32" else f"bundle-{precision}")
     if not path.exists():
-        export(*checkpoints, path, report=lambda doing: progress(f"export: {doing}"), precision=precision)
+        export(checkpoints, path, report=lambda doing, _: progress(f"export: {doing}"), precision=precision)
     opened = Bundle.open(path)
-    image = opened.manifest.image
-    if (image.size, image.height, image.input_height) != (size, size, INPUT_SIZE) or opened.manifest.separable:
-        raise ValueError(f"{path} is not a bundle of square photos at {size} with the shared hypernetwork")
+    manifest = opened.manifest
+    if (manifest.method.name, manifest.generator.size, manifest.image.height) != (method, size, size):
+        raise ValueError(f"{path} is not a bundle of {method} and square photos at {size}")
     return opened, checkpoints
 
 
-def load_model(checkpoints: tuple[Path, Path], bundle: Bundle) -> HyperStyle:
+def load_model(checkpoints: tuple[Path, ...], bundle: Bundle) -> Model:
     """The PyTorch networks that the bundle was exported from.
 
     Raises:
         HyperStyleDeployError: a file cannot be read.
-        ValueError: the bundle comes from another checkpoint.
+        ValueError: the bundle comes from other checkpoints.
     """
-    hyperstyle, w_encoder = map(read_checkpoint, checkpoints)
-    recorded = [bundle.manifest.provenance[kind]["sha256"] for kind in ("checkpoint", "w_encoder")]
-    if recorded != [hyperstyle.sha256, w_encoder.sha256]:
+    files = read_checkpoints(checkpoints)
+    if [entry.sha256 for entry in bundle.manifest.checkpoints] != [file.sha256 for file in files]:
         raise ValueError(f"{bundle.path} was not exported from the checkpoints beside it")
-    model = load_hyperstyle(hyperstyle, w_encoder)
+    model = load_networks(files, NO_CHOICES)
     # The reader maps the files; PyTorch users have their weights in memory, in large pages where the system gives them.
     for network in (model.encoder, model.hypernet, model.generator):
-        for tensor in (*network.parameters(), *network.buffers()):
+        for tensor in () if network is None else (*network.parameters(), *network.buffers()):
             tensor.data = tensor.data.clone()
     return model

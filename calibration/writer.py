@@ -60,8 +60,8 @@ def _collect(
         where = place(tensor)
         if where is not None and where.file not in copied:
             dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-            array = np.memmap(source.path / where.file, dtype, "r", where.offset, tuple(tensor.dims))
-            homes[tensor.name] = constants.add(stage, tensor.name, array)
+            mapped = np.memmap(source.path / where.file, dtype, "r", where.offset, tuple(tensor.dims))
+            homes[tensor.name] = constants.add(stage, tensor.name, mapped)
     for name, array in quantized.constants.items():
         dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
         tensor = onnx.TensorProto(name=name, data_type=dtype, dims=array.shape)

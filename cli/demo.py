@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..demo import SIZES
 from .export import export
 from .inspect import inspect
 from .invert import invert
@@ -16,7 +17,13 @@ from .verify import verify
 @click.option(
     "-o", "--output", type=FILE, default=Path("demo-output"), show_default=True, help="Folder for everything."
 )
-@click.option("--size", type=click.Choice(["256", "512", "1024"]), default="256", show_default=True, help="Image size.")
+@click.option(
+    "--size",
+    type=click.Choice(SIZES),
+    default=SIZES[0],
+    show_default=True,
+    help="Image size. From 256 on the networks are as large as the published ones: 1.5 GB, minutes.",
+)
 @click.option("--steps", type=click.IntRange(1, 100), default=5, show_default=True, help="Refinement steps.")
 @loading_options
 @click.pass_context
@@ -25,16 +32,16 @@ def demo(context: click.Context, output: Path, size: str, steps: int, loading: d
     """Do the whole main job on a seeded checkpoint: inspect, export, verify, invert a photo."""
     from ..demo import PHOTO, closing_words, demo_checkpoints
 
-    checkpoint, encoder = demo_checkpoints(output, int(size))
+    checkpoint, encoder = demo_checkpoints(output, size)
     bundle, results = output / f"seeded{size}.bundle", output / "results"
     click.secho(f"\n$ hyperstyle-deploy inspect {checkpoint}", bold=True)
     context.invoke(inspect, path=checkpoint, as_json=False)
     click.secho(f"\n$ hyperstyle-deploy export {checkpoint} --w-encoder {encoder} -o {bundle}", bold=True)
-    context.invoke(export, checkpoint=checkpoint, w_encoder=encoder, output=bundle, overwrite=True, precision="fp32")
+    context.invoke(export, checkpoint=checkpoint, encoder=encoder, output=bundle, overwrite=True)
     click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
     common = {**loading, "as_json": False, "steps": steps}
     several = {**common, "backend": (loading["backend"],)}
-    context.invoke(verify, bundle=bundle, against=checkpoint, w_encoder=encoder, **several)
+    context.invoke(verify, bundle=bundle, against=checkpoint, encoder=encoder, **several)
     click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
     context.invoke(
         invert,

@@ -12,7 +12,12 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 @click.command()
 @click.argument("checkpoint", type=FILE)
-@click.option("--w-encoder", type=FILE, required=True, help="The W-encoder's file that belongs to the checkpoint.")
+@click.option(
+    "--encoder",
+    "--w-encoder",
+    type=FILE,
+    help="For a HyperStyle checkpoint: the W-encoder's file, or a pSp, e4e or ReStyle checkpoint, for its codes.",
+)
 @click.option("-o", "--output", type=FILE, required=True, help="The bundle's folder; it appears only when complete.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option(
@@ -22,18 +27,43 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     show_default=True,
     help="What weights and activations are in the graphs. fp16 halves the bundle; bf16 needs TensorRT to run.",
 )
+@click.option(
+    "--input-size",
+    type=int,
+    help="Side of the square that the networks look at, cars' width. "
+    "By default what the checkpoint was made for, else 256 or the drawing's size.",
+)
+@click.option("--encoder-steps", type=int, help="Steps of a ReStyle encoder in front of HyperStyle. By default 5.")
+@click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
-def export(checkpoint: Path, w_encoder: Path, output: Path, overwrite: bool, precision: str) -> None:
-    """Export a HyperStyle checkpoint to a bundle.
+def export(
+    checkpoint: Path,
+    encoder: Path | None,
+    output: Path,
+    overwrite: bool,
+    precision: str,
+    input_size: int | None,
+    encoder_steps: int | None,
+    licence: str | None,
+) -> None:
+    """Export a checkpoint of HyperStyle, pSp, e4e or ReStyle to a bundle.
 
     TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.
     """
-    from ..export.exporter import REPORTS
     from ..export.exporter import export as export_bundle
+    from ..export.methods.model import Choices
     from .show.bundle import show_bundle
     from .show.progress import stages
 
-    with stages(f"Exporting {checkpoint.name}", REPORTS) as report:
-        bundle = export_bundle(checkpoint, w_encoder, output, overwrite, report, PRECISIONS[precision])
+    with stages(f"Exporting {checkpoint.name}") as report:
+        bundle = export_bundle(
+            [checkpoint] if encoder is None else [checkpoint, encoder],
+            output,
+            choices=Choices(input_size, encoder_steps),
+            licence=licence,
+            overwrite=overwrite,
+            report=report,
+            precision=PRECISIONS[precision],
+        )
     show_bundle(output, bundle.manifest)

@@ -10,10 +10,14 @@ from .options import FILE, JSON_OPTION, user_errors
 
 @click.command()
 @click.argument("path", type=FILE, metavar="CHECKPOINT|BUNDLE")
+@click.option("--check", is_flag=True, help="Of a checkpoint, also look at every number and compute the SHA-256.")
 @JSON_OPTION
 @user_errors
-def inspect(path: Path, as_json: bool) -> None:
-    """Say what a checkpoint is and what exporting it needs, or what a bundle holds and which engines it has."""
+def inspect(path: Path, check: bool, as_json: bool) -> None:
+    """Say what a checkpoint is and what exporting it needs, or what a bundle holds and which engines it has.
+
+    A checkpoint is described by its options and the names and shapes of its tensors.
+    """
     from .show.bundle import show_bundle, show_checkpoint, show_engines
 
     if path.is_dir():
@@ -31,5 +35,5 @@ def inspect(path: Path, as_json: bool) -> None:
         return
     from ..export.inspection import inspect as inspect_checkpoint
 
-    description = inspect_checkpoint(path)
+    description = inspect_checkpoint(path, every_byte=check)
     click.echo(json.dumps(description.to_json(), indent=1)) if as_json else show_checkpoint(description)

@@ -9,17 +9,10 @@ from typing import Any
 import click
 
 from ..errors import HyperStyleDeployError
+from ..install_hint import extra_for, install_command
 from ..runtime.manifest.checks import MAX_STEPS
 
 EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
-
-#: The extra that installs a package.
-EXTRAS = {
-    **dict.fromkeys(("torch", "onnx_ir", "onnxscript"), "export"),
-    **dict.fromkeys(("matplotlib", "jinja2", "markupsafe", "onnx"), "report"),
-    "onnxruntime": "cpu",
-    "ml_dtypes": "calibrate",
-}
 
 FILE = click.Path(path_type=Path)
 BACKEND_OPTION = click.option(
@@ -54,13 +47,10 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_ERROR)
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get(error.name or "")
+            extra = extra_for(error.name or "", click.get_current_context().info_name)
             if extra is None:
                 raise
-            click.echo(
-                f'Error: {error.name} is not installed. Install it with: pip install "hyperstyle-deploy[{extra}]"',
-                err=True,
-            )
+            click.echo(f"Error: {error.name} is not installed. Install it with: {install_command(extra)}", err=True)
             sys.exit(EXIT_ERROR)
         except KeyboardInterrupt:
             click.echo("Stopped. Nothing is half-written; the same command goes on where it can.", err=True)

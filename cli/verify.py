@@ -31,8 +31,8 @@ BACKENDS_OPTION = click.option(
 )
 @STEPS_OPTION
 @click.option("--reference", type=FILE, help="A float32 bundle to compare with; the bundle itself unless said.")
-@click.option("--against", type=FILE, help="A HyperStyle checkpoint to compare with instead, in PyTorch.")
-@click.option("--w-encoder", type=FILE, help="That checkpoint's W-encoder.")
+@click.option("--against", type=FILE, help="The checkpoint to compare with instead, in PyTorch.")
+@click.option("--encoder", "--w-encoder", type=FILE, help="The encoder's file of a HyperStyle checkpoint.")
 @click.option("--bisect", is_flag=True, help="On failure, also find the first node that is out of tolerance.")
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page with the images and where they differ.")
 @click.option("--files-only", is_flag=True, help="Check the files' checksums, and nothing else.")
@@ -45,7 +45,7 @@ def verify(
     steps: int | None,
     reference: Path | None,
     against: Path | None,
-    w_encoder: Path | None,
+    encoder: Path | None,
     bisect: bool,
     html: Path | None,
     files_only: bool,
@@ -63,7 +63,7 @@ def verify(
     from .show.fidelity import show_comparisons, show_files
     from .show.progress import count_progress
 
-    _check_options(reference, against, w_encoder, bisect, files_only, (images, steps, html))
+    _check_options(reference, against, encoder, bisect, files_only, (images, steps, html))
     opened = Bundle.open(bundle)
     if files_only:
         click.echo(json.dumps(files_document(opened))) if as_json else show_files(opened)
@@ -79,7 +79,7 @@ def verify(
         check_folder_of(html)
     photos = find_photos(images or (PHOTO,))
     backends = _backends(loading)
-    verifier = Verifier(opened, _reference(opened, reference, against, w_encoder), backends)
+    verifier = Verifier(opened, _reference(opened, reference, against, encoder), backends)
     steps = verifier.steps(steps)
     with count_progress("Verifying", len(photos) * (1 + len(backends)) * (steps + 1), "states") as advance:
         run = verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance)
@@ -99,14 +99,14 @@ def verify(
 def _check_options(
     reference: Path | None,
     against: Path | None,
-    w_encoder: Path | None,
+    encoder: Path | None,
     bisect: bool,
     files_only: bool,
     of_a_run: tuple[object, ...],
 ) -> None:
     """Options that contradict each other."""
-    if (against is None) != (w_encoder is None):
-        raise click.UsageError("--against and --w-encoder belong together.")
+    if against is None and encoder is not None:
+        raise click.UsageError("--encoder belongs to --against: give both.")
     if against is not None and reference is not None:
         raise click.UsageError("--against and --reference are two references: give one.")
     if against is not None and bisect:
@@ -128,12 +128,12 @@ def _backends(loading: dict[str, Any]) -> "dict[str, Any]":
     return {resolve(name): options for name in names}
 
 
-def _reference(bundle: "Bundle", reference: Path | None, against: Path | None, w_encoder: Path | None) -> "Reference":
+def _reference(bundle: "Bundle", reference: Path | None, against: Path | None, encoder: Path | None) -> "Reference":
     """What the bundle is compared with."""
-    if against is not None and w_encoder is not None:
+    if against is not None:
         from ..export.verification import PyTorchReference
 
-        return PyTorchReference(bundle.manifest, against, w_encoder)
+        return PyTorchReference(bundle.manifest, [against] if encoder is None else [against, encoder])
     from ..runtime.bundle.reader import Bundle
     from ..runtime.quality.verification.plain_backend import PlainBackend, reference_bundle
 

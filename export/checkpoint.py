@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..install_hint import install_command
 from ..runtime.bundle.files import sha256_of
 
 #: Older releases of PyTorch had ways around ``weights_only=True``.
@@ -42,10 +44,14 @@ class Checkpoint:
     """What a checkpoint file holds: its tensors by name, the training options, the average code if there is one."""
 
     path: Path
-    sha256: str
     state: Mapping[str, Tensor]
     opts: Mapping[str, Any]
     latent_avg: Tensor | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the file, computed when it is asked for first."""
+        return sha256_of(self.path)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors below ``prefix``, the prefix removed."""
@@ -70,10 +76,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         _check_records(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        digest = sha256_of(path)
     except _LOAD_ERRORS as error:
         raise _load_error(path, error) from error
-    return _checkpoint(path, digest, content)
+    return _checkpoint(path, content)
 
 
 def _require_safe_torch() -> None:
@@ -83,7 +88,7 @@ def _require_safe_torch() -> None:
             "This PyTorch can be tricked into running code from a checkpoint",
             got=torch.__version__,
             expected="2.10 or newer",
-            hint='Install it with: pip install "torch>=2.10"',
+            hint=f"Install it with: {install_command('export')}",
         )
 
 
@@ -149,7 +154,7 @@ def _load_error(path: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(f"Cannot read {path}", got=first_line[:200], hint="It is damaged: download it again.")
 
 
-def _checkpoint(path: Path, digest: str, content: Any) -> Checkpoint:
+def _checkpoint(path: Path, content: Any) -> Checkpoint:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no dictionary", got=type(content).__name__)
     state = content.get("state_dict")
@@ -170,7 +175,7 @@ def _checkpoint(path: Path, digest: str, content: Any) -> Checkpoint:
         _check_tensor(path, name, tensor)
     if latent_avg is not None:
         _check_tensor(path, "latent_avg", latent_avg)
-    return Checkpoint(path, digest, state, opts, latent_avg)
+    return Checkpoint(path, state, opts, latent_avg)
 
 
 def _check_tensor(path: Path, name: str, tensor: Any) -> None:

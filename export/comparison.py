@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ExportError
+from ..runtime.backends.onnx_session import open_session, session_options
 from .graphs import Graph
 from .precision import FLOAT32, Precision
 from .rounded import RoundedGraph
@@ -65,10 +65,7 @@ def _run(graph: Graph, path: Path, precision: Precision) -> Sequence[NDArray[np.
     inputs = _inputs(graph)
     if precision.rescaled:
         return RoundedGraph(path).run(inputs)
-    options = onnxruntime.SessionOptions()
-    options.enable_mem_pattern = False
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(list(graph.outputs), inputs)
+    return open_session(path, session_options(), name=graph.name).run(list(graph.outputs), inputs)
 
 
 def _inputs(graph: Graph) -> dict[str, NDArray[np.float32]]:

@@ -1,30 +1,33 @@
-"""From a checkpoint pair to a bundle: trace, write, check and compare every graph, then rename the whole into place."""
+"""From checkpoints to a bundle: trace, write, check and compare every graph, then rename the whole into place."""
 
 import hashlib
-import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..errors import OutputError
-from ..runtime.bundle.files import atomic_directory, sha256_of_all
+from ..runtime.bundle.constants import Constants, write_manifest
+from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
-from ..runtime.manifest.manifest import GRAPHS, FileSpec, GraphSpec, Manifest
-from .checkpoint import Checkpoint, read_checkpoint
+from ..runtime.manifest.manifest import CheckpointSpec, GeneratorSpec, GraphSpec, Manifest, StateSpec
+from ..runtime.methods.base import CODES
+from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
 from .comparison import compare, outputs_of
-from .graphs import Graph, build_graphs, generator_constants
-from .hyperstyle import DEFAULT_STEPS, METHOD, HyperStyle, load_hyperstyle
-from .onnx_writer import Constants, collect_constants, trace, write_graph
+from .graphs import Graph, Scales, build_graphs, graph_count, measure_scales, model_constants
+from .methods.loading import load_model, read_checkpoints
+from .methods.model import NO_CHOICES, Choices, Model
+from .onnx_writer import array_of, collect_constants, trace, write_graph
 from .precision import FLOAT32, Precision, precision_named
-from .stages.scales import ActivationScales, activation_scales
 
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
 GROUPS = {
     "encoder": "encoder",
+    ENCODER_SYNTHESIS: "encoder_synthesis",
     "hypernet": "hypernet",
     "offsets": "offsets",
     "weights": "offsets",
@@ -33,34 +36,37 @@ GROUPS = {
 }
 GENERATOR_GROUP = "generator"
 
-Report = Callable[[str], None]
-#: How many times `export` reports progress.
-REPORTS = 5 + 2 * len(GRAPHS)
+#: Called with a sentence before a piece of work, and with how many there are in all, None as long as that is not known.
+Report = Callable[[str, int | None], None]
 
 
 def export(
-    checkpoint: Path,
-    w_encoder: Path,
+    checkpoints: Sequence[Path],
     output: Path,
+    *,
+    choices: Choices = NO_CHOICES,
+    licence: str | None = None,
     overwrite: bool = False,
-    report: Report = lambda _: None,
+    report: Report = lambda *_: None,
     precision: str = FLOAT32.name,
 ) -> Bundle:
-    """Export a HyperStyle checkpoint to a bundle.
+    """Export a method's checkpoints to a bundle.
 
     Args:
-        checkpoint: HyperStyle's file in the authors' layout.
-        w_encoder: the W-encoder's file.
+        checkpoints: a file in the authors' layout: HyperStyle's, pSp's, e4e's or ReStyle's. Behind HyperStyle's, the
+            file of the encoder that its codes come from: the W-encoder's, or one of the others'.
         output: the bundle's folder; it appears only when complete.
+        choices: the input's size, and the steps of a ReStyle encoder in front of HyperStyle.
+        licence: the licence of the weights, for the manifest.
         overwrite: replace an existing bundle.
-        report: called with a sentence before each of ``REPORTS`` pieces of work.
+        report: called before each piece of work.
         precision: "float32", "float16" or "bfloat16": what the large tensors are.
 
     Returns:
         The bundle, its files verified.
 
     Raises:
-        CheckpointError: a file that cannot be read or does not hold what it should.
+        CheckpointError: a file that cannot be read or does not hold what it should, or a choice that does not fit it.
         ExportError: an unknown precision; a graph that is not valid or disagrees with PyTorch.
         OutputError: the output exists, is to be overwritten but is no bundle, or cannot be written.
     """
@@ -68,26 +74,24 @@ def export(
     if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
         raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
     with atomic_directory(output, overwrite) as folder, torch.no_grad():
-        report("reading the checkpoint")
-        source = read_checkpoint(checkpoint)
-        report("reading the W-encoder")
-        encoder = read_checkpoint(w_encoder)
-        report("checking every tensor")
-        model = load_hyperstyle(source, encoder)
-        graphs, constants = _write_graphs(model, typed, folder, report)
-        report("computing checksums")
-        _write_manifest(folder, model, typed, (source, encoder), graphs, constants)
+        report("reading checkpoints", None)
+        files = read_checkpoints(checkpoints)
+        report("checking every tensor", None)
+        model = load_model(files, choices)
+        pieces = 4 + 2 * graph_count(model)
+        graphs, constants = _write_graphs(model, typed, folder, lambda what: report(what, pieces))
+        report("computing checksums", pieces)
+        write_manifest(folder, _manifest(model, typed, licence, graphs, constants))
     return Bundle.open(output)
 
 
 def _write_graphs(
-    model: HyperStyle, precision: Precision, folder: Path, report: Report
+    model: Model, precision: Precision, folder: Path, report: Callable[[str], None]
 ) -> tuple[dict[str, GraphSpec], tuple[str, ...]]:
     constants = Constants(folder)
-    scales = activation_scales(model.generator, model.config.layers, model.latent_avg, precision)
-    constants.add(GENERATOR_GROUP, "latent_avg", model.latent_avg)
-    for name, tensor in generator_constants(model, precision, scales).items():
-        constants.add(GENERATOR_GROUP, name, tensor)
+    scales = measure_scales(model, precision)
+    for name, tensor in model_constants(model, precision, scales).items():
+        constants.keep(GENERATOR_GROUP, name, *array_of(tensor))
     traced = []
     for graph, expected in _with_expected(model, precision, scales):
         report(f"tracing {graph.name}")
@@ -96,7 +100,7 @@ def _write_graphs(
         traced.append((graph, program, homes, expected))
     report("writing constants")
     places = constants.write()
-    specs = {}
+    specs: dict[str, GraphSpec] = {}
     for graph, program, homes, expected in traced:
         report(f"checking {graph.name} against PyTorch")
         specs[graph.name] = write_graph(program, graph, folder / f"{graph.name}.onnx", homes, places)
@@ -104,9 +108,7 @@ def _write_graphs(
     return specs, constants.files(GENERATOR_GROUP)
 
 
-def _with_expected(
-    model: HyperStyle, precision: Precision, scales: ActivationScales
-) -> Iterator[tuple[Graph, list[torch.Tensor]]]:
+def _with_expected(model: Model, precision: Precision, scales: Scales) -> Iterator[tuple[Graph, list[Tensor]]]:
     """Every stage with what it should give for its sample inputs, in float32."""
     graphs = build_graphs(model, precision, scales)
     if not precision.rescaled:
@@ -116,34 +118,40 @@ def _with_expected(
         yield graph, outputs_of(exact)
 
 
-def _write_manifest(
-    folder: Path,
-    model: HyperStyle,
-    precision: Precision,
-    sources: tuple[Checkpoint, Checkpoint],
-    graphs: dict[str, GraphSpec],
-    constants: tuple[str, ...],
-) -> None:
-    paths = {file.name: file for file in sorted(folder.iterdir())}
-    digests = sha256_of_all(paths)
-    manifest = Manifest(
-        method=METHOD,
-        domain=model.config.domain,
-        model=hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest(),
+def _manifest(
+    model: Model, precision: Precision, licence: str | None, graphs: dict[str, GraphSpec], constants: tuple[str, ...]
+) -> Manifest:
+    """The manifest, without the files that it is written over."""
+    shape = model.generator.shape
+    digests = [checkpoint.sha256 for _, checkpoint in model.checkpoints]
+    return Manifest(
+        method=model.method,
+        domain=model.domain,
+        model=hashlib.sha256("".join(digests).encode()).hexdigest(),
         precision=precision.name,
-        default_steps=DEFAULT_STEPS,
-        separable=model.config.separable,
-        image=model.config.image,
-        layers=model.config.layers,
+        licence=licence,
+        image=model.image,
+        generator=GeneratorSpec("stylegan2", shape.size, shape.styles, shape.width, model.layers),
+        state=_state(model),
+        checkpoints=tuple(
+            CheckpointSpec(role, checkpoint.path.name, checkpoint.sha256) for role, checkpoint in model.checkpoints
+        ),
         constants=constants,
         graphs=graphs,
-        files={name: FileSpec(path.stat().st_size, digests[name]) for name, path in paths.items()},
+        files={},
         provenance={
-            "checkpoint": {"file": sources[0].path.name, "sha256": sources[0].sha256},
-            "w_encoder": {"file": sources[1].path.name, "sha256": sources[1].sha256},
+            **model.provenance,
             "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             **{tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime")},
         },
     )
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest.to_json(), indent=1) + "\n")
+
+
+def _state(model: Model) -> tuple[StateSpec, ...]:
+    """What an inversion keeps: codes, and the offset codes, summed or those of every step."""
+    codes = StateSpec(CODES, tuple(model.latent_avg.shape))
+    if model.hypernet is None:
+        return (codes,)
+    shape = (len(model.tuned), model.hypernet.shape.code)
+    return codes, StateSpec(OFFSET_CODES, ("steps", *shape) if model.bilinear else shape)

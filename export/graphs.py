@@ -1,23 +1,26 @@
 """The bundle's graphs: each stage with its named inputs and outputs, and sample inputs to trace and compare it on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..runtime.manifest.layers import Layer, style_count
-from .hyperstyle import HyperStyle
+from ..runtime.manifest.layers import Layer
+from ..runtime.manifest.manifest import ImageSpec
+from ..runtime.methods.base import BATCH, KEPT_STEPS
+from ..runtime.methods.hyperstyle import ENCODER_AVERAGE, ENCODER_NOISE, ENCODER_SYNTHESIS
+from ..runtime.methods.restyle import AVERAGE
+from .methods.model import EncoderLoop, Model
+from .networks.hypernetwork import HyperNetwork
 from .precision import FLOAT32, Precision
 from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
 from .stages.offsets import OffsetsStage, WeightsStage, base_weight, energy
 from .stages.scales import ActivationScales, activation_scales
-from .stages.synthesis import SynthesisStage, folded_noises
-
-BATCH = "batch"
-STEPS = "kept_steps"
+from .stages.synthesis import Drawing, EncoderSynthesisStage, SynthesisStage, folded_noises
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,23 @@ class Graph:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Scales:
+    """The activations' scales of a model's generators; ``loop`` is those of an encoder's own one."""
+
+    generator: ActivationScales
+    loop: ActivationScales | None
+
+
+def measure_scales(model: Model, precision: Precision) -> Scales:
+    """The scales of ``activation_scales`` for every generator of a model."""
+    loop = model.loop
+    return Scales(
+        activation_scales(model.generator, model.layers, model.latent_avg, precision),
+        None if loop is None else activation_scales(loop.generator, loop.layers, loop.latent_avg, precision),
+    )
+
+
 def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     """Tensors between `weights` and `synthesis`: every tuned weight, then every tuned layer's energy."""
     tuned = [layer for layer in layers if layer.tuned]
@@ -45,87 +65,145 @@ def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     )
 
 
-def noise_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+def noise_names(layers: tuple[Layer, ...], prefix: str = "noise") -> tuple[str, ...]:
     """The noises of `synthesis`, one for each 3x3 convolution, tuned or not."""
-    return tuple(f"noise.{layer.name}" for layer in layers if layer.demodulated)
+    return tuple(f"{prefix}.{layer.name}" for layer in layers if layer.demodulated)
 
 
-def generator_constants(model: HyperStyle, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
+def model_constants(model: Model, precision: Precision, scales: Scales) -> dict[str, Tensor]:
+    """What the method or a graph takes by name: average codes, untuned weights and energies, noises."""
+    constants = {AVERAGE: model.latent_avg[None], **_drawing_constants(model, precision, scales.generator)}
+    if model.loop is not None and scales.loop is not None:
+        constants[ENCODER_AVERAGE] = model.loop.latent_avg[None]
+        constants |= _loop_noises(model.loop, precision, scales.loop)
+    return constants
+
+
+def _drawing_constants(model: Model, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
     """What `synthesis` takes besides codes, before any step, in its order: untuned weights, energies, noises."""
-    layers, generator = model.config.layers, model.generator
-    tuned = [layer for layer in layers if layer.tuned]
-    weights = [base_weight(generator, layer, precision) for layer in tuned]
-    energies = [energy(weight) for layer, weight in zip(tuned, weights, strict=True) if layer.demodulated]
-    noises = folded_noises(generator, precision, scales)
-    names = (*weight_names(layers), *noise_names(layers))
+    weights = [base_weight(model.generator, layer, precision) for layer in model.tuned]
+    energies = [energy(weight) for layer, weight in zip(model.tuned, weights, strict=True) if layer.demodulated]
+    noises = folded_noises(model.generator, precision, scales)
+    names = (*weight_names(model.layers), *noise_names(model.layers))
     return dict(zip(names, (*weights, *energies, *noises), strict=True))
 
 
-def build_graphs(
-    model: HyperStyle, precision: Precision = FLOAT32, scales: ActivationScales | None = None
-) -> Iterator[Graph]:
-    """The stages of a HyperStyle model, `synthesis` in both its forms, each made when it is asked for.
+def _loop_noises(loop: EncoderLoop, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
+    noises = folded_noises(loop.generator, precision, scales)
+    return dict(zip(noise_names(loop.layers, ENCODER_NOISE), noises, strict=True))
 
-    ``scales`` are those of ``activation_scales``, measured here unless given.
+
+def graph_count(model: Model) -> int:
+    """How many graphs ``build_graphs`` gives."""
+    return 3 + (model.loop is not None) + 3 * (model.hypernet is not None)
+
+
+def build_graphs(model: Model, precision: Precision = FLOAT32, scales: Scales | None = None) -> Iterator[Graph]:
+    """The stages of a model, `synthesis` in both its forms, each made when it is asked for.
+
+    ``scales`` are those of ``measure_scales``, measured here unless given.
     """
-    layers, image = model.config.layers, model.config.image
-    scales = scales or activation_scales(model.generator, layers, model.latent_avg, precision)
-    tuned = [layer for layer in layers if layer.tuned]
-    generate = torch.Generator().manual_seed(0)
-    # A traced size of 1 would be taken for a constant, so free axes are traced with 2.
-    photo = torch.rand(2, 3, image.input_height, image.input_width, generator=generate) * 2 - 1
-    reconstruction = torch.rand(photo.shape, generator=generate) * 2 - 1
-    codes = model.latent_avg + torch.randn(2, style_count(image.size), 512, generator=generate) * 0.3
-    kept = 2 if model.config.separable else 1
-    offset_codes = torch.randn(kept, len(tuned), 512, generator=generate) * 0.1
-    steps = torch.tensor(2.0)
+    scales = scales or measure_scales(model, precision)
+    sample = Samples(model.image)
+    yield _encoder(model, precision, sample)
+    if model.loop is not None and scales.loop is not None:
+        yield _encoder_synthesis(model.loop, model.image, precision, scales.loop, sample)
+    if model.hypernet is not None:
+        yield _hypernet(model.hypernet, precision, sample)
+        yield from _offsets(model, model.hypernet, precision, sample)
+    yield from _syntheses(model, precision, scales.generator, sample)
 
-    yield Graph(
+
+class Samples:
+    """Inputs to trace and compare graphs on. A traced size of 1 would be taken for a constant, so free axes have 2."""
+
+    def __init__(self, image: ImageSpec) -> None:
+        self._image, self._generate = image, torch.Generator().manual_seed(0)
+        self.reconstruction = self._uniform(3) * 2 - 1
+
+    def photo(self) -> Tensor:
+        """What the encoder looks at, of its kind."""
+        if self._image.kind == "labels":
+            labels = (self._uniform(1)[:, 0] * self._image.channels).long()
+            return F.one_hot(labels, self._image.channels).movedim(3, 1).float()
+        values = self._uniform(self._image.channels)
+        return values if self._image.kind == "sketch" else values * 2 - 1
+
+    def codes(self, average: Tensor) -> Tensor:
+        """Two codes around an average [styles, width]."""
+        return average + torch.randn(2, *average.shape, generator=self._generate) * 0.3
+
+    def offset_codes(self, steps: int, hypernet: HyperNetwork) -> Tensor:
+        """Offset codes of so many steps."""
+        shape = (steps, len(hypernet.shape.blocks), hypernet.shape.code)
+        return torch.randn(shape, generator=self._generate) * 0.1
+
+    def _uniform(self, channels: int) -> Tensor:
+        shape = (2, channels, self._image.input_height, self._image.input_width)
+        return torch.rand(shape, generator=self._generate)
+
+
+def _encoder(model: Model, precision: Precision, sample: Samples) -> Graph:
+    size = (model.image.input_height, model.image.input_width)
+    pictures: tuple[Tensor, ...] = (sample.photo(),)
+    if model.average is None:
+        pictures = (*pictures, sample.reconstruction)
+    return Graph(
         "encoder",
-        EncoderStage(model.encoder, model.latent_avg, precision),
-        (photo,),
-        ({0: BATCH},),
-        ("image",),
+        EncoderStage(model.encoder, model.average, size, precision),
+        pictures,
+        tuple({0: BATCH} for _ in pictures),
+        ("image", "reconstruction")[: len(pictures)],
         ("codes",),
     )
-    yield Graph(
+
+
+def _encoder_synthesis(
+    loop: EncoderLoop, image: ImageSpec, precision: Precision, scales: ActivationScales, sample: Samples
+) -> Graph:
+    noises = _loop_noises(loop, precision, scales)
+    drawing = Drawing(loop.generator, loop.layers, True, precision, scales)
+    return Graph(
+        ENCODER_SYNTHESIS,
+        EncoderSynthesisStage(drawing, image),
+        (sample.codes(loop.latent_avg)[:1], list(noises.values())),
+        (None, [None] * len(noises)),
+        ("codes", *noises),
+        ("reconstruction",),
+    )
+
+
+def _hypernet(hypernet: HyperNetwork, precision: Precision, sample: Samples) -> Graph:
+    return Graph(
         "hypernet",
-        HypernetStage(model.hypernet, layers, precision),
-        (photo, reconstruction),
+        HypernetStage(hypernet, precision),
+        (sample.photo(), sample.reconstruction),
         ({0: BATCH}, {0: BATCH}),
         ("image", "reconstruction"),
         ("offset_codes",),
     )
-    offsets = OffsetsStage(model.hypernet, layers, precision)
-    codes_axes = {0: STEPS} if model.config.separable else None
-    code_inputs = ("offset_codes", "steps")
-    yield Graph(
-        "offsets",
-        offsets,
-        (offset_codes, steps),
-        (codes_axes, None),
-        code_inputs,
-        tuple(f"offset.{layer.name}" for layer in tuned),
-    )
+
+
+def _offsets(model: Model, hypernet: HyperNetwork, precision: Precision, sample: Samples) -> Iterator[Graph]:
+    offsets = OffsetsStage(hypernet, model.layers, precision)
+    args = (sample.offset_codes(2 if model.bilinear else 1, hypernet), torch.tensor(2.0))
+    axes = ({0: KEPT_STEPS} if model.bilinear else None, None)
+    names = ("offset_codes", "steps")
+    yield Graph("offsets", offsets, args, axes, names, tuple(f"offset.{layer.name}" for layer in model.tuned))
     weights = WeightsStage(offsets, model.generator)
-    constants = generator_constants(model, precision, scales)
+    yield Graph("weights", weights, args, axes, names, weight_names(model.layers))
+
+
+def _syntheses(model: Model, precision: Precision, scales: ActivationScales, sample: Samples) -> Iterator[Graph]:
+    constants: Mapping[str, Tensor] = _drawing_constants(model, precision, scales)
     names, tensors = tuple(constants), list(constants.values())
-    tuned_names = weight_names(layers)
-    yield Graph("weights", weights, (offset_codes, steps), (codes_axes, None), code_inputs, tuned_names)
-    parts = (tensors[: len(tuned)], tensors[len(tuned) : len(tuned_names)], tensors[len(tuned_names) :])
+    tuned, computed = len(model.tuned), len(weight_names(model.layers))
+    parts = (tensors[:tuned], tensors[tuned:computed], tensors[computed:])
+    codes = sample.codes(model.latent_avg)
     for name, single in (("synthesis", False), ("synthesis_one", True)):
-        module = SynthesisStage(
-            model.generator,
-            layers,
-            image.rows,
-            (32, 224) if model.config.cars else (0, 256),
-            single,
-            precision=precision,
-            scales=scales,
-        )
         yield Graph(
             name,
-            module,
+            SynthesisStage(Drawing(model.generator, model.layers, single, precision, scales), model.image),
             (codes[:1] if single else codes, *parts),
             (None if single else {0: BATCH}, *([None] * len(part) for part in parts)),
             ("codes", *names),

@@ -1,35 +1,22 @@
 """What a checkpoint file is, how large its parts are, and what exporting it would need."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..runtime.manifest.layers import style_count
+from ..runtime.manifest.manifest import ImageSpec
 from .checkpoint import Checkpoint, read_checkpoint
-from .hyperstyle import METHOD, average_code, check_tensors, is_hyperstyle, read_config
-from .networks.hypernetwork import HyperNetwork
-from .networks.irse import WEncoder
-from .networks.stylegan2 import Generator
-
-W_ENCODER = "w-encoder"
-
-# The encoder class in the options -> the method it belongs to.
-_FAMILY = {
-    "WEncoder": W_ENCODER,
-    "GradualStyleEncoder": "psp",
-    "BackboneEncoderUsingLastLayerIntoW": "psp",
-    "BackboneEncoderUsingLastLayerIntoWPlus": "psp",
-    "Encoder4Editing": "e4e",
-    "SingleStyleCodeEncoder": "e4e",
-    "BackboneEncoder": "restyle-psp",
-    "ResNetBackboneEncoder": "restyle-psp",
-    "ProgressiveBackboneEncoder": "restyle-e4e",
-    "ResNetProgressiveBackboneEncoder": "restyle-e4e",
-}
+from .layout import Widths
+from .methods import hyperstyle, inversion
+from .methods.model import NO_CHOICES, image_spec
+from .methods.recognition import HYPERSTYLE, W_ENCODER, encoder_class, method_of
+from .networks.stylegan2 import GeneratorShape
+from .options import domain
+from .tensors import average_code, check_tensors
 
 
 @dataclass(frozen=True)
@@ -43,17 +30,36 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Networks:
+    """What the networks of a checkpoint are like, as far as its options and shapes say.
+
+    ``styles`` codes of ``width`` numbers drive the generator, ``channels`` are its features' from 4x4 up. ``input``
+    says what the networks look at.
+    """
+
+    encoder: str | None = None
+    hypernetwork: str | None = None
+    size: int | None = None
+    styles: int | None = None
+    width: int | None = None
+    channels: list[int] = field(default_factory=list)
+    input: str | None = None
+    tuned_layers: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Description:
-    """What `inspect` says of a file; ``needs`` lists what is missing before the command ``export`` can run."""
+    """What `inspect` says of a file; ``needs`` lists what is missing before the command ``export`` can run.
+
+    ``sha256`` is None unless every byte was asked for.
+    """
 
     file: str
     bytes: int
-    sha256: str
+    sha256: str | None
     method: str
     domain: str | None
-    size: int | None
-    hypernetwork: str | None
-    tuned_layers: list[int]
+    networks: Networks
     latent_avg: list[int] | None
     parts: list[Part]
     options: dict[str, Any]
@@ -61,69 +67,124 @@ class Description:
     export: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """The description as JSON values."""
-        return asdict(self)
+        """The description as JSON values, what it says of networks beside the rest."""
+        document = asdict(self)
+        networks = document.pop("networks")
+        return {**document, **networks}
 
 
-def inspect(path: Path) -> Description:
-    """Describe a checkpoint.
+def inspect(path: Path, every_byte: bool = False) -> Description:
+    """Describe a checkpoint by its options and the names and shapes of its tensors.
+
+    Args:
+        path: the file.
+        every_byte: also look at every number, and compute the checksum: seconds for every GB.
 
     Raises:
         CheckpointError: it cannot be read. A file that can be read but not exported is described, with the reasons.
     """
     checkpoint = read_checkpoint(path)
-    method = _method(checkpoint)
-    domain = size = hypernetwork = None
-    tuned: list[int] = []
     needs: list[str] = []
+    method, networks, data = "unknown", Networks(), None
     try:
-        if method == METHOD:
-            config = read_config(checkpoint)
-            domain, size = config.domain, config.size
-            hypernetwork = "separable" if config.separable else "shared"
-            tuned = [layer.index for layer in config.layers if layer.tuned]
-            with torch.device("meta"):
-                networks = {"hypernet": HyperNetwork(config.layers), "decoder": Generator(size)}
-            check_tensors(checkpoint, networks)
-            average_code(checkpoint, style_count(size))
-        elif method == W_ENCODER:
-            with torch.device("meta"):
-                encoder = WEncoder()
-            check_tensors(checkpoint, {"encoder": encoder})
+        method, data = method_of(checkpoint), domain(checkpoint)
+        networks, check = _READERS.get(method, _read_inversion)(checkpoint)
+        check(every_byte)
     except CheckpointError as error:
         needs.append(str(error))
-    export = None
-    if method == METHOD:
-        needs.append("the W-encoder's file, a second download of the authors: pass it with --w-encoder")
-        export = f"hyperstyle-deploy export {path} --w-encoder W_ENCODER.pt -o BUNDLE"
-    elif method == W_ENCODER:
-        needs.append("the HyperStyle checkpoint that it belongs to: this file is its --w-encoder")
-        export = f"hyperstyle-deploy export HYPERSTYLE.pt --w-encoder {path} -o BUNDLE"
-    else:
-        needs.append(f"a later version: {method} checkpoints cannot be exported yet")
+    more, command = _next(method, path)
     return Description(
         file=str(path),
         bytes=path.stat().st_size,
-        sha256=checkpoint.sha256,
+        sha256=checkpoint.sha256 if every_byte else None,
         method=method,
-        domain=domain,
-        size=size,
-        hypernetwork=hypernetwork,
-        tuned_layers=tuned,
+        domain=data,
+        networks=networks,
         latent_avg=None if checkpoint.latent_avg is None else list(checkpoint.latent_avg.shape),
         parts=_parts(checkpoint),
-        options={name: _plain(value) for name, value in sorted(checkpoint.opts.items())},
-        needs=needs,
-        export=export,
+        options={str(name): _plain(value) for name, value in sorted(checkpoint.opts.items(), key=str)},
+        needs=needs + more,
+        export=command,
     )
 
 
-def _method(checkpoint: Checkpoint) -> str:
-    if is_hyperstyle(checkpoint):
-        return METHOD
-    method = _FAMILY.get(str(checkpoint.opts.get("encoder_type")), "unknown")
-    # A W-encoder's file may carry the hypernetwork's options, which name no encoder: then its tensors tell.
-    return W_ENCODER if method == "unknown" and "encoder.linear.weight" in checkpoint.state else method
+def _next(method: str, path: Path) -> tuple[list[str], str | None]:
+    """What else exporting a method's file needs, and the command."""
+    command = "hyperstyle-deploy export"
+    if method == HYPERSTYLE:
+        need = (
+            "the W-encoder's file, a second download of the authors: pass it with --w-encoder; "
+            "or a pSp, e4e or ReStyle checkpoint, with --encoder, for its codes"
+        )
+        return [need], f"{command} {path} --w-encoder W_ENCODER.pt -o BUNDLE"
+    if method == W_ENCODER:
+        need = "the HyperStyle checkpoint that it belongs to: this file is its --w-encoder"
+        return [need], f"{command} HYPERSTYLE.pt --w-encoder {path} -o BUNDLE"
+    return [], None if method == "unknown" else f"{command} {path} -o BUNDLE"
+
+
+#: A file's networks in words, and what looks for flaws in it, at every byte or not.
+_Read = tuple[Networks, Callable[[bool], None]]
+
+
+def _read_hyperstyle(checkpoint: Checkpoint) -> _Read:
+    layout = hyperstyle.read_layout(checkpoint)
+    shape = layout.generator
+
+    def check(every_byte: bool) -> None:
+        generator, hypernet = hyperstyle.networks(layout)
+        networks = {"hypernet": hypernet, "decoder": generator}
+        check_tensors(checkpoint, networks, layout.problems, finite=every_byte)
+        average_code(checkpoint, shape.styles, shape.width)
+
+    kinds = {block.kind for block in layout.hypernet.blocks}
+    image = image_spec(checkpoint, "photo", 3, shape.size, NO_CHOICES, [layout.hypernet.largest_input])
+    described = Networks(
+        hypernetwork="separable" if "separable" in kinds else "shared" if "shared" in kinds else "by channel",
+        tuned_layers=[layer.index for layer in layout.layers if layer.tuned],
+        **_generator(shape, image),
+    )
+    return described, check
+
+
+def _read_inversion(checkpoint: Checkpoint) -> _Read:
+    layout = inversion.read_layout(checkpoint)
+    image = inversion.image_of(checkpoint, layout, NO_CHOICES)
+
+    def check(every_byte: bool) -> None:
+        generator, encoder = inversion.networks(layout)
+        networks = {"encoder": encoder, "decoder": generator}
+        check_tensors(checkpoint, networks, (), inversion.ignored(layout), finite=every_byte)
+        if checkpoint.latent_avg is not None or layout.method in inversion.ITERATIVE:
+            average_code(checkpoint, layout.generator.styles, layout.generator.width, layout.surplus)
+
+    return Networks(encoder=encoder_class(checkpoint).name, **_generator(layout.generator, image)), check
+
+
+def _read_w_encoder(checkpoint: Checkpoint) -> _Read:
+    """Its file may hold a generator as well, which is not used."""
+    places = [("linear.bias", 0), ("linear.weight", 0)]
+    shape = GeneratorShape((), width=Widths(checkpoint.part("encoder")).width(places, 512))
+
+    def check(every_byte: bool) -> None:
+        check_tensors(checkpoint, {"encoder": hyperstyle.w_encoder(checkpoint, shape)}, finite=every_byte)
+
+    return Networks(encoder="WEncoder", width=shape.width, input="photo"), check
+
+
+_READERS = {HYPERSTYLE: _read_hyperstyle, W_ENCODER: _read_w_encoder}
+
+
+def _generator(shape: GeneratorShape, image: ImageSpec) -> dict[str, Any]:
+    """What `Networks` says of a generator, and of what is put in front of it."""
+    of = {"labels": f"{image.channels} labels", "sketch": "sketch"}.get(image.kind, "photo")
+    return {
+        "size": shape.size,
+        "styles": shape.styles,
+        "width": shape.width,
+        "channels": list(shape.channels),
+        "input": f"{of}, {image.input_width}x{image.input_height}",
+    }
 
 
 def _parts(checkpoint: Checkpoint) -> list[Part]:

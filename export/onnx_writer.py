@@ -1,31 +1,24 @@
 """Trace a stage to ONNX and write it with its constants in safetensors files that graphs share."""
 
-import hashlib
-import json
 import logging
-import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from onnxscript.rewriter import pattern
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import ExportError
+from ..runtime.bundle.constants import EXTERNAL_BYTES, Constants, Home, Place
 from ..runtime.manifest.manifest import GraphSpec, TensorSpec
 from .graphs import Graph
-
-#: Smaller constants stay inside the .onnx file.
-EXTERNAL_BYTES = 1024
-#: A constants file starts a new part past this size, so that checksums are computed on several cores.
-PART_BYTES = 512 << 20
 
 #: Energies in one pass over the weights. PyTorch has no operator for it.
 _SUM_OF_SQUARES = pattern.RewriteRule(
@@ -92,104 +85,37 @@ def _quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
-@dataclass
-class Constants:
-    """The constants of a bundle, each stored once, in the files of the graph or group that had it first."""
-
-    folder: Path
-    _owners: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _groups: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    # By identity, with the tensor kept: a freed tensor's address may be given to another one.
-    _digests: dict[int, tuple[Tensor, str]] = field(default_factory=dict)
-
-    def add(self, group: str, name: str, tensor: Tensor) -> tuple[str, str]:
-        """Keep a tensor for ``group``'s files, unless an equal one is kept already; return its group and name there."""
-        digest = self._digest(tensor)
-        if digest not in self._owners:
-            members = self._groups.setdefault(group, {})
-            if name in members:
-                name = f"{name}.{digest[:8]}"
-            members[name] = tensor.detach().contiguous()
-            self._owners[digest] = (group, name)
-        return self._owners[digest]
-
-    def _digest(self, tensor: Tensor) -> str:
-        if id(tensor) not in self._digests:
-            content = hashlib.blake2b(f"{tensor.dtype}{list(tensor.shape)}".encode(), digest_size=16)
-            content.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-            self._digests[id(tensor)] = tensor, content.hexdigest()
-        return self._digests[id(tensor)][1]
-
-    def write(self) -> dict[tuple[str, str], tuple[str, int, int]]:
-        """Write all files; return (file, offset, bytes) of every tensor by (group, name)."""
-        places = {}
-        for group, tensors in self._groups.items():
-            for part, members in enumerate(_parts(tensors), 1):
-                file = f"{group}.safetensors" if part == 1 else f"{group}-{part}.safetensors"
-                save_file(members, self.folder / file)
-                (self.folder / file).chmod(0o644)  # the library makes it private
-                for name, (start, length) in _layout(self.folder / file).items():
-                    places[group, name] = (file, start, length)
-        return places
-
-    def files(self, group: str) -> tuple[str, ...]:
-        """The files of a group, in order."""
-        count = len(list(_parts(self._groups.get(group, {}))))
-        return tuple(
-            f"{group}.safetensors" if part == 0 else f"{group}-{part + 1}.safetensors" for part in range(count)
-        )
-
-
-def _parts(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    part: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in tensors.items():
-        if part and size + tensor.nbytes > PART_BYTES:
-            yield part
-            part, size = {}, 0
-        part[name] = tensor
-        size += tensor.nbytes
-    if part:
-        yield part
-
-
-def _layout(path: Path) -> dict[str, tuple[int, int]]:
-    """Byte offset and length of every tensor in a safetensors file."""
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    header.pop("__metadata__", None)
-    return {
-        name: (8 + length + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0])
-        for name, e in header.items()
-    }
-
-
-def collect_constants(model: ir.Model, group: str, constants: Constants) -> dict[str, tuple[str, str]]:
+def collect_constants(model: ir.Model, group: str, constants: Constants) -> dict[str, Home]:
     """Hand the graph's large initializers to ``constants``; return where each one lives, by initializer name."""
     homes = {}
     for name, value in model.graph.initializers.items():
         if value.const_value is not None and value.const_value.nbytes >= EXTERNAL_BYTES:
-            homes[name] = constants.add(group, name, _tensor(value.const_value))
+            homes[name] = constants.add(group, name, *_array(value.const_value))
     return homes
 
 
-def _tensor(const: ir.TensorProtocol) -> Tensor:
-    raw = const.raw
-    if isinstance(raw, Tensor):
-        return raw
-    array = const.numpy().copy()
-    if const.dtype == ir.DataType.BFLOAT16:  # which PyTorch does not take from NumPy
-        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
-    return torch.from_numpy(array)
+def _array(const: ir.TensorProtocol) -> tuple[NDArray[Any], str]:
+    if isinstance(const.raw, Tensor):
+        return array_of(const.raw)
+    if const.dtype == ir.DataType.BFLOAT16:  # which NumPy has from another package
+        return const.numpy().view(np.uint16), "bfloat16"
+    return const.numpy(), const.numpy().dtype.name
+
+
+def array_of(tensor: Tensor) -> tuple[NDArray[Any], str]:
+    """A tensor as what ``Constants`` takes: an array, and its dtype's name."""
+    tensor = tensor.detach().contiguous()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.uint16).numpy(), "bfloat16"
+    return tensor.numpy(), tensor.numpy().dtype.name
 
 
 def write_graph(
     model: ir.Model,
     graph: Graph,
     path: Path,
-    homes: Mapping[str, tuple[str, str]],
-    places: Mapping[tuple[str, str], tuple[str, int, int]],
+    homes: Mapping[str, Home],
+    places: Mapping[Home, Place],
 ) -> GraphSpec:
     """Write the .onnx file, its large initializers pointing into the constants files, and check it.
 
@@ -197,11 +123,11 @@ def write_graph(
         ExportError: ``onnx.checker`` rejects the graph.
     """
     for name, home in homes.items():
-        file, offset, length = places[home]
+        place = places[home]
         const = model.graph.initializers[name].const_value
         assert const is not None
         model.graph.initializers[name].const_value = ir.ExternalTensor(
-            file, offset, length, const.dtype, shape=const.shape, name=name, base_dir=path.parent
+            place.file, place.offset, place.length, const.dtype, shape=const.shape, name=name, base_dir=path.parent
         )
     for value in (*model.graph, *model.graph.inputs):
         value.metadata_props.clear()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError
-from ..runtime.manifest.manifest import PRECISIONS
+from ..runtime.manifest.checks import PRECISIONS
 from ..runtime.quality.tolerance import TOLERANCE
 
 

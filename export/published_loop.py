@@ -1,4 +1,4 @@
-"""The refinement loop on the published networks in PyTorch: what bundles are verified against."""
+"""The loop of every method on the published networks in PyTorch: what bundles are verified against."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
-from .hyperstyle import HyperStyle
-
-POOLED = 256
+from ..runtime.manifest.manifest import ImageSpec
+from .methods.model import Model
 
 
 @dataclass(frozen=True)
 class ReferenceStep:
     """One state of the loop on the host, float32.
 
-    ``codes`` are [B, n_styles, 512], ``offsets`` by layer [B, out, in, k, k], ``image`` [B, 3, height, width].
+    ``codes`` are [B, styles, width], ``offsets`` by layer [B, out, in, k, k], ``image`` [B, 3, height, width].
     """
 
     index: int
@@ -27,28 +27,48 @@ class ReferenceStep:
 
 
 @torch.no_grad()
-def refine(model: HyperStyle, images: NDArray[np.float32], steps: int) -> Iterator[ReferenceStep]:
+def refine(model: Model, images: NDArray[np.float32], steps: int) -> Iterator[ReferenceStep]:
     """Run the authors' formulation: offsets of every step summed, styled weights, one group a photo.
 
     Args:
         model: the loaded networks.
-        images: photos [B, 3, H, W] float32 in [-1, 1].
-        steps: refinement steps.
+        images: what the encoder looks at, [B, C, H, W] float32.
+        steps: refinement steps, 0 for a method without.
 
     Yields:
         ``steps + 1`` states, the first before refinement.
     """
     x = torch.from_numpy(images)
-    first, last = model.config.image.rows
-    codes = model.encoder(x)[:, None] + model.latent_avg
-    offsets: dict[int, torch.Tensor] = {}
+    first, last = model.image.rows
+    codes, offsets = _start(model, x), dict[int, Tensor]()
     for index in range(steps + 1):
         image = model.generator(codes, offsets)
         shown = {layer: offset.numpy() for layer, offset in offsets.items()}
         yield ReferenceStep(index, codes.numpy(), shown, image[:, :, first:last].numpy())
         if index == steps:
             return
-        y = F.adaptive_avg_pool2d(image, POOLED)
-        y = y[:, :, 32:224] if model.config.cars else y
-        new = model.hypernet(torch.cat([x, y], 1))
-        offsets = {layer: offset + offsets[layer] if offsets else offset for layer, offset in new.items()}
+        pair = torch.cat([x, reconstruction(image, model.image)], 1)
+        if model.hypernet is None:
+            codes = codes + model.encoder(pair)
+        else:
+            new = model.hypernet(pair)
+            offsets = {layer: offset + offsets[layer] if offsets else offset for layer, offset in new.items()}
+
+
+def reconstruction(image: Tensor, spec: ImageSpec) -> Tensor:
+    """A drawing as the networks look at it: pooled to a square, of which the middle rows are kept."""
+    pooled = F.adaptive_avg_pool2d(image, spec.input_width)
+    margin = (spec.input_width - spec.input_height) // 2
+    return pooled[:, :, margin : margin + spec.input_height]
+
+
+def _start(model: Model, x: Tensor) -> Tensor:
+    """Codes before refinement."""
+    if model.average is not None:
+        return model.encoder(x) + model.average
+    codes = (model.loop or model).latent_avg.expand(len(x), -1, -1)
+    if model.loop is not None:
+        for _ in range(model.method.encoder_steps):
+            pair = torch.cat([x, reconstruction(model.loop.generator(codes), model.image)], 1)
+            codes = codes + model.encoder(pair)
+    return codes

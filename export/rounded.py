@@ -5,18 +5,19 @@ nodes in float32, so that nothing between them is rounded and nothing overflows;
 result is cast down and up again. What passes FP16's 65504 becomes Inf, as on a GPU that accumulates in float32.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from ..runtime.backends.base import Array, GraphBackend
+from ..runtime.backends.host import HostBackend
+from ..runtime.backends.onnx_session import open_session, session_options
 from ..runtime.bundle.reader import Bundle
+from ..runtime.methods.base import Array
 
 _FLOAT = onnx.TensorProto.FLOAT
 _NARROW = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -35,14 +36,9 @@ class RoundedGraph:
         self._outputs = [value.name for value in model.graph.output]
         self._watched = _round(model.graph, watch)
         self.peaks: dict[str, float] = {}
-        options = onnxruntime.SessionOptions()
-        options.enable_mem_pattern = False
         # Optimizers could take two casts for nothing.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        options = session_options(plain=True)
+        self._session = open_session(model.SerializeToString(), options, name=path.name, folder=path.parent)
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Run the graph; its outputs in order."""
@@ -53,7 +49,7 @@ class RoundedGraph:
         return outputs[: len(self._outputs)]
 
 
-class RoundedBackend(GraphBackend):
+class RoundedBackend(HostBackend):
     """The refinement loop on rounded graphs, for checks: much slower than a backend to use."""
 
     name = "rounded"
@@ -61,14 +57,13 @@ class RoundedBackend(GraphBackend):
     def __init__(self, bundle: Bundle, watch: bool = False) -> None:
         super().__init__(bundle)
         self._watch = watch
-        self.untuned = {name: _as_float32(array) for name, array in self.untuned.items()}
-        self.noises = {name: _as_float32(array) for name, array in self.noises.items()}
+        self.constants = {name: _as_float32(array) for name, array in self.constants.items()}
         self.graphs: dict[str, RoundedGraph] = {}
 
-    def run(self, stage: str, inputs: Mapping[str, Array]) -> list[Array]:
-        if stage not in self.graphs:
-            self.graphs[stage] = RoundedGraph(self.bundle.graph(stage), self._watch)
-        return self.graphs[stage].run(inputs)
+    def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        if graph not in self.graphs:
+            self.graphs[graph] = RoundedGraph(self.bundle.graph(graph), self._watch)
+        return self.graphs[graph].run(inputs)
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:

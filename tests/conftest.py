@@ -54,21 +54,63 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.fixture(scope="session")
-def faces256_checkpoints(demo: Demo) -> tuple[Path, Path]:
-    """HyperStyle's file and the W-encoder's, seeded, at 256."""
-    return demo.folder / "seeded256" / "hyperstyle.pt", demo.folder / "seeded256" / "w_encoder.pt"
+def tiny_checkpoints(demo: Demo) -> tuple[Path, Path]:
+    """HyperStyle's file and the W-encoder's, seeded, in the tiny layout."""
+    return demo.folder / "seeded64" / "hyperstyle.pt", demo.folder / "seeded64" / "w_encoder.pt"
 
 
 @pytest.fixture(scope="session")
-def faces256_bundle(demo: Demo) -> Path:
-    """The seeded 256 checkpoint as a bundle. Tests must not change it."""
-    return demo.folder / "seeded256.bundle"
+def tiny_bundle(demo: Demo) -> Path:
+    """The tiny HyperStyle checkpoint as a bundle of 64 pixels. Tests must not change it."""
+    return demo.folder / "seeded64.bundle"
 
 
 @pytest.fixture(scope="session", params=available())
-def faces256(request: pytest.FixtureRequest, faces256_bundle: Path) -> Session:
-    """A session on the seeded 256 bundle, once a backend that is installed."""
-    return load(faces256_bundle, backend=request.param)
+def tiny(request: pytest.FixtureRequest, tiny_bundle: Path) -> Session:
+    """A session on the tiny bundle, once a backend that is installed."""
+    return load(tiny_bundle, backend=request.param)
+
+
+@pytest.fixture(scope="session")
+def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Exports of seeded checkpoints in the tiny layout, each once: method and options to a bundle's folder.
+
+    The checkpoints lie beside it. Options are those of ``write_checkpoints``, and ``precision``.
+    """
+    from hyperstyle_deploy.export.exporter import export
+    from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
+
+    @cache
+    def bundle(method: str = "hyperstyle", precision: str = "float32", **options: Any) -> Path:
+        folder = tmp_path_factory.mktemp(method)
+        paths = write_checkpoints(folder, method, TINY, **options)
+        return export(paths, folder / "tiny.bundle", precision=precision).path
+
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def faces256_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """HyperStyle's file and the W-encoder's, seeded, in the published layout: 1.5 GB. Tests of it are exhaustive."""
+    from hyperstyle_deploy.export.seeded import published_sizes, write_checkpoints
+
+    return write_checkpoints(tmp_path_factory.mktemp("faces256"), sizes=published_sizes(256))
+
+
+@pytest.fixture(scope="session")
+def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
+    """The published layout at 256 as a bundle. Tests must not change it."""
+    from hyperstyle_deploy.export.exporter import export
+
+    return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the published layout takes minutes and gigabytes, so `make test-all` runs it."""
+    for item in items:
+        if {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 // The C++ side of cpp_runtime.py; prints JSON.
 //   inversions fresh BUNDLE PHOTO STEPS THREADS            load and invert once: load_s, invert_s, peak_bytes
-//   inversions loop BUNDLE PHOTO STEPS THREADS COUNT       whole and in stages, seconds of every inversion
+//   inversions loop BUNDLE PHOTO STEPS THREADS COUNT       whole and in graphs, seconds of every inversion
 //   inversions parallel BUNDLE PHOTO STEPS THREADS COUNT SESSIONS   photos a second, a thread each session
 #include <cstdio>
 #include <cstdlib>
@@ -47,10 +47,10 @@ void fresh(const Arguments& arguments) {
               peak_bytes());
 }
 
-// What a session does with a photo, on a backend whose stages are timed.
+// What a session does with a photo, on a backend whose graphs are timed.
 void loop(const Arguments& arguments) {
   const hs::Bundle bundle = hs::Bundle::open(arguments.bundle);
-  const hs::ImageSpec& image = bundle.manifest().image;
+  const std::unique_ptr<const hs::Method> method = hs::make_method(bundle.manifest());
   const std::unique_ptr<hs::Backend> backend = open_backend(bundle, arguments.options);
   hs::TimedBackend timed(*backend);
   const hs::Image photo = hs::read_photo(arguments.photo);
@@ -58,8 +58,11 @@ void loop(const Arguments& arguments) {
   for (int round = -1; round < arguments.count; ++round) {  // the first one warms up
     timed.take();
     const double start = hs::now();
-    const hs::Array input = hs::network_input({photo.view()}, image.input_height, image.input_width);
-    hs::invert(timed, bundle.manifest(), input, arguments.steps, {});
+    const hs::Array input = hs::network_input({photo.view()}, bundle.manifest().image);
+    const hs::Loop inverting(timed, *method, bundle.manifest(), input, nullptr);
+    hs::Step step = inverting.start();
+    while (step.index < arguments.steps) step = inverting.advance(step, {});
+    timed.pixels(step.images[0]);
     const double whole = hs::now() - start;
     if (round < 0) continue;
     rows += (rows.empty() ? "[" : ", [") + std::to_string(whole) + ", " + std::to_string(timed.take()) + "]";

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 def show_checkpoint(description: "Description") -> None:
     """Print what `inspect` found in a checkpoint."""
+    networks = description.networks
+    codes = None if networks.styles is None else f"{networks.styles} styles of {networks.width}"
     facts = {
         "method": description.method,
         "domain": description.domain,
-        "size": description.size,
-        "hypernetwork": description.hypernetwork,
-        "tuned layers": ", ".join(map(str, description.tuned_layers)) or None,
+        "encoder": networks.encoder,
+        "input": networks.input,
+        "size": networks.size,
+        "codes": codes,
+        "channels": ", ".join(map(str, networks.channels)) or None,
+        "hypernetwork": networks.hypernetwork,
+        "tuned layers": ", ".join(map(str, networks.tuned_layers)) or None,
         "latent_avg": description.latent_avg,
         "sha256": description.sha256,
     }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
+from ...install_hint import install_command
 from .text import OUT, right
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def show_report(report: "Report", output: Path, folder: Path, plotted: bool) -> 
         OUT.print(_steps(report))
     if report.after is not None and report.met:
         OUT.print(_sides(report.before, report.after))
-    more = "" if plotted else ' (for plots: pip install "hyperstyle-deploy[report]")'
-    OUT.print(f"Report: {folder}{more}")
+    more = "" if plotted else f" (for plots: {install_command('report')})"
+    OUT.print(f"Report: {folder}{more}", markup=False)
     if report.met:
         OUT.print(f"At least {report.least_psnr:g} dB at every step: {output}")
         return

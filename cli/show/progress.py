@@ -25,10 +25,13 @@ def _counting() -> Progress:
 
 
 @contextmanager
-def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
-    """Show work that goes through ``count`` named pieces: what is being done, what each took, how long in all."""
+def stages(title: str) -> Iterator[Callable[[str, int | None], None]]:
+    """Show work that goes through named pieces: what is being done, what each took, how long in all.
+
+    The result is called with a piece's name, and how many there are, None as long as that is not known.
+    """
     with _counting() as progress:
-        task = progress.add_task(title, total=count)
+        task = progress.add_task(title, total=None)
         running: list[tuple[str, float]] = []
 
         def finish() -> None:
@@ -36,11 +39,11 @@ def stages(title: str, count: int) -> Iterator[Callable[[str], None]]:
             progress.console.print(f"  {name:38s} {time.monotonic() - started:6.1f} s")
             progress.advance(task)
 
-        def report(name: str) -> None:
+        def report(name: str, count: int | None) -> None:
             if running:
                 finish()
             running.append((name, time.monotonic()))
-            progress.update(task, description=f"{title}: {name}")
+            progress.update(task, description=f"{title}: {name}", total=count)
 
         yield report
         if running:
@@ -53,7 +56,7 @@ class BuildProgress:
     #: Phases below this depth last for moments: they would only flicker.
     DEPTH = 3
 
-    def __init__(self, progress: Progress, title: str, stages: int) -> None:
+    def __init__(self, progress: Progress, title: str, stages: int | None) -> None:
         self._progress, self._title = progress, title
         self._all = progress.add_task(title, total=stages)
         self._phases: dict[str, tuple[TaskID | None, int]] = {}
@@ -90,7 +93,10 @@ class BuildProgress:
 
 @contextmanager
 def build_progress(title: str, stages: int | None) -> Iterator[BuildProgress]:
-    """Show a build of ``stages`` engines, None where their number is not known yet; the library calls the result from its own threads."""
+    """Show a build of ``stages`` engines, None for a number that is not known yet.
+
+    The library calls the result from its own threads.
+    """
     with _counting() as progress:
         yield BuildProgress(progress, title, stages)
 

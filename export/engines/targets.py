@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...errors import BackendError, BuildError
+from ...install_hint import install_command
 from ...runtime.backends.engines.record import MODULES, Flags, Recipe
 from ...runtime.backends.gpu import find_gpu
 from ...runtime.bundle.files import atomic_file
@@ -76,7 +77,7 @@ class Target(ABC):
 class TensorRt(Target):
     """TensorRT: measures kernels on the GPU of this machine, and builds for that one unless told otherwise."""
 
-    name, extra = "tensorrt", "gpu"
+    name, extra = "tensorrt", "tensorrt"
 
     def gpus(self, options: Options) -> tuple[str, tuple[int, ...]]:
         if options.compute_capabilities:
@@ -192,7 +193,7 @@ def _import(module: str, target: str, extra: str) -> Library:
             raise _broken(module, error) from error
         raise BuildError(
             f"The module {module} is not installed, which --target {target} needs",
-            hint=f'Install it with: pip install "hyperstyle-deploy[{extra}]"',
+            hint=f"Install it with: {install_command(extra)}",
         ) from error
     except (ImportError, OSError) as error:  # the bindings without their library, or one of another platform
         raise _broken(module, error) from error

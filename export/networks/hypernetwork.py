@@ -1,92 +1,107 @@
 """HyperStyle's hypernetworks (Alaluf et al., CVPR 2022): from a photo and its reconstruction to weight offsets."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...runtime.manifest.layers import Layer
-from .layers import EqualLinear
+from .layers import EqualLinear, conv_stack
+from .trunk import Trunk, TrunkShape
 
-FEATURES = 512
-
-
-class BasicBlock(nn.Module):
-    """ResNet-34's residual block (He et al., 2016)."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = None
-        if stride != 1:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+#: How a refinement block makes its layer's offset -> what the runtime is told of it.
+KINDS = {"shared": "full", "separable": "full", "channel": "channel"}
 
 
-def _stack(widths: list[int], strides: list[int]) -> nn.Sequential:
-    """3x3 convolutions ``widths[i] -> widths[i + 1]``, LeakyReLU(0.01) after each."""
-    layers: list[nn.Module] = []
-    for i, stride in enumerate(strides):
-        layers += [nn.Conv2d(widths[i], widths[i + 1], 3, stride, 1), nn.LeakyReLU(0.01)]
-    return nn.Sequential(*layers)
+@dataclass(frozen=True)
+class BlockShape:
+    """The refinement block of the generator's layer ``layer``: one of ``KINDS``, and its ``convs`` of ``inner`` width.
+
+    ``pooled`` says that a "channel" block pools its features to one pixel, in place of a last convolution.
+    """
+
+    layer: int
+    kind: str
+    inner: int
+    convs: int
+    pooled: bool = False
+
+    @property
+    def strides(self) -> list[int]:
+        """Of the convolutions: a block of the shared hypernetwork first looks around."""
+        return [1 if self.kind == "shared" and i == 0 else 2 for i in range(self.convs)]
+
+
+@dataclass(frozen=True)
+class HypernetShape:
+    """Widths of a hypernetwork whose offset codes have ``code`` numbers.
+
+    ``hidden`` and ``channels`` are the shared hypernetwork's, 0 where there is none.
+    """
+
+    trunk: TrunkShape
+    code: int
+    blocks: tuple[BlockShape, ...]
+    hidden: int = 0
+    channels: int = 0
+
+    @property
+    def largest_input(self) -> int | None:
+        """Sides of the largest input: there the blocks end at one pixel. None where all are pooled."""
+        halvings = [block.strides.count(2) for block in self.blocks if not block.pooled]
+        return self.trunk.stride << min(halvings) if halvings else None
 
 
 class SharedHypernet(nn.Module):
-    """The weight generator that all 512x512 layers share: ``offset = (z @ w2 + b2) @ w1 + b1``, [B, 512, 512, 3, 3]."""
+    """The weight generator that many layers share: ``offset = (z @ w2 + b2) @ w1 + b1``, [B, C, C, k, k]."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: int, hidden: int, channels: int) -> None:
         super().__init__()
-        self.w1 = nn.Parameter(torch.empty(512, 512 * 9))
-        self.b1 = nn.Parameter(torch.empty(512 * 9))
-        self.w2 = nn.Parameter(torch.empty(512, 512 * 512))
-        self.b2 = nn.Parameter(torch.empty(512 * 512))
+        self.channels = channels
+        self.w1 = nn.Parameter(torch.empty(hidden, channels * 9))
+        self.b1 = nn.Parameter(torch.empty(channels * 9))
+        self.w2 = nn.Parameter(torch.empty(code, channels * hidden))
+        self.b2 = nn.Parameter(torch.empty(channels * hidden))
 
     def forward(self, z: Tensor) -> Tensor:
-        hidden = (z @ self.w2 + self.b2).view(-1, 512, 512)
-        return (hidden @ self.w1 + self.b1).view(-1, 512, 512, 3, 3)
+        hidden = (z @ self.w2 + self.b2).view(-1, self.channels, len(self.w1))
+        return (hidden @ self.w1 + self.b1).view(-1, self.channels, self.channels, 3, 3)
 
 
-class SharedRefinement(nn.Module):
+class Refinement(nn.Module):
+    """What refinement blocks have in common: convolutions from the trunk's features to one pixel or a few."""
+
+    def __init__(self, shape: BlockShape, features: int, code: int) -> None:
+        super().__init__()
+        self.convs = conv_stack([features, *[shape.inner] * (shape.convs - 1), code], shape.strides)
+        self.linear: nn.Module = nn.Identity()
+
+    def code(self, features: Tensor) -> Tensor:
+        """Offset code [B, code]."""
+        return self.linear(self.convs(features).mean((2, 3)))
+
+
+class SharedRefinement(Refinement):
     """Refinement block of a layer that goes through the shared hypernetwork."""
 
-    def __init__(self, hypernet: SharedHypernet) -> None:
-        super().__init__()
-        self.convs = _stack([FEATURES, 128, 128, 128, 128, FEATURES], [1, 2, 2, 2, 2])
-        self.linear = EqualLinear(FEATURES, FEATURES)
+    def __init__(self, shape: BlockShape, features: int, code: int, hypernet: SharedHypernet) -> None:
+        super().__init__(shape, features, code)
+        self.linear = EqualLinear(code, code)
         self.hypernet = hypernet
 
-    def code(self, features: Tensor) -> Tensor:
-        """Offset code [B, 512]."""
-        return self.linear(self.convs(features).flatten(1))
-
     def forward(self, features: Tensor) -> Tensor:
-        return self.hypernet(self.code(features))
+        return self.hypernet(self.linear(self.convs(features).flatten(1)))
 
 
-class ChannelRefinement(nn.Module):
+class ChannelRefinement(Refinement):
     """Refinement block that predicts one offset per (out, in), tiled over the kernel; toRGB kernels are 1x1."""
 
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        halvings = 3 if layer.kernel == 3 else 4
-        self.convs = _stack([FEATURES, *[256] * (halvings - 1), FEATURES], [2] * halvings)
-        project = nn.Conv2d(FEATURES, layer.out_channels * layer.in_channels, 1)
-        # The toRGB blocks of the published layout have no pooling in front, so their projection has index 0.
-        self.output = nn.Sequential(nn.AdaptiveAvgPool2d(1), project) if layer.kernel == 3 else nn.Sequential(project)
-        self.shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
-
-    def code(self, features: Tensor) -> Tensor:
-        """Offset code [B, 512]."""
-        return self.convs(features).mean((2, 3))
+    def __init__(self, shape: BlockShape, features: int, code: int, layer: Layer) -> None:
+        super().__init__(shape, features, code)
+        project = nn.Conv2d(code, layer.out_channels * layer.in_channels, 1)
+        self.output = nn.Sequential(nn.AdaptiveAvgPool2d(1), project) if shape.pooled else nn.Sequential(project)
+        self.shape = layer.weight_shape
 
     def project(self) -> nn.Conv2d:
         """The 1x1 convolution from the code to the out*in offsets."""
@@ -103,11 +118,11 @@ class ChannelRefinement(nn.Module):
 class SeparableKernel(nn.Module):
     """A kernel as a product of two linear maps of the code, then a linear map along each channel axis (bilinear)."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, code: int, layer: Layer) -> None:
         super().__init__()
         self.taps, self.kernel = layer.kernel * layer.kernel, layer.kernel
-        self.make_kernel_in = nn.Linear(FEATURES, self.taps * layer.in_channels)
-        self.make_kernel_out = nn.Linear(FEATURES, self.taps * layer.out_channels)
+        self.make_kernel_in = nn.Linear(code, self.taps * layer.in_channels)
+        self.make_kernel_out = nn.Linear(code, self.taps * layer.out_channels)
         self.kernel_linear_in = nn.Linear(layer.in_channels, layer.in_channels)
         self.kernel_linear_out = nn.Linear(layer.out_channels, layer.out_channels)
 
@@ -118,17 +133,12 @@ class SeparableKernel(nn.Module):
         return kernel.permute(0, 3, 2, 1).unflatten(3, (self.kernel, self.kernel))
 
 
-class SeparableRefinement(nn.Module):
+class SeparableRefinement(Refinement):
     """Refinement block of the separable hypernetwork's 3x3 layers outside the shared set."""
 
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        self.convs = _stack([FEATURES, 256, 256, 256, FEATURES], [2] * 4)
-        self.output = nn.Sequential(SeparableKernel(layer))
-
-    def code(self, features: Tensor) -> Tensor:
-        """Offset code [B, 512]."""
-        return self.convs(features).flatten(1)
+    def __init__(self, shape: BlockShape, features: int, code: int, layer: Layer) -> None:
+        super().__init__(shape, features, code)
+        self.output = nn.Sequential(SeparableKernel(code, layer))
 
     def kernel(self) -> SeparableKernel:
         """The bilinear map from the code to the offset."""
@@ -137,45 +147,29 @@ class SeparableRefinement(nn.Module):
         return kernel
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.output(self.code(features))
-
-
-class Trunk(nn.Module):
-    """ResNet-34 without its max-pool: [B, 6, H, W] float32 becomes [B, 512, H/16, W/16]."""
-
-    def __init__(self, input_channels: int = 6) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(input_channels, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.PReLU(64)
-        stages = ((64, 64, 3), (64, 128, 4), (128, 256, 6), (256, 512, 3))
-        self.body = nn.Sequential(
-            *(
-                BasicBlock(before if i == 0 else channels, channels, 2 if i == 0 and before != channels else 1)
-                for before, channels, blocks in stages
-                for i in range(blocks)
-            )
-        )
-
-    def features(self, x: Tensor) -> Tensor:
-        """Features of the photo stacked on its reconstruction."""
-        return self.body(self.relu(self.bn1(self.conv1(x))))
+        return self.output(self.convs(features).flatten(1))
 
 
 class HyperNetwork(Trunk):
     """Both of HyperStyle's hypernetworks; ``layers`` is the generator's whole layer table."""
 
-    def __init__(self, layers: Iterable[Layer]) -> None:
-        super().__init__()
-        self.shared_weight_hypernet = SharedHypernet()
+    def __init__(self, shape: HypernetShape, layers: Sequence[Layer]) -> None:
+        super().__init__(shape.trunk)
+        self.shape = shape
+        features, code = shape.trunk.width, shape.code
+        if shape.hidden:
+            # First, so that the tensors that blocks repeat are listed under its name before.
+            self.shared_weight_hypernet = SharedHypernet(code, shape.hidden, shape.channels)
         self.refinement_blocks = nn.ModuleDict()
-        for layer in layers:
-            if layer.offset == "shared":
-                self.refinement_blocks[str(layer.index)] = SharedRefinement(self.shared_weight_hypernet)
-            elif layer.offset == "channel":
-                self.refinement_blocks[str(layer.index)] = ChannelRefinement(layer)
-            elif layer.offset == "separable":
-                self.refinement_blocks[str(layer.index)] = SeparableRefinement(layer)
+        for block in shape.blocks:
+            refinement: Refinement
+            if block.kind == "shared":
+                refinement = SharedRefinement(block, features, code, self.shared_weight_hypernet)
+            elif block.kind == "separable":
+                refinement = SeparableRefinement(block, features, code, layers[block.layer])
+            else:
+                refinement = ChannelRefinement(block, features, code, layers[block.layer])
+            self.refinement_blocks[str(block.layer)] = refinement
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """Offsets of one step by generator layer, each [B, out, in, k, k] float32, from [B, 6, H, W]."""

@@ -32,23 +32,33 @@ class EqualLinear(nn.Module):
 
 
 class Blur(nn.Module):
-    """Depthwise 4x4 FIR filter of StyleGAN2; ``up=2`` first inserts a zero after every sample.
+    """Depthwise FIR filter of StyleGAN2; ``up=2`` first inserts a zero after every sample.
 
-    ``kernel`` comes with the checkpoint: the outer product of [1, 3, 3, 1], normalised, times 4. It is symmetric, so
-    convolution and correlation agree.
+    ``kernel`` [taps, taps], an even number, comes with the checkpoint: in every published one the outer product of
+    [1, 3, 3, 1], normalised, times 4. Samples are convolved with it, so that a correlation takes it turned around.
     """
 
-    def __init__(self, up: int = 1) -> None:
+    def __init__(self, taps: int, up: int = 1) -> None:
         super().__init__()
-        self.register_buffer("kernel", torch.empty(4, 4))
+        self.register_buffer("kernel", torch.empty(taps, taps))
         self.up = up
+
+    @property
+    def padding(self) -> int:
+        """What keeps the result at its size, or doubles it, for an up-convolution one row less."""
+        return self.kernel.shape[0] // 2 - 1
+
+    def correlated(self) -> Tensor:
+        """The kernel that a correlation takes."""
+        return self.kernel.flip((0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
-        kernel = self.kernel.expand(channels, 1, 4, 4)
         if self.up == 2:
-            return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
-        return F.conv2d(x, kernel, padding=1, groups=channels)
+            kernel = self.kernel.expand(channels, 1, -1, -1)
+            return F.conv_transpose2d(x, kernel, stride=2, padding=self.padding, groups=channels)
+        kernel = self.correlated().expand(channels, 1, -1, -1)
+        return F.conv2d(x, kernel, padding=self.padding, groups=channels)
 
 
 class ModulatedConv(nn.Module):
@@ -56,18 +66,20 @@ class ModulatedConv(nn.Module):
 
     ``W' = scale * W * (1 + offset) * s``, then ``W' * rsqrt(sum(W'^2) + 1e-8)`` per output channel when demodulated,
     with ``s = modulation(code)`` and ``scale = 1 / sqrt(in * k * k)``: one set of weights per sample, so the batch runs
-    as groups. An up-convolution is a stride-2 transposed convolution followed by the blur.
+    as groups. An up-convolution is a stride-2 transposed convolution followed by the blur of ``taps``.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, demodulate: bool, up: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, width: int, *, demodulate: bool, taps: int = 0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, out_channels, in_channels, kernel, kernel))
-        self.modulation = EqualLinear(512, in_channels)
+        self.modulation = EqualLinear(width, in_channels)
         self.scale = 1.0 / math.sqrt(in_channels * kernel * kernel)
         self.demodulate = demodulate
-        self.up = up
-        if up:
-            self.blur = Blur()
+        self.up = taps > 0
+        if self.up:
+            self.blur = Blur(taps)
 
     def forward(self, x: Tensor, code: Tensor, offset: Tensor | None) -> Tensor:
         batch, in_channels, height, width = x.shape
@@ -86,3 +98,11 @@ class ModulatedConv(nn.Module):
         weight = weight.transpose(1, 2).reshape(batch * in_channels, out_channels, kernel, kernel)
         y = F.conv_transpose2d(x, weight, stride=2, groups=batch)
         return self.blur(y.view(batch, out_channels, *y.shape[2:]))
+
+
+def conv_stack(widths: list[int], strides: list[int]) -> nn.Sequential:
+    """3x3 convolutions ``widths[i] -> widths[i + 1]``, LeakyReLU(0.01) after each."""
+    layers: list[nn.Module] = []
+    for i, stride in enumerate(strides):
+        layers += [nn.Conv2d(widths[i], widths[i + 1], 3, stride, 1), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers)

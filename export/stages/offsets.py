@@ -4,17 +4,23 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.manifest.layers import Layer
-from ..networks.hypernetwork import ChannelRefinement, HyperNetwork, SeparableRefinement, SharedHypernet
+from ..networks.hypernetwork import (
+    ChannelRefinement,
+    HyperNetwork,
+    SeparableRefinement,
+    SharedHypernet,
+    SharedRefinement,
+)
 from ..networks.stylegan2 import Generator
 from ..precision import FLOAT32, Precision, power_of_two, split_peak, widen
 from .scales import weight_scales
 
 
 class CodeMap(nn.Module):
-    """``matrix @ z + bias`` for every row z of codes: [n, 512] to [n, m]; codes, bias and result are float32.
+    """``matrix @ z + bias`` for every row z of codes: [n, code] to [n, m]; codes, bias and result are float32.
 
     In 16 bits the matrix is stored over a power of two and every row is divided by its peak, so that no product passes
-    512 whatever the checkpoint and however many steps were summed. Both factors come back in float32.
+    a code's length whatever the checkpoint and however many steps were summed. Both factors come back in float32.
 
     The matrix is multiplied from the left: on that side ONNX Runtime reads constants where they are mapped from the
     file, while it packs a copy of those on the right.
@@ -33,7 +39,7 @@ class CodeMap(nn.Module):
 
     def _product(self, codes: Tensor) -> Tensor:
         # A column from a reshape, not a transposition: fused into the product, that would cost half its speed.
-        columns = codes.reshape(512, 1) if len(codes) == 1 else codes.t()
+        columns = codes.reshape(self.matrix.shape[1], 1) if len(codes) == 1 else codes.t()
         return (self.matrix @ columns).t()
 
 
@@ -50,23 +56,24 @@ class SharedOffsets(nn.Module):
 
     def __init__(self, shared: SharedHypernet, count: int, precision: Precision) -> None:
         super().__init__()
-        self.count, self.precision = count, precision
+        self.count, self.channels, self.precision = count, shared.channels, precision
         self.b1, self.b2 = shared.b1, shared.b2
         self.scale1, self.w1 = scaled(shared.w1, precision)
         self.scale2, w2 = scaled(shared.w2, precision)
         self.w2_transposed = nn.Parameter(w2.t().contiguous())
 
     def forward(self, codes: Tensor, steps: Tensor, plus: float) -> list[Tensor]:
-        hidden = self._hidden(codes, steps).reshape(self.count, 512, 512)
+        hidden = self._hidden(codes, steps).reshape(self.count, self.channels, len(self.w1))
+        shape = (self.channels, self.channels, 3, 3)
         if not self.precision.rescaled:
             bias = steps * self.b1 + plus
-            return [torch.addmm(bias, hidden[i], self.w1).view(512, 512, 3, 3) for i in range(self.count)]
+            return [torch.addmm(bias, hidden[i], self.w1).view(shape) for i in range(self.count)]
         bias = self.precision.narrow(steps * self.b1)
-        offsets = [torch.addmm(bias, hidden[i], self.w1).view(512, 512, 3, 3) for i in range(self.count)]
+        offsets = [torch.addmm(bias, hidden[i], self.w1).view(shape) for i in range(self.count)]
         return [widen(offset) + plus for offset in offsets] if plus else offsets
 
     def _hidden(self, codes: Tensor, steps: Tensor) -> Tensor:
-        """``z @ w2 + T b2``, [n, 512 * 512]."""
+        """``z @ w2 + T b2``, [n, channels * hidden]."""
         if not self.precision.rescaled:
             return torch.addmm((steps * self.b2)[:, None], self.w2_transposed, codes.t()).t()
         unit, peak = split_peak(codes)
@@ -133,7 +140,7 @@ def _folded(make: nn.Linear, mix: nn.Linear, taps: int) -> tuple[Tensor, nn.Para
 class OffsetsStage(nn.Module):
     """Offset codes to weight offsets, for every tuned layer.
 
-    ``offset_codes`` is [K, n_tuned, 512] float32 and ``steps`` a float32 scalar T. For the affine hypernetwork the
+    ``offset_codes`` is [K, n_tuned, code] float32 and ``steps`` a float32 scalar T. For the affine hypernetwork the
     codes may come summed (K = 1); the bilinear one needs those of every step (K = T). Per layer the result is
     [out, in] where the offset is tiled over the kernel ("channel") and [out, in, k, k] elsewhere.
     """
@@ -142,12 +149,12 @@ class OffsetsStage(nn.Module):
         super().__init__()
         self.precision = precision
         self.tuned = tuple(layer for layer in layers if layer.tuned)
-        self.shared_rows = [row for row, layer in enumerate(self.tuned) if layer.offset == "shared"]
+        refinements = [hypernet.refinement_blocks[str(layer.index)] for layer in self.tuned]
+        self.shared_rows = [row for row, block in enumerate(refinements) if isinstance(block, SharedRefinement)]
         if self.shared_rows:
             self.shared = SharedOffsets(hypernet.shared_weight_hypernet, len(self.shared_rows), precision)
         self.blocks = nn.ModuleDict()
-        for layer in self.tuned:
-            block = hypernet.refinement_blocks[str(layer.index)]
+        for layer, block in zip(self.tuned, refinements, strict=True):
             if isinstance(block, ChannelRefinement):
                 self.blocks[str(layer.index)] = ChannelOffsets(block, precision)
             elif isinstance(block, SeparableRefinement):
@@ -168,7 +175,7 @@ class OffsetsStage(nn.Module):
             shared = iter(self.shared(summed[self.shared_rows], steps, plus))
         offsets: list[Tensor] = []
         for row, layer in enumerate(self.tuned):
-            if layer.offset == "shared":
+            if row in self.shared_rows:
                 offsets.append(next(shared))
             elif layer.offset == "channel":
                 offsets.append(self.blocks[str(layer.index)](summed[row], steps, plus))

@@ -8,31 +8,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..networks.irse import SqueezeExcitation
+from ..networks.encoders import FlattenedHead
 from ..networks.layers import EqualLinear
+from ..networks.trunk import SqueezeExcitation
 from ..precision import Precision, widen
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def reduced(network: Network, precision: Precision) -> Network:
-    """The network in the precision's dtype, activations as well as constants; for float32 the network itself.
+    """The network in the precision's dtype, activations as well as constants; for float32 it stays as it is.
 
     A batch norm goes into the convolution before it, where there is one. So a convolution whose weights, and the
-    variance behind them, are large meets 16 bits only as the product of both.
+    variance behind them, are large meets 16 bits only as the product of both. The result's modules are its own.
     """
-    if not precision.rescaled:
-        return network
     tensors = (*network.parameters(), *network.buffers())
     # Modules are copied, tensors are not: those that change are replaced.
     copied = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
-    _reduce(copied, precision)
+    if precision.rescaled:
+        _reduce(copied, precision)
     return copied
 
 
 def _reduce(module: nn.Module, precision: Precision) -> nn.Module:
-    if isinstance(module, EqualLinear):
-        return module  # behind a pooled mean: float32
+    if isinstance(module, (EqualLinear, FlattenedHead)):
+        return module  # behind the last convolution: float32
     if isinstance(module, SqueezeExcitation):
         return Float32Gate(module, precision)
     if isinstance(module, nn.BatchNorm2d):

@@ -7,10 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.manifest.layers import Layer
+from ...runtime.manifest.manifest import ImageSpec
 from ..networks.layers import DEMODULATION_EPS, LEAKY_SLOPE, SQRT2, EqualLinear
 from ..networks.stylegan2 import Generator, StyledConv, ToRGB
 from ..precision import Precision, split_peak, widen
 from .offsets import base_weight, energy
+from .resampling import AveragePool
 from .scales import ActivationScales, weight_scales
 
 #: A channel that needs more is one that the style all but switches off, or a dead one; FP16 ends at 65504.
@@ -63,7 +65,8 @@ class SynthesisConv(nn.Module):
         self.bias = precision.parameter(conv.activate.bias * SQRT2 / after)
         self.fir = None
         if conv.conv.up:
-            self.fir = precision.parameter(conv.conv.blur.kernel.repeat(len(self.bias), 1, 1, 1))
+            self.fir = precision.parameter(conv.conv.blur.correlated().repeat(len(self.bias), 1, 1, 1))
+            self.fir_padding = conv.conv.blur.padding
 
     def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor, noise: Tensor) -> Tensor:
         up = self.fir is not None
@@ -89,7 +92,7 @@ class SynthesisConv(nn.Module):
         if self.fir is not None:
             y = F.conv_transpose2d(x, weight, stride=2)
             y = y if demodulation is None else y * demodulation
-            return F.conv2d(y, self.fir, self.bias, padding=1, groups=len(self.bias))
+            return F.conv2d(y, self.fir, self.bias, padding=self.fir_padding, groups=len(self.bias))
         if demodulation is None:
             return F.conv2d(x, weight, self.bias, padding=1)
         return F.conv2d(x, weight, padding=1) * demodulation + self.bias.view(1, -1, 1, 1)
@@ -128,14 +131,12 @@ class SynthesisToRGB(nn.Module):
         return F.conv2d(x * self.precision.narrow(style)[:, :, None, None], weight, bias)
 
 
-class SynthesisStage(nn.Module):
-    """Codes and tuned weights to the image and the reconstruction that the next refinement step looks at.
+class Drawing(nn.Module):
+    """The generator for one person's weights: codes [N, styles, width] float32 to pictures, with a free N.
 
-    ``codes`` is [N, n_styles, 512] float32 with a free N: the weights are one person's, so every row is an edit of that
-    person. ``weights`` and ``energies`` hold the tuned layers' tensors in the order of the layer table; untuned layers
-    keep theirs inside. ``noises`` are ``folded_noises``: were they constants, compilers would add them to biases and
-    keep the sums, as large as all activations (0.54 GB at 1024). The image is cropped to ``image_rows``; the
-    reconstruction is average-pooled to 256x256, then cropped to ``reconstruction_rows``. Both are float32.
+    Every row is an edit of that person. ``weights`` and ``energies`` hold the tuned layers' tensors in the order of the
+    layer table; untuned layers keep theirs inside. ``noises`` are ``folded_noises``: were they constants, compilers
+    would add them to biases and keep the sums, as large as all activations (0.54 GB at 1024).
 
     ``single`` is the form for N = 1, which the loop runs: there the style goes onto whatever is smaller, a layer's
     weights or its input, so that no large activation is read and written again only to be scaled.
@@ -145,16 +146,12 @@ class SynthesisStage(nn.Module):
         self,
         generator: Generator,
         layers: tuple[Layer, ...],
-        image_rows: tuple[int, int],
-        reconstruction_rows: tuple[int, int],
-        single: bool = False,
-        *,
+        single: bool,
         precision: Precision,
         scales: ActivationScales,
     ) -> None:
         super().__init__()
-        self.layers, self.image_rows, self.reconstruction_rows = layers, image_rows, reconstruction_rows
-        self.pool = layers[-1].resolution // 256
+        self.layers = layers
         self.convs, self.fixed_weights, self.fixed_energies = nn.ModuleDict(), nn.ParameterDict(), nn.ParameterDict()
         scale = scales.constant
         self.constant = precision.parameter(generator.input.input / scale)
@@ -175,9 +172,7 @@ class SynthesisStage(nn.Module):
                 if layer.demodulated:
                     self.fixed_energies[str(layer.index)] = energy(weight)
 
-    def forward(
-        self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]) -> Tensor:
         tuned_weights, tuned_energies, layer_noises = iter(weights), iter(energies), iter(noises)
         x, rgb = self.constant, None  # for all codes; the first style gives it their number
         for layer in self.layers:
@@ -189,5 +184,47 @@ class SynthesisStage(nn.Module):
                 weight_energy = next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)]
                 x = conv(x, code, weight, weight_energy, next(layer_noises))
         assert rgb is not None
-        pooled = F.avg_pool2d(rgb, self.pool) if self.pool > 1 else rgb
-        return rgb[:, :, slice(*self.image_rows)], pooled[:, :, slice(*self.reconstruction_rows)]
+        return rgb
+
+
+class Reconstruction(nn.Module):
+    """A drawing as the networks look at it: average-pooled to the input's width, of which the middle rows are kept."""
+
+    def __init__(self, size: int, image: ImageSpec) -> None:
+        super().__init__()
+        self.pool = AveragePool(size, image.input_width)
+        first = (image.input_width - image.input_height) // 2
+        self.rows = (first, first + image.input_height)
+
+    def forward(self, drawing: Tensor) -> Tensor:
+        return self.pool(drawing)[:, :, slice(*self.rows)]
+
+
+class SynthesisStage(nn.Module):
+    """Codes and tuned weights to the image and the reconstruction that the next refinement step looks at.
+
+    The image is the drawing cropped to its rows. Both are float32.
+    """
+
+    def __init__(self, drawing: Drawing, image: ImageSpec) -> None:
+        super().__init__()
+        self.drawing, self.rows = drawing, image.rows
+        self.reconstruction = Reconstruction(drawing.layers[-1].resolution, image)
+
+    def forward(
+        self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        rgb = self.drawing(codes, weights, energies, noises)
+        return rgb[:, :, slice(*self.rows)], self.reconstruction(rgb)
+
+
+class EncoderSynthesisStage(nn.Module):
+    """Codes to the reconstruction alone, with a generator that nothing tunes: what a ReStyle encoder looks at."""
+
+    def __init__(self, drawing: Drawing, image: ImageSpec) -> None:
+        super().__init__()
+        self.drawing = drawing
+        self.reconstruction = Reconstruction(drawing.layers[-1].resolution, image)
+
+    def forward(self, codes: Tensor, noises: list[Tensor]) -> Tensor:
+        return self.reconstruction(self.drawing(codes, [], [], noises))

@@ -4,29 +4,30 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...errors import BackendError
+from ...install_hint import install_command
 from ..bundle.reader import Bundle
 from .base import Backend
 
-GPU_MODULES = ("pycuda", "cuda.bindings")
+GPU_MODULES = ("cuda.bindings",)
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a backend needs: modules, and the extra that installs them; if it runs on a GPU, and tells nodes' times."""
+    """What a backend needs: modules, and the extras that install them; if it runs on a GPU, and tells nodes' times."""
 
     modules: tuple[str, ...]
-    extra: str
+    extras: tuple[str, ...]
     gpu: bool = False
     nodes: bool = True
 
 
 #: The backends by name, the fastest on a CPU first.
 BACKENDS = {
-    "openvino": Requirement(("openvino", "onnxruntime"), "openvino"),
-    "onnxruntime": Requirement(("onnxruntime",), "cpu"),
-    "tensorrt": Requirement(("tensorrt", *GPU_MODULES), "gpu", gpu=True),
-    "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), "gpu,tensorrt-rtx", gpu=True),
-    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), "gpu", gpu=True, nodes=False),
+    "openvino": Requirement(("openvino", "onnxruntime"), ("openvino",)),
+    "onnxruntime": Requirement(("onnxruntime",), ("cpu",)),
+    "tensorrt": Requirement(("tensorrt", *GPU_MODULES), ("gpu", "tensorrt"), gpu=True),
+    "tensorrt-rtx": Requirement(("tensorrt_rtx", *GPU_MODULES), ("gpu", "tensorrt-rtx"), gpu=True),
+    "onnxruntime-cuda": Requirement(("onnxruntime", *GPU_MODULES), ("gpu",), gpu=True, nodes=False),
 }
 AUTO = "auto"
 
@@ -37,7 +38,8 @@ class Options:
 
     ``threads`` is how many CPU threads one run may use, ``precision_hint`` "f32" or "bf16" what OpenVINO computes in;
     ``device`` is a GPU's number, ``trust_engines`` loads engines that were not built on this machine. ``nodes`` notes
-    the time of every node, which slows the runs down.
+    the time of every node, which slows the runs down. ``stream`` is a CUDA stream of any library, or its handle, for
+    a GPU's work; its own if it is None.
     """
 
     threads: int | None = None
@@ -45,6 +47,7 @@ class Options:
     device: int | None = None
     trust_engines: bool = False
     nodes: bool = False
+    stream: object | None = None
 
 
 def available() -> tuple[str, ...]:
@@ -74,14 +77,14 @@ def resolve(name: str) -> str:
     if name == AUTO and installed:
         return installed[0]
     if name == AUTO:
-        raise BackendError("No backend is installed", hint='Install one with: pip install "hyperstyle-deploy[cpu]"')
+        raise BackendError("No backend is installed", hint=f"Install one with: {install_command('cpu')}")
     if name not in BACKENDS:
         raise BackendError("Unknown backend", got=name, expected=f"{AUTO} or one of {', '.join(BACKENDS)}")
     if modules := missing(name):
         raise BackendError(
             f"The backend {name} is not installed",
             got=f"no {', '.join(modules)}",
-            hint=f'Install it with: pip install "hyperstyle-deploy[{BACKENDS[name].extra}]"',
+            hint=f"Install it with: {install_command(*BACKENDS[name].extras)}",
         )
     return name
 
@@ -96,7 +99,7 @@ def open_backend(name: str, bundle: Bundle, options: Options) -> Backend:
     """
     if BACKENDS[name].gpu:
         return _open_gpu(name, bundle, options)
-    if options.device is not None or options.trust_engines:
+    if options.device is not None or options.trust_engines or options.stream is not None:
         raise BackendError(f"{name} runs on the CPU", got="an option for GPUs", hint="Leave it out.")
     if bundle.manifest.precision == "bfloat16":
         raise BackendError(
@@ -129,19 +132,27 @@ def _open_gpu(name: str, bundle: Bundle, options: Options) -> Backend:
     if options.threads is not None or options.precision_hint is not None:
         raise BackendError(f"{name} runs on the GPU", got="an option for CPUs", hint="Leave it out.")
     from ...kernels.library import KernelLibrary
-    from .device import DeviceBackend, StageRunner
+    from .device import DeviceBackend, GraphRunner
 
     kernels = KernelLibrary()
     from .cuda import CudaDevice
+    from .interop import stream_handle
 
-    device = CudaDevice(options.device or 0)
-    runner: StageRunner
+    stream = None if options.stream is None else stream_handle(options.stream)
+    device = CudaDevice(options.device or 0, stream, keep=options.stream)
+    runner: GraphRunner
     with device.active():
         if name == "onnxruntime-cuda":
             from .onnxruntime_cuda import OnnxRuntimeRunner
 
             if options.trust_engines:
                 raise BackendError("ONNX Runtime loads no engines", got="trust_engines", hint="Leave it out.")
+            if not device.primary:
+                raise BackendError(
+                    "ONNX Runtime works in a GPU's primary context alone",
+                    got="another one, which is current here",
+                    hint="With PyCUDA: import pycuda.autoprimaryctx instead of pycuda.autoinit.",
+                )
             runner = OnnxRuntimeRunner(bundle, device, device.index)
         else:
             from .tensorrt import open_engines

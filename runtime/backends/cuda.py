@@ -1,4 +1,4 @@
-"""A CUDA GPU: memory, stream and copies through PyCUDA, recordings through NVIDIA's own bindings, which have graphs."""
+"""A CUDA GPU through NVIDIA's own bindings: memory, one stream, copies, events, and work recorded as CUDA graphs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,12 +6,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from cuda.bindings import runtime as cudart
+from cuda.bindings import driver
 from numpy.typing import NDArray
-from pycuda import driver, tools
 
-from ...errors import BackendError
+from ...errors import ArrayError, BackendError
 from ...kernels.arithmetic import DTYPES
+from .cuda_calls import SUCCESS, answer, call, find_context
+from .cuda_memory import Heap, Kept
 from .gpu import Gpu
 from .memory import ITEM_BYTES, Device, DeviceArray, Recording, T
 
@@ -20,127 +21,138 @@ NUMPY_TYPES = {**DTYPES, "float64": np.float64, "uint8": np.uint8}
 
 
 class CudaDevice(Device):
-    """GPU ``index``, in its primary context, which the runtime API, TensorRT and ONNX Runtime use as well."""
+    """GPU ``index``, in the context that is current in this thread if it is this GPU's, else in its primary one.
 
-    def __init__(self, index: int) -> None:
-        try:
-            driver.init()
-            if not 0 <= index < driver.Device.count():
-                raise BackendError("No such GPU", got=index, expected=f"0 to {driver.Device.count() - 1}")
-            gpu = driver.Device(index)
-            self._context = gpu.retain_primary_context()
-        except driver.Error as error:
-            raise BackendError(
-                "CUDA cannot use the GPU", got=str(error), hint="nvidia-smi says whether there is a driver and a GPU."
-            ) from error
-        major, minor = gpu.compute_capability()
-        self.index, self.gpu = index, Gpu(gpu.name(), 10 * major + minor)
+    Args:
+        index: as CUDA counts; ``CUDA_VISIBLE_DEVICES`` matters.
+        stream: handle of a stream to work in; None for one of its own.
+        keep: what must live as long as the device, such as the object that the stream's handle is from.
+
+    Raises:
+        BackendError: no driver, no such GPU, or a stream that is not usable.
+    """
+
+    def __init__(self, index: int, stream: int | None = None, keep: object = None) -> None:
+        call(driver.cuInit, 0)
+        count = call(driver.cuDeviceGetCount)
+        if not 0 <= index < count:
+            raise BackendError("No such GPU", got=index, expected=f"0 to {count - 1}")
+        gpu = call(driver.cuDeviceGet, index)
+        self.index, self.gpu = index, _describe(gpu)
+        self._context = find_context(gpu)
+        #: Whether this is the context of CUDA's runtime.
+        self.primary = self._context.primary
+        self._heap = Heap(self._context, stream)
+        self.stream, self._heap.life.keep = self._heap.stream, keep
+        self._allocate: Callable[[int], Kept] = self._heap.allocate
         #: Copies from the device to the host since the start; a test sees that the loop makes none.
         self.downloads = 0
-        self._in_flight: list[object] = []
-        with self.active():
-            self._stream = driver.Stream()
-            self._arrays, self._recorded = tools.DeviceMemoryPool(), tools.DeviceMemoryPool()
-            self._staging = tools.PageLockedMemoryPool()
-        self._pool = self._arrays
-        self.stream = int(self._stream.handle)
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        self._context.push()
-        try:
+        with self._context.active():
             yield
-        finally:
-            driver.Context.pop()
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> DeviceArray:
-        size = prod(shape) * ITEM_BYTES[dtype]
-        try:
-            memory = self._pool.allocate(size)
-        except driver.MemoryError as error:
-            free, total = driver.mem_get_info()
-            raise BackendError(
-                "The GPU is out of memory",
-                got=f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free",
-                expected=f"{size / 1e9:.2f} GB more",
-                hint="Use a smaller batch, or a bundle exported with --precision fp16.",
-            ) from error
-        return DeviceArray(int(memory), shape, dtype, memory)
+        memory = self._allocate(prod(shape) * ITEM_BYTES[dtype])
+        return DeviceArray(memory.handle, shape, dtype, memory)
 
     def upload(self, host: NDArray[Any], array: DeviceArray) -> None:
         if host.nbytes != array.nbytes:
             raise BackendError("An upload of another size", got=host.nbytes, expected=array.nbytes)
-        staged = self._staging.allocate((host.nbytes,), np.uint8)
-        staged[:] = np.ascontiguousarray(host).reshape(-1).view(np.uint8)
-        driver.memcpy_htod_async(array.pointer, staged, self._stream)
-        self._in_flight.append(staged)
+        self._heap.staging.upload(np.ascontiguousarray(host).reshape(-1).view(np.uint8), array.pointer)
 
     def download(self, array: DeviceArray) -> NDArray[Any]:
-        staged = self._staging.allocate(array.shape, NUMPY_TYPES[array.dtype])
-        driver.memcpy_dtoh_async(staged, array.pointer, self._stream)
+        host = np.empty(array.shape, NUMPY_TYPES[array.dtype])
+        self._heap.staging.download(array.pointer, host.reshape(-1).view(np.uint8))
+        self._heap.synchronize()
         self.downloads += 1
-        self._synchronize()
-        return staged.copy()
+        return host
 
     def copy(self, source: DeviceArray, pointer: int) -> None:
-        driver.memcpy_dtod_async(pointer, source.pointer, source.nbytes, self._stream)
+        call(driver.cuMemcpyDtoDAsync, pointer, source.pointer, source.nbytes, self.stream)
 
-    def event(self) -> driver.Event:
-        event = driver.Event()
-        event.record(self._stream)
-        return event
+    def event(self) -> Kept:
+        return self._heap.event()
 
-    def seconds(self, start: driver.Event, end: driver.Event) -> float:
-        try:
-            end.synchronize()
-            return float(end.time_since(start)) / 1e3
-        except driver.Error as error:
-            raise BackendError("The GPU failed", got=str(error)) from error
+    def seconds(self, start: Kept, end: Kept) -> float:
+        call(driver.cuEventSynchronize, end.handle)
+        return float(call(driver.cuEventElapsedTime, start.handle, end.handle)) / 1e3
 
     def record(self, work: Callable[[], T]) -> "CudaGraph[T]":
-        pool, self._pool = self._pool, self._recorded
+        allocate, self._allocate = self._allocate, self._heap.allocate_block
         try:
             work()  # what is done only once - memory, constants, the engines' own set-up - must not be recorded
-            self._synchronize()
-            mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeRelaxed
-            _check("record work", cudart.cudaStreamBeginCapture(self.stream, mode))
-            try:
-                result = work()
-            finally:
-                # Also after an error: a stream left recording takes no other work.
-                ended = cudart.cudaStreamEndCapture(self.stream)
-            return CudaGraph(result, _check("record work", ended), self.stream)
+            self._heap.synchronize()
+            graph, result = self._capture(work)
         finally:
-            self._pool = pool
-
-    def _synchronize(self) -> None:
+            self._allocate = allocate
         try:
-            self._stream.synchronize()
-        except driver.Error as error:
-            raise BackendError("The GPU failed", got=str(error)) from error
-        self._in_flight.clear()
+            executable = call(driver.cuGraphInstantiate, graph, 0)
+        finally:
+            call(driver.cuGraphDestroy, graph)
+        return CudaGraph(result, Kept(executable, self._heap.returned.graphs, self._heap.life), self.stream)
+
+    def _capture(self, work: Callable[[], T]) -> tuple[Any, T]:
+        # Relaxed: memory may be asked for, and other threads may do what they like.
+        call(driver.cuStreamBeginCapture, self.stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED)
+        try:
+            result = work()
+        except BaseException:
+            status, graph = answer(driver.cuStreamEndCapture, self.stream)  # a stream left recording takes no work
+            if status == SUCCESS:
+                call(driver.cuGraphDestroy, graph)
+            raise
+        return call(driver.cuStreamEndCapture, self.stream), result
+
+    def wait_for(self, stream: int) -> None:
+        self._heap.wait_for(stream)
+
+    def let_wait(self, stream: int) -> None:
+        self._heap.let_wait(stream)
+
+    def synchronize(self) -> None:
+        self._heap.synchronize()
+
+    def borrow(self, owner: object) -> object:
+        return Kept(owner, self._heap.returned.borrowed, self._heap.life)
+
+    def lend(self, memory: object) -> object:
+        return Kept(memory, self._heap.lent, self._heap.life)
+
+    def check_place(self, pointer: int) -> None:
+        kinds = driver.CUpointer_attribute
+        asked = [
+            kinds.CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+            kinds.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+            kinds.CU_POINTER_ATTRIBUTE_CONTEXT,
+        ]
+        kind, ordinal, context = map(int, call(driver.cuPointerGetAttributes, len(asked), asked, pointer))
+        memory = driver.CUmemorytype
+        if kind not in (memory.CU_MEMORYTYPE_DEVICE, memory.CU_MEMORYTYPE_UNIFIED) or ordinal != self.index:
+            raise ArrayError("The array is not in the session's GPU", got=hex(pointer), expected=f"GPU {self.index}")
+        if context not in (0, int(self._context.handle)):  # memory of pools is of no context
+            raise ArrayError(
+                "The array is of another CUDA context",
+                got=hex(context),
+                expected=f"the session's, {int(self._context.handle):#x}",
+                hint="Load the session while the array's context is current, or make the array in the primary context.",
+            )
 
 
 class CudaGraph(Recording[T]):
     """A CUDA graph on the stream that recorded it."""
 
-    def __init__(self, result: T, graph: Any, stream: int) -> None:
-        self.result, self._stream = result, stream
-        self._executable = _check("make a CUDA graph", cudart.cudaGraphInstantiate(graph, 0))
-        _check("free a CUDA graph", cudart.cudaGraphDestroy(graph))
+    def __init__(self, result: T, executable: Kept, stream: int) -> None:
+        self.result, self._executable, self._stream = result, executable, stream
 
     def replay(self) -> None:
-        _check("launch a CUDA graph", cudart.cudaGraphLaunch(self._executable, self._stream))
-
-    def __del__(self) -> None:
-        if executable := getattr(self, "_executable", None):
-            cudart.cudaGraphExecDestroy(executable)
+        call(driver.cuGraphLaunch, self._executable.handle, self._stream)
 
 
-def _check(what: str, answer: tuple[Any, ...]) -> Any:
-    """The value of a call of the bindings: they return the status first."""
-    status, *values = answer
-    if status != cudart.cudaError_t.cudaSuccess:
-        _, text = cudart.cudaGetErrorString(status)
-        raise BackendError(f"CUDA cannot {what}", got=f"{status.name}: {text.decode()}")
-    return values[0] if values else None
+def _describe(gpu: Any) -> Gpu:
+    name = call(driver.cuDeviceGetName, 256, gpu).split(b"\0")[0].decode(errors="replace")
+    kinds = driver.CUdevice_attribute
+    major = call(driver.cuDeviceGetAttribute, kinds.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, gpu)
+    minor = call(driver.cuDeviceGetAttribute, kinds.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, gpu)
+    return Gpu(name, 10 * major + minor)

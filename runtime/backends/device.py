@@ -149,8 +149,8 @@ class DeviceBackend(Backend):
             if key not in self._recordings:
                 if len(self._recordings) == MAX_RECORDINGS:
                     del self._recordings[next(iter(self._recordings))]
-                own = {place: self._copied(array) for place, array in inputs.items()}
-                self._recordings[key] = own, self._device.record(lambda: work(own))
+                places = {place: self._copied(array) for place, array in inputs.items()}
+                self._recordings[key] = places, self._device.record(lambda: work(places))
             own, recording = self._recordings[key]
             for place, array in inputs.items():
                 self._device.copy(array, own[place].pointer)

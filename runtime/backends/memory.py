@@ -44,6 +44,8 @@ class Device(ABC):
     """
 
     gpu: Gpu
+    #: Its number, as CUDA counts.
+    index: int
     #: Handle of the stream (a ``cudaStream_t``).
     stream: int
 
@@ -89,6 +91,38 @@ class Device(ABC):
         Raises:
             BackendError: the work cannot be recorded.
         """
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until all work that was asked for is done.
+
+        Raises:
+            BackendError: some of it failed.
+        """
+
+    @abstractmethod
+    def wait_for(self, stream: int) -> None:
+        """Start what is asked for from now on when another stream is through with its work so far."""
+
+    @abstractmethod
+    def let_wait(self, stream: int) -> None:
+        """Let another stream start what it gets from now on when the work that was asked for so far is done."""
+
+    @abstractmethod
+    def check_place(self, pointer: int) -> None:
+        """See that work on the device may use an address.
+
+        Raises:
+            ArrayError: it is the host's, another GPU's, or another context's.
+        """
+
+    @abstractmethod
+    def borrow(self, owner: object) -> object:
+        """What keeps another library's array: it goes back when this is gone and the work asked for until then done."""
+
+    @abstractmethod
+    def lend(self, memory: object) -> object:
+        """What keeps memory that another library uses: it is free when this is gone and the default stream is done."""
 
 
 class Recording(ABC, Generic[T]):

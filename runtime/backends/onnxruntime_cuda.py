@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from ...errors import BackendError
+from ...install_hint import install_command
 from ..bundle.reader import Bundle
 from .device import GraphRunner, loop_graphs
 from .memory import Device, DeviceArray
@@ -28,7 +29,7 @@ class OnnxRuntimeRunner(GraphRunner):
                 "ONNX Runtime has no CUDA provider here",
                 got=", ".join(onnxruntime.get_available_providers()),
                 expected=PROVIDER,
-                hint='pip uninstall onnxruntime, then: pip install "hyperstyle-deploy[gpu]"',
+                hint=f"pip uninstall onnxruntime, then: {install_command('gpu')}",
             )
         self._bundle, self._index = bundle, index
         # float32 means float32: TF32 would round the inputs of products to 10 bits.

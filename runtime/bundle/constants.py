@@ -18,7 +18,7 @@ from .reader import MANIFEST_NAME
 #: Smaller constants stay inside the .onnx file.
 EXTERNAL_BYTES = 1024
 #: A constants file starts a new part past this size, so that checksums are computed on several cores.
-PART_BYTES = 256 << 20
+PART_BYTES = 1 << 28
 #: The header's length is a multiple of it.
 _ALIGNMENT = 8
 

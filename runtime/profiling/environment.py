@@ -13,7 +13,7 @@ import psutil
 
 PACKAGES = (
     *("hyperstyle-deploy", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino"),
-    *("tensorrt", "tensorrt-rtx", "pycuda", "cuda-bindings"),
+    *("tensorrt", "tensorrt-rtx", "cuda-bindings"),
 )
 _CPU_INFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ...install_hint import install_command
 
 #: What torchvision calls AlexNet's weights, which `lpips` loads through it.
 WEIGHTS = "alexnet-owt-7be5be79.pth"
@@ -17,7 +18,7 @@ WEIGHTS = "alexnet-owt-7be5be79.pth"
 def missing_lpips() -> str | None:
     """What is missing for LPIPS and how to get it, in a sentence; None if all is there."""
     if absent := [name for name in ("lpips", "torch", "torchvision") if find_spec(name) is None]:
-        return f'LPIPS needs {", ".join(absent)}. Install it with: pip install "hyperstyle-deploy[lpips]"'
+        return f"LPIPS needs {', '.join(absent)}. Install it with: {install_command('lpips')}"
     weights = _hub() / "checkpoints" / WEIGHTS
     if not weights.is_file():
         return (

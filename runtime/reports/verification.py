@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import OutputError
+from ...install_hint import install_command
 from ..bundle.files import atomic_file
 from ..bundle.reader import Bundle
 from ..quality.verification.explain import explanation
@@ -38,7 +39,7 @@ def require_report() -> None:
         raise OutputError(
             "A page needs packages that are not installed",
             got=f"no {', '.join(missing)}",
-            hint='Install them with: pip install "hyperstyle-deploy[report]"',
+            hint=f"Install them with: {install_command('report')}",
         )
 
 

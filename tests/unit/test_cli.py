@@ -36,8 +36,8 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_invert_writes_resumes_and_reports(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
-    command = ("invert", faces256_bundle, photos, "-o", tmp_path / "out", "--steps", 1, "--batch", 2, "--every-step")
+def test_invert_writes_resumes_and_reports(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    command = ("invert", tiny_bundle, photos, "-o", tmp_path / "out", "--steps", 1, "--batch", 2, "--every-step")
     first = run(*command, "--json")
     assert first.exit_code == 1
     summary = json.loads(first.stdout)
@@ -52,8 +52,8 @@ def test_invert_writes_resumes_and_reports(faces256_bundle: Path, photos: Path, 
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     kinds = ("inversion", "png", "step0.png", "step1.png", "strip.png")
     assert written == sorted(f"{name}.{kind}" for name in ("a[b]", "car") for kind in kinds)
-    assert Image.open(tmp_path / "out" / "car.png").size == (256, 256)
-    assert Image.open(tmp_path / "out" / "car.strip.png").size == (3 * 256, 256)
+    assert Image.open(tmp_path / "out" / "car.png").size == (64, 64)
+    assert Image.open(tmp_path / "out" / "car.strip.png").size == (3 * 64, 64)
     assert Inversion.load(tmp_path / "out" / "car.inversion").steps == 1
 
     again = json.loads(run(*command, "--json").stdout)
@@ -64,16 +64,16 @@ def test_invert_writes_resumes_and_reports(faces256_bundle: Path, photos: Path, 
     assert (tmp_path / "out" / "car.step1.png").exists()
 
 
-def test_the_table_names_every_photo(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
-    result = run("invert", faces256_bundle, photos / "a[b].jpg", "-o", tmp_path / "out", "--steps", 0, "--no-strip")
+def test_the_table_names_every_photo(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    result = run("invert", tiny_bundle, photos / "a[b].jpg", "-o", tmp_path / "out", "--steps", 0, "--no-strip")
     assert result.exit_code == 0
     assert "a[b].jpg" in result.stdout
     assert not (tmp_path / "out" / "a[b].strip.png").exists()
 
 
-def test_results_never_land_among_the_photos(faces256_bundle: Path, photos: Path) -> None:
+def test_results_never_land_among_the_photos(tiny_bundle: Path, photos: Path) -> None:
     before = (photos / "car.png").read_bytes()
-    result = run("invert", faces256_bundle, photos / "car.png", "-o", photos)
+    result = run("invert", tiny_bundle, photos / "car.png", "-o", photos)
     assert result.exit_code == 2
     assert "among the photos" in result.stderr
     assert (photos / "car.png").read_bytes() == before
@@ -93,9 +93,9 @@ def test_results_never_land_among_the_photos(faces256_bundle: Path, photos: Path
     ],
 )
 def test_errors_are_sentences_and_exit_2(
-    arguments: tuple[str, ...], message: str, faces256_bundle: Path, tmp_path: Path
+    arguments: tuple[str, ...], message: str, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    filled = [argument.format(tmp=tmp_path, data=DATA, bundle=faces256_bundle) for argument in arguments]
+    filled = [argument.format(tmp=tmp_path, data=DATA, bundle=tiny_bundle) for argument in arguments]
     result = run(*filled)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -103,62 +103,64 @@ def test_errors_are_sentences_and_exit_2(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_missing_option_is_explained(faces256_bundle: Path) -> None:
+def test_a_missing_option_is_explained(tiny_bundle: Path, tiny_checkpoints: tuple[Path, Path]) -> None:
     result = run("export", "x.pt", "-o", "y")
     assert result.exit_code == 2
-    assert "--w-encoder" in result.stderr
-    result = run("verify", faces256_bundle, "--against", "x.pt")
+    assert "nothing there" in result.stderr
+    result = run("verify", tiny_bundle, "--w-encoder", "x.pt")
     assert result.exit_code == 2
-    assert "belong together" in result.stderr
+    assert "belongs to --against" in result.stderr
+    result = run("verify", tiny_bundle, "--against", tiny_checkpoints[0])
+    assert result.exit_code == 2
+    assert "w_encoder.pt (w-encoder)" in result.stderr
 
 
-def test_inspect_describes_checkpoints_and_bundles(
-    faces256_checkpoints: tuple[Path, Path], faces256_bundle: Path
-) -> None:
-    described = json.loads(run("inspect", faces256_checkpoints[0], "--json").stdout)
-    assert (described["method"], described["domain"], described["size"]) == ("hyperstyle", "faces", 256)
-    assert described["tuned_layers"] == [0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]
+def test_inspect_describes_checkpoints_and_bundles(tiny_checkpoints: tuple[Path, Path], tiny_bundle: Path) -> None:
+    described = json.loads(run("inspect", tiny_checkpoints[0], "--json").stdout)
+    assert (described["method"], described["domain"], described["size"]) == ("hyperstyle", "faces", 64)
+    assert described["tuned_layers"] == [0, 2, 3, 5, 6, 8, 9, 11, 12]
     assert any("--w-encoder" in need for need in described["needs"])
     shared = next(part for part in described["parts"] if part["name"] == "hypernet: shared hypernetwork")
-    assert shared["parameters"] == 512 * 4608 + 4608 + 512 * 512**2 + 512**2  # once, though nine blocks name it
-    encoder = json.loads(run("inspect", faces256_checkpoints[1], "--json").stdout)
+    # w1, b1, w2 and b2 of 28 channels, 26 hidden numbers and codes of 22: once, though several blocks name them.
+    assert shared["parameters"] == 26 * 28 * 9 + 28 * 9 + 22 * 28 * 26 + 28 * 26
+    encoder = json.loads(run("inspect", tiny_checkpoints[1], "--json").stdout)
     assert encoder["method"] == "w-encoder"
-    bundle = json.loads(run("inspect", faces256_bundle, "--json").stdout)
+    bundle = json.loads(run("inspect", tiny_bundle, "--json").stdout)
     assert set(bundle["graphs"]) == {"encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one"}
-    for path in (*faces256_checkpoints, faces256_bundle):
+    for path in (*tiny_checkpoints, tiny_bundle):
         assert run("inspect", path).exit_code == 0
 
 
 def test_verify_compares_with_the_checkpoint(
-    faces256_bundle: Path, faces256_checkpoints: tuple[Path, Path], tmp_path: Path
+    tiny_bundle: Path, tiny_checkpoints: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    checkpoint, encoder = faces256_checkpoints
-    good = run("verify", faces256_bundle, "--against", checkpoint, "--w-encoder", encoder, "--steps", 1, "--json")
+    checkpoint, encoder = tiny_checkpoints
+    good = run("verify", tiny_bundle, "--against", checkpoint, "--w-encoder", encoder, "--steps", 1, "--json")
     assert good.exit_code == 0
     assert json.loads(good.stdout)["within"] is True
-    swapped = run("verify", faces256_bundle, "--against", encoder, "--w-encoder", checkpoint)
+    swapped = run("verify", tiny_bundle, "--against", encoder, "--w-encoder", checkpoint)
     assert swapped.exit_code == 2
     assert "not the file" in swapped.stderr
-    files = run("verify", faces256_bundle, "--files-only")
+    files = run("verify", tiny_bundle, "--files-only")
     assert files.exit_code == 0
     assert "files have their checksums" in files.stdout
 
 
-def test_ctrl_c_stops_cleanly_and_the_run_goes_on(faces256_bundle: Path, photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = [
         sys.executable,
         "-m",
         "hyperstyle_deploy",
         "invert",
-        str(faces256_bundle),
+        str(tiny_bundle),
         str(photos),
         "-o",
         str(output),
     ]
     # A shell's background jobs, such as a CI's, ignore SIGINT, and so would what they start.
     process = subprocess.Popen(
-        [*command, "--steps", "100"],
+        [*command, "--steps", "1000"],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
@@ -178,8 +180,8 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(faces256_bundle: Path, photos:
     assert not [path for path in output.iterdir() if "partial" in path.name]
 
 
-def test_a_killed_export_leaves_no_bundle(faces256_checkpoints: tuple[Path, Path], tmp_path: Path) -> None:
-    checkpoint, encoder = map(str, faces256_checkpoints)
+def test_a_killed_export_leaves_no_bundle(tiny_checkpoints: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint, encoder = map(str, tiny_checkpoints)
     bundle = tmp_path / "killed.bundle"
     command = [
         sys.executable,

@@ -27,9 +27,9 @@ def test_the_demo_says_what_its_weights_are(demo: Any) -> None:
 def test_the_demo_leaves_its_results(demo: Any) -> None:
     results = demo.folder / "results"
     assert {path.name for path in results.iterdir()} == {"demo.png", "demo.strip.png", "demo.inversion"}
-    assert Image.open(results / "demo.png").size == (256, 256)
+    assert Image.open(results / "demo.png").size == (64, 64)
     strip = Image.open(results / "demo.strip.png")
-    assert strip.size == ((DEMO_STEPS + 2) * 256, 256)
+    assert strip.size == ((DEMO_STEPS + 2) * 64, 64)
     panels = np.split(np.asarray(strip, np.int16), DEMO_STEPS + 2, axis=1)
     changes = [np.abs(left - right).mean() for left, right in pairwise(panels[1:])]
     assert min(changes) > 0.1  # every step changes the picture

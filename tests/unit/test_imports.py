@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hyperstyle_deploy.install_hint import install_command
+
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "torch",
@@ -21,6 +23,7 @@ HEAVY = (
     "matplotlib",
     "jinja2",
     "lpips",
+    "ml_dtypes",
 )
 
 BLOCKED = f"""
@@ -41,7 +44,10 @@ def light_modules() -> list[str]:
     files = [*ROOT.glob("*.py"), *(ROOT / "runtime").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
     files += [*(ROOT / "export" / "engines").glob("*.py"), *(ROOT / "cli").rglob("*.py")]
     files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
-    needs_a_package = {"onnxruntime.py", "openvino.py", "cuda.py", "onnxruntime_cuda.py", "__main__.py"}
+    needs_a_package = {
+        *("onnxruntime.py", "openvino.py", "onnxruntime_cuda.py", "__main__.py"),
+        *("cuda.py", "cuda_calls.py", "cuda_memory.py"),
+    }
     names = []
     for file in files:
         if file.name not in needs_a_package:
@@ -75,20 +81,27 @@ def test_help_prints(command: str | None) -> None:
 def test_a_missing_extra_is_named() -> None:
     result = in_base_install("from hyperstyle_deploy.cli import main\nmain(['inspect', 'x.pt'])")
     assert result.returncode == 2
-    assert "hyperstyle-deploy[export]" in result.stderr
+    assert install_command("export") in result.stderr
     no_spec = "import hyperstyle_deploy.runtime.backends as backends\nbackends.find_spec = lambda name: None\n"
     result = in_base_install(no_spec + "import hyperstyle_deploy as hd\nhd.load('x')")
     assert "BackendError: No backend is installed" in result.stderr
-    assert "hyperstyle-deploy[cpu]" in result.stderr
+    assert install_command("cpu") in result.stderr
 
 
-def test_a_missing_builder_is_named(faces256_bundle: Path) -> None:
-    for target, extra in (("tensorrt", "gpu"), ("tensorrt-rtx", "tensorrt-rtx")):
-        arguments = ["build", str(faces256_bundle), "--target", target]
+def test_a_missing_package_is_in_the_commands_own_extra(faces256_bundle: Path, tmp_path: Path) -> None:
+    arguments = ["calibrate", str(faces256_bundle), str(tmp_path), "-o", str(tmp_path / "out")]
+    result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
+    assert result.returncode == 2
+    assert install_command("calibrate") in result.stderr
+
+
+def test_a_missing_builder_is_named(tiny_bundle: Path) -> None:
+    for target, extra in (("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt-rtx")):
+        arguments = ["build", str(tiny_bundle), "--target", target]
         result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
         assert result.returncode == 2
-        assert f"hyperstyle-deploy[{extra}]" in result.stderr
-    assert not (faces256_bundle / "engines").exists()
+        assert install_command(extra) in result.stderr
+    assert not (tiny_bundle / "engines").exists()
 
 
 def test_the_runtime_never_imports_torch() -> None:

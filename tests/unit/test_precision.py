@@ -15,18 +15,17 @@ import torch
 from click.testing import CliRunner
 
 from hyperstyle_deploy.cli import main
-from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.exporter import export
-from hyperstyle_deploy.export.hyperstyle import HyperStyle, load_hyperstyle
+from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
+from hyperstyle_deploy.export.methods.model import NO_CHOICES, Model
 from hyperstyle_deploy.export.precision import BFLOAT16, FLOAT16
 from hyperstyle_deploy.export.published_loop import refine
 from hyperstyle_deploy.export.rounded import RoundedBackend
-from hyperstyle_deploy.export.seeded import write_checkpoints
+from hyperstyle_deploy.export.seeded import TINY, published_sizes, write_checkpoints
 from hyperstyle_deploy.export.stages.scales import PEAK as ACTIVATION_PEAK
 from hyperstyle_deploy.export.stages.scales import activation_scales
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
-from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.images import to_uint8
 from hyperstyle_deploy.runtime.quality.tolerance import LEAST_PSNR, PEAK, psnr
@@ -42,11 +41,9 @@ Images = list[np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def float16_bundle(
-    faces256_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Bundle]:
+def float16_bundle(tiny_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     folder = tmp_path_factory.mktemp("float16") / "bundle"
-    checkpoint, encoder = map(str, faces256_checkpoints)
+    checkpoint, encoder = map(str, tiny_checkpoints)
     command = ["export", checkpoint, "--w-encoder", encoder, "-o", str(folder), "--precision", "fp16"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -55,8 +52,8 @@ def float16_bundle(
 
 
 @pytest.fixture(scope="module")
-def float32_images(faces256_bundle: Path) -> Images:
-    return images(load(faces256_bundle, backend="onnxruntime"), DATA / "faces.png")
+def float32_images(tiny_bundle: Path) -> Images:
+    return images(load(tiny_bundle, backend="onnxruntime"), DATA / "faces.png")
 
 
 def images(session: Session, photo: Path) -> Images:
@@ -67,7 +64,7 @@ def images(session: Session, photo: Path) -> Images:
             assert np.isfinite(array).all()
             assert array.dtype == np.float32
         found.append(step.image)
-    offsets = session.weight_offsets(session.inversions(step, np.zeros((1, STEPS + 1)))[0])
+    offsets = session.weight_offsets(session.inversion(step, 0, ()))
     assert all(np.isfinite(offset).all() for offset in offsets.values())
     return found
 
@@ -80,7 +77,7 @@ def check(got: Images, want: Images, precision: str, what: str, record: Record) 
 
 def rounded(bundle: Bundle) -> tuple[Session, RoundedBackend]:
     backend = RoundedBackend(bundle, watch=True)
-    return Session(bundle.manifest, backend), backend
+    return Session(backend), backend
 
 
 @pytest.mark.parametrize("backend", available())
@@ -104,13 +101,13 @@ def test_the_loop_on_a_device_runs_a_float16_bundle(
     float16_bundle: Bundle, float32_images: Images, cpu_library: KernelLibrary, record_property: Record
 ) -> None:
     """On the stand-in for a device, recorded and replayed: tuned weights and offsets are 16 bits wide in its memory."""
-    rig = Rig(float16_bundle, Sessions(float16_bundle, None, ()), cpu_library, recordable=True)
+    rig = Rig(float16_bundle, cpu_library, recordable=True)
     inversion = rig.session.invert(DATA / "faces.png", steps=STEPS)
     want = to_uint8(float32_images[-1])[0]
     value = psnr(inversion.image.astype(np.float32), want.astype(np.float32), 255.0)
     record_property("on the stand-in for a device, 8 bits", f"{value:.1f} dB")
     assert value >= LEAST_PSNR["float16"]
-    assert rig.device.replays == 1
+    assert (rig.device.recorded, rig.device.replays) == (2, STEPS + 1)
 
 
 def check_peaks(backend: RoundedBackend, record: Record) -> None:
@@ -125,17 +122,17 @@ def check_peaks(backend: RoundedBackend, record: Record) -> None:
 
 @pytest.mark.parametrize("factor", [30.0, -30.0, 1e-3])
 def test_codes_of_any_size_draw_the_same_image(
-    factor: float, float16_bundle: Bundle, faces256_bundle: Path, record_property: Record
+    factor: float, float16_bundle: Bundle, tiny_bundle: Path, record_property: Record
 ) -> None:
     """W+ codes times 30 and nearly none, for one and for two at once; PSNR over the range of the float32 image."""
     generate = np.random.default_rng(0)
     average = float16_bundle.constants()["latent_avg"]
-    codes = np.float32(factor) * (average + generate.standard_normal((2, *average.shape), np.float32))
-    plain = open_backend("onnxruntime", Bundle.open(faces256_bundle), Options())
+    codes = np.float32(factor) * (average + generate.standard_normal((2, *average.shape[1:]), np.float32))
+    plain = open_backend("onnxruntime", Bundle.open(tiny_bundle), Options())
     narrow = RoundedBackend(float16_bundle, watch=True)
     for count in (1, 2):
-        want, _ = plain.synthesize(codes[:count], plain.untuned)
-        got, _ = narrow.synthesize(codes[:count], narrow.untuned)
+        graph = "synthesis_one" if count == 1 else "synthesis"
+        want, got = (backend.run(graph, {"codes": codes[:count]})["image"] for backend in (plain, narrow))
         value = psnr(got, want, max(PEAK, float(np.ptp(want))))
         record_property(f"codes x {factor}, {count} at once", f"{value:.1f} dB, image within {np.abs(want).max():.3g}")
         assert value >= LEAST_PSNR["float16"]
@@ -144,13 +141,13 @@ def test_codes_of_any_size_draw_the_same_image(
 
 
 def test_a_float16_bundle_is_half_as_large_and_keeps_its_ends_in_float32(
-    float16_bundle: Bundle, faces256_bundle: Path
+    float16_bundle: Bundle, tiny_bundle: Path
 ) -> None:
     sizes = [
         sum(file.bytes for file in bundle.manifest.files.values())
-        for bundle in (float16_bundle, Bundle.open(faces256_bundle))
+        for bundle in (float16_bundle, Bundle.open(tiny_bundle))
     ]
-    assert 0.5 <= sizes[0] / sizes[1] < 0.54
+    assert 0.45 < sizes[0] / sizes[1] < 0.7  # graphs and what stays float32 weigh more in a tiny model
     manifest = float16_bundle.manifest
     assert manifest.precision == "float16"
     for graph in manifest.graphs.values():
@@ -161,8 +158,8 @@ def test_a_float16_bundle_is_half_as_large_and_keeps_its_ends_in_float32(
         assert array.dtype == (np.float16 if name.startswith(("weight.", "noise.")) else np.float32), name
 
 
-def test_the_command_line_says_the_precision(float16_bundle: Bundle, faces256_checkpoints: tuple[Path, Path]) -> None:
-    checkpoint, encoder = map(str, faces256_checkpoints)
+def test_the_command_line_says_the_precision(float16_bundle: Bundle, tiny_checkpoints: tuple[Path, Path]) -> None:
+    checkpoint, encoder = map(str, tiny_checkpoints)
     bundle = str(float16_bundle.path)
     assert "float16" in CliRunner().invoke(main, ["inspect", bundle]).stdout
     options = ["--against", checkpoint, "--w-encoder", encoder, "--steps", "1", "--backend", "onnxruntime"]
@@ -172,8 +169,8 @@ def test_the_command_line_says_the_precision(float16_bundle: Bundle, faces256_ch
     assert result.stdout.count(" within\n") == 2
 
 
-def test_offsets_of_a_float16_bundle_are_float32_on_the_host(float16_bundle: Bundle, faces256_bundle: Path) -> None:
-    narrow, plain = load(float16_bundle.path, "onnxruntime"), load(faces256_bundle, "onnxruntime")
+def test_offsets_of_a_float16_bundle_are_float32_on_the_host(float16_bundle: Bundle, tiny_bundle: Path) -> None:
+    narrow, plain = load(float16_bundle.path, "onnxruntime"), load(tiny_bundle, "onnxruntime")
     inversion = narrow.invert(DATA / "faces.png", steps=1)
     offsets, wanted = narrow.weight_offsets(inversion), plain.weight_offsets(inversion)
     for layer, want in wanted.items():
@@ -235,19 +232,22 @@ def factor(name: str, tensor: torch.Tensor) -> float | torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HyperStyle, Bundle]]:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Model, Bundle]]:
     """A hostile checkpoint with shared, separable, channel-wise and toRGB offsets, and its float16 bundle."""
     folder = tmp_path_factory.mktemp("hostile")
-    seeded = write_checkpoints(folder, 256, "cars_hypernet", separable=True, layers_to_tune="0,1,2,9,14,15,16,18")
+    seeded = write_checkpoints(
+        folder, sizes=TINY, dataset_type="cars", separable=True, layers_to_tune="0,1,2,5,8,9,10,11,13"
+    )
     for path in seeded:
         write_hostile(path, path)
-    yield load_hyperstyle(*map(read_checkpoint, seeded)), export(*seeded, folder / "bundle", precision="float16")
+    model = load_model(read_checkpoints(seeded), NO_CHOICES)
+    yield model, export(seeded, folder / "bundle", precision="float16")
     shutil.rmtree(folder)
 
 
-def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[HyperStyle, Bundle], record_property: Record) -> None:
+def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[Model, Bundle], record_property: Record) -> None:
     model, bundle = hostile
-    scales = activation_scales(model.generator, model.config.layers, model.latent_avg, FLOAT16)
+    scales = activation_scales(model.generator, model.layers, model.latent_avg, FLOAT16)
     assert max(scales.outputs.values()) * ACTIVATION_PEAK > 65504  # as it is, FP16 could not hold this model
     session, backend = rounded(bundle)
     found = images(session, DATA / "cars.png")
@@ -259,9 +259,9 @@ def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[HyperStyle, Bund
 
 @pytest.mark.exhaustive
 def test_a_bfloat16_bundle_computes_the_loop(tmp_path: Path, record_property: Record) -> None:
-    paths = write_checkpoints(tmp_path, 256, "ffhq_hypernet", layers_to_tune="0,1,2,14,15")
-    bundle = export(*paths, tmp_path / "bundle", precision="bfloat16")
-    model = load_hyperstyle(*map(read_checkpoint, paths))
+    paths = write_checkpoints(tmp_path, sizes=TINY, layers_to_tune="0,1,2,11,12")
+    bundle = export(paths, tmp_path / "bundle", precision="bfloat16")
+    model = load_model(read_checkpoints(paths), NO_CHOICES)
     assert {graph.opset for graph in bundle.manifest.graphs.values()} == {BFLOAT16.opset}
     assert bundle.constants()["weight.conv1"].dtype == np.uint16
     session, _ = rounded(bundle)
@@ -273,17 +273,17 @@ def test_a_bfloat16_bundle_computes_the_loop(tmp_path: Path, record_property: Re
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("size", "dataset_type", "separable"),
-    [(512, "cars_hypernet", False), (256, "ffhq_hypernet", True), (1024, "ffhq_hypernet", False)],
-    ids=["cars512", "separable256", "faces1024"],
+    [(512, "cars", False), (256, "ffhq", True), (256, "ffhq", False), (1024, "ffhq", False)],
+    ids=["cars512", "separable256", "faces256", "faces1024"],
 )
 def test_other_configurations_in_float16(
     size: int, dataset_type: str, separable: bool, tmp_path: Path, record_property: Record
 ) -> None:
-    paths = write_checkpoints(tmp_path, size, dataset_type, separable)
-    bundle = export(*paths, tmp_path / "bundle", precision="float16")
+    paths = write_checkpoints(tmp_path, sizes=published_sizes(size), dataset_type=dataset_type, separable=separable)
+    bundle = export(paths, tmp_path / "bundle", precision="float16")
     photo = DATA / ("cars.png" if "cars" in dataset_type else "faces.png")
     session, backend = rounded(bundle)
-    model = load_hyperstyle(*map(read_checkpoint, paths))
+    model = load_model(read_checkpoints(paths), NO_CHOICES)
     wanted = [step.image for step in refine(model, session.prepare([photo]), STEPS)]
     del model
     for name, opened in (("rounded", session), ("onnxruntime", load(bundle.path, "onnxruntime"))):

@@ -1,6 +1,7 @@
 """The rooms' order, and that nothing goes in circles: imports are read from the sources, those inside functions too."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: Lower first: a room imports those before it and itself. docs/architecture.md says what each holds.
-ROOMS = ("errors", "kernels", "runtime", "calibration", "export", "demo", "cli")
+ROOMS = ("errors", "install_hint", "kernels", "runtime", "calibration", "export", "demo", "cli")
 RUNTIME = (
     *("manifest", "methods", "bundle", "images", "photos", "backends", "refinement", "session"),
     *("quality", "profiling", "serving", "reports"),
@@ -23,8 +24,9 @@ MAY_ASK_FOR_TORCH = {"runtime.quality.lpips"}
 @cache
 def modules() -> dict[str, Path]:
     """Dotted names below the package, and their files."""
-    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name not in ("tests",)]
-    files = [file for room in rooms for file in room.rglob("*.py")] + [ROOT / "errors.py", ROOT / "demo.py"]
+    rooms = [path for path in ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "tests"]
+    files = [file for room in rooms for file in room.rglob("*.py")]
+    files += [ROOT / f"{name}.py" for name in ("errors", "install_hint", "demo")]
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
@@ -69,6 +71,12 @@ def test_every_room_of_the_runtime_has_its_place() -> None:
         path.stem for path in (ROOT / "runtime").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__"} == set(RUNTIME)
+
+
+def test_every_room_is_packaged() -> None:
+    listed = set(re.findall(r'^    "(hyperstyle_deploy[\w.]*)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    pages = {name.replace("/", ".") for name, file in modules().items() if file.name == "__init__.py"}
+    assert listed == {"hyperstyle_deploy", *(f"hyperstyle_deploy.{name}" for name in pages)}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -2,20 +2,26 @@
 #include <hyperstyle_deploy/runtime.h>
 #include <stdio.h>
 
-static int32_t show(void* context, int64_t index, int64_t photos, const float* reconstruction, const double* l2) {
-  (void)context, (void)photos, (void)reconstruction;
-  printf("step %lld: L2 %.6f\n", (long long)index, l2[0]);
-  return 1; /* go on */
+static int32_t show(void* context, int64_t index, int64_t photos, const double* l2, const HyperstyleStep* step) {
+  (void)context, (void)photos, (void)step;
+  printf("step %lld", (long long)index);
+  printf(l2 ? ": L2 %.6f\n" : "\n", l2 ? l2[0] : 0.0); /* sketches and labels have none */
+  return 1;                                             /* go on */
 }
 
 int main(int argc, char** argv) {
   HyperstyleSession* session = NULL;
   HyperstyleInversion* inversion = NULL;
   HyperstyleImage photo = {0}, result = {0};
+  HyperstyleArray codes;
+  HyperstyleInvertOptions options = HYPERSTYLE_INVERT_OPTIONS;
   if (argc != 4) return 1;
+  options.on_step = show;
   int code = hyperstyle_open(argv[1], NULL, &session);
   if (!code) code = hyperstyle_photo_read(argv[2], &photo);
-  if (!code) code = hyperstyle_invert(session, &photo, 1, -1, show, NULL, NULL, &inversion);
+  if (!code) code = hyperstyle_invert(session, &photo, 1, &options, &inversion);
+  if (!code) code = hyperstyle_array(inversion, "codes", &codes);
+  if (!code) printf("codes [%lld, %lld]\n", (long long)codes.shape[0], (long long)codes.shape[1]);
   if (!code) code = hyperstyle_image(inversion, &result);
   if (!code) code = hyperstyle_png_write(argv[3], &result);
   if (code) fprintf(stderr, "%s\n", hyperstyle_error());

@@ -8,10 +8,12 @@ int main(int argc, char** argv) {
     const hyperstyle::Session session(hyperstyle::Bundle::open(argv[1]));
     const hyperstyle::Image photo = hyperstyle::read_photo(argv[2]);
     const hyperstyle::Inversion inversion = session.invert(photo.view());
-    std::cout << "L2 after " << inversion.steps << " steps: " << inversion.l2.back() << "\n";
+    std::cout << session.method() << ", " << inversion.steps << " steps";
+    if (!inversion.l2.empty()) std::cout << ", L2 " << inversion.l2.back();
+    std::cout << "\n";
     inversion.save(std::string(argv[3]) + ".inversion");
-    std::vector<float> edited = inversion.codes.values;
-    for (float& code : edited) code += 0.1f;  // your direction, times a strength
+    hyperstyle::Floats edited = inversion.codes();
+    for (float& code : edited.values) code += 0.1f;  // your direction, times a strength
     hyperstyle::write_png(argv[3], session.synthesize(inversion, edited)[0].view());
   } catch (const hyperstyle::Error& error) {
     std::cerr << error.what() << "\n";

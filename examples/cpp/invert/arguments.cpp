@@ -1,45 +1,62 @@
 #include "arguments.hpp"
 
+#include <functional>
 #include <map>
 #include <stdexcept>
 
 namespace {
 
 constexpr const char* usage =
-    "usage: invert BUNDLE PHOTO... [-o FOLDER] [--steps N] [--threads N] [--backend NAME] [--device N] [--trust-engines]\n"
+    "usage: invert BUNDLE PHOTO... [-o FOLDER] [--steps N] [--until-gain SHARE] [--threads N] [--backend NAME]\n"
+    "              [--device N] [--trust-engines]\n"
     "Writes NAME.png, NAME.strip.png (input, first reconstruction, every step) and NAME.inversion for each photo.";
 
-int number(const std::string& option, const std::string& text) {
+double number(const std::string& option, const std::string& text) {
   std::size_t used = 0;
-  int value = -1;
+  double value = -1;
   try {
-    value = std::stoi(text, &used);
+    value = std::stod(text, &used);
   } catch (const std::exception&) {
     used = 0;
   }
-  if (used == 0 || used != text.size() || value < 0) throw std::invalid_argument(option + " takes a number, not " + text);
+  if (used == 0 || used != text.size() || !(value >= 0)) {
+    throw std::invalid_argument(option + " takes a number, not " + text);
+  }
   return value;
+}
+
+int whole_number(const std::string& option, const std::string& text) {
+  const double value = number(option, text);
+  if (value > 1'000'000 || value != static_cast<int>(value)) {
+    throw std::invalid_argument(option + " takes a whole number, not " + text);
+  }
+  return static_cast<int>(value);
 }
 
 }  // namespace
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
-  std::map<std::string, int*> numbers{{"--steps", &arguments.options.steps},
-                                      {"--threads", &arguments.options.threads},
-                                      {"--device", &arguments.options.device}};
-  std::map<std::string, std::string*> texts{{"-o", &arguments.folder}, {"--backend", &arguments.options.backend}};
+  using Take = std::function<void(const std::string& option, const std::string& value)>;
+  const auto whole = [](int& target) -> Take {
+    return [&target](const std::string& option, const std::string& value) { target = whole_number(option, value); };
+  };
+  const std::map<std::string, Take> options{
+      {"-o", [&](const std::string&, const std::string& value) { arguments.folder = value; }},
+      {"--backend", [&](const std::string&, const std::string& value) { arguments.options.backend = value; }},
+      {"--until-gain",
+       [&](const std::string& option, const std::string& value) { arguments.until_gain = number(option, value); }},
+      {"--steps", whole(arguments.options.steps)},
+      {"--threads", whole(arguments.options.threads)},
+      {"--device", whole(arguments.options.device)}};
   for (int at = 1; at < argc; ++at) {
     const std::string word = argv[at];
+    const auto option = options.find(word);
     if (word == "--trust-engines") {
       arguments.options.trust_engines = true;
-    } else if (numbers.count(word) + texts.count(word) > 0) {
+    } else if (option != options.end()) {
       if (++at == argc) throw std::invalid_argument(word + " takes a value");
-      if (numbers.count(word) > 0) {
-        *numbers[word] = number(word, argv[at]);
-      } else {
-        *texts[word] = argv[at];
-      }
+      option->second(word, argv[at]);
     } else if (!word.empty() && word[0] == '-') {
       throw std::invalid_argument("no such option: " + word + "\n" + usage);
     } else if (arguments.bundle.empty()) {

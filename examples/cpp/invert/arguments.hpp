@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hyperstyle_deploy/session.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@ struct Arguments {
   std::string bundle;
   std::vector<std::string> photos;
   std::string folder = ".";
+  std::optional<double> until_gain;
   hyperstyle::Options options;
 };
 

@@ -19,21 +19,28 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void invert(const hyperstyle::Session& session, const std::string& path, const std::filesystem::path& folder) {
+void print_step(const hyperstyle::StepView& step, double seconds) {
+  std::printf("  step %lld", static_cast<long long>(step.index));
+  if (step.l2 != nullptr) std::printf("  L2 %.6f", step.l2[0]);
+  std::printf("  %.2f s\n", seconds);
+  std::fflush(stdout);
+}
+
+void invert(const hyperstyle::Session& session, const Arguments& arguments, const std::string& path) {
   const hyperstyle::ImageSpec& size = session.manifest().image;
   const hyperstyle::Image photo = hyperstyle::read_photo(path);
   std::vector<hyperstyle::Image> pictures{hyperstyle::resize(photo.view(), size.input_height, size.input_width)};
   const auto start = std::chrono::steady_clock::now();
   hyperstyle::InvertOptions options;
   options.cancellation = &cancellation;
+  options.until_gain = arguments.until_gain;
   options.on_step = [&](const hyperstyle::StepView& step) {
-    pictures.push_back(picture(step.reconstruction, size.input_height, size.input_width));
-    std::printf("  step %lld  L2 %.6f  %.2f s\n", static_cast<long long>(step.index), step.l2[0], seconds_since(start));
-    std::fflush(stdout);
+    pictures.push_back(picture(step.reconstruction(), size.input_height, size.input_width));
+    print_step(step, seconds_since(start));
     return true;
   };
   const hyperstyle::Inversion inversion = session.invert(photo.view(), options);
-  const std::string base = (folder / std::filesystem::path(path).stem()).string();
+  const std::string base = (std::filesystem::path(arguments.folder) / std::filesystem::path(path).stem()).string();
   hyperstyle::write_png(base + ".png", inversion.image.view());
   hyperstyle::write_png(base + ".strip.png", strip(pictures).view());
   inversion.save(base + ".inversion");
@@ -42,13 +49,14 @@ void invert(const hyperstyle::Session& session, const std::string& path, const s
 int run(const Arguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   const hyperstyle::Session session(hyperstyle::Bundle::open(arguments.bundle), arguments.options);
-  std::printf("%s, loaded in %.2f s\n", session.backend().c_str(), seconds_since(start));
+  std::printf("%s on %s, loaded in %.2f s\n", session.method().c_str(), session.backend().c_str(),
+              seconds_since(start));
   std::filesystem::create_directories(arguments.folder);
   int failed = 0;
   for (const std::string& photo : arguments.photos) {
     std::printf("%s\n", photo.c_str());
     try {
-      invert(session, photo, arguments.folder);
+      invert(session, arguments, photo);
     } catch (const hyperstyle::ImageError& error) {
       std::fprintf(stderr, "%s\n", error.what());  // one bad photo does not stop the others
       ++failed;

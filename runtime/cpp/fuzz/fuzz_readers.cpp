@@ -1,7 +1,8 @@
-// Feeds bytes to the readers of manifests, graphs and inversions: the first byte says which. What they accept is written
-// and read again. Anything but a result or one of our errors is a finding.
+// Feeds bytes to the readers of manifests, graphs and inversions: the first byte says which. What they accept is
+// written and read again. Anything but a result or one of our errors is a finding.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -21,13 +22,19 @@ const std::string& scratch() {
 }
 
 void read_inversion(std::string_view content) {
-  hyperstyle::write_atomically(scratch(), [&](std::FILE* file) {
-    hyperstyle::write_all(file, content.data(), content.size());
-  });
+  hyperstyle::write_atomically(scratch(),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, content.data(), content.size()); });
   const hyperstyle::Inversion first = hyperstyle::Inversion::load(scratch());
   first.save(scratch());
   const hyperstyle::Inversion second = hyperstyle::Inversion::load(scratch());
-  if (first.codes.values != second.codes.values || first.source != second.source || first.l2 != second.l2) std::abort();
+  const auto same = [](const auto& left, const auto& right) {
+    return left.first == right.first && left.second.shape == right.second.shape &&
+           left.second.values == right.second.values;
+  };
+  if (!std::equal(first.arrays.begin(), first.arrays.end(), second.arrays.begin(), second.arrays.end(), same) ||
+      first.source != second.source || first.l2 != second.l2 || first.method != second.method) {
+    std::abort();
+  }
 }
 
 }  // namespace

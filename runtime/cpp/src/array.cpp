@@ -39,6 +39,12 @@ Array Array::row(std::int64_t index) const {
   return part;
 }
 
+std::vector<Array> Array::rows() const {
+  std::vector<Array> parts;
+  for (std::int64_t index = 0; index < shape[0]; ++index) parts.push_back(row(index));
+  return parts;
+}
+
 Array host_array(Dtype dtype, const Shape& shape) {
   constexpr std::size_t alignment = 64;
   Array array{dtype, shape, nullptr, nullptr};
@@ -46,6 +52,18 @@ Array host_array(Dtype dtype, const Shape& shape) {
   array.owner = std::shared_ptr<void>(std::aligned_alloc(alignment, std::max(rounded, alignment)), std::free);
   if (!array.owner) throw std::bad_alloc();
   array.data = array.owner.get();
+  return array;
+}
+
+Array scalar(float value) {
+  const Array array = host_array(Dtype::float32, {});
+  *static_cast<float*>(array.data) = value;
+  return array;
+}
+
+Array zero_array(const Shape& shape) {
+  const Array array = host_array(Dtype::float32, shape);
+  std::fill_n(static_cast<float*>(array.data), count(shape), 0.0f);
   return array;
 }
 

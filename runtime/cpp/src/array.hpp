@@ -31,10 +31,16 @@ struct Array {
   std::size_t bytes() const { return static_cast<std::size_t>(count(shape)) * item_bytes(dtype); }
   // Row `index` as a batch of one, in the same memory.
   Array row(std::int64_t index) const;
+  // All rows, each as a batch of one.
+  std::vector<Array> rows() const;
 };
 
 // An array in host memory, aligned to 64 bytes, not initialized.
 Array host_array(Dtype dtype, const Shape& shape);
+
+// A float32 scalar, and float32 zeros, in host memory.
+Array scalar(float value);
+Array zero_array(const Shape& shape);
 
 // Tensors under the names that a graph gives them.
 using Arrays = std::map<std::string, Array>;

@@ -9,6 +9,7 @@
 #include "files.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "manifest.hpp"
+#include "methods/method.hpp"
 #include "onnx_paths.hpp"
 #include "safetensors.hpp"
 #include "text.hpp"
@@ -41,9 +42,8 @@ std::string read_document(const std::string& path) {
   const std::string file = inside(path, manifest_name);
   const std::uint64_t size = InputFile(file).size();
   if (size > max_manifest) {
-    throw BundleError(Message(file + " is too large")
-                          .got(std::to_string(size))
-                          .expected("at most " + std::to_string(max_manifest)));
+    throw BundleError(
+        Message(file + " is too large").got(std::to_string(size)).expected("at most " + std::to_string(max_manifest)));
   }
   return read_file(file);
 }
@@ -64,7 +64,9 @@ void check_files(const std::string& path, const Manifest& manifest) {
     for (std::size_t row = 0; row < paths.size(); ++row) {
       const std::uint64_t size = InputFile(paths[row]).size();
       const auto& [name, spec] = manifest.files[row];
-      if (size != static_cast<std::uint64_t>(spec.bytes)) wrong.push_back(name + ": " + std::to_string(size) + " bytes");
+      if (size != static_cast<std::uint64_t>(spec.bytes)) {
+        wrong.push_back(name + ": " + std::to_string(size) + " bytes");
+      }
     }
     if (wrong.empty()) {
       const std::vector<std::string> digests = sha256_of_all(paths);
@@ -99,11 +101,14 @@ void check_graphs(const std::string& path, const Manifest& manifest) {
   }
 }
 
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
 void read_constants(const std::string& path, const std::string& precision, Arrays& tensors,
                     std::vector<std::string>& wrong) {
   const InputFile file(path);
   for (const StoredTensor& stored : read_header(file).tensors) {
-    const bool narrow = stored.name.rfind("weight.", 0) == 0 || stored.name.rfind("noise.", 0) == 0;
+    const bool narrow = starts_with(stored.name, "weight.") || starts_with(stored.name, "noise.") ||
+                        starts_with(stored.name, "encoder_noise.");
     const Dtype dtype = dtype_of(narrow ? precision : "float32");
     const char* expected = dtype == Dtype::float32 ? "F32" : dtype == Dtype::float16 ? "F16" : "BF16";
     if (stored.dtype != expected) {
@@ -113,6 +118,21 @@ void read_constants(const std::string& path, const std::string& precision, Array
     const Array array = host_array(dtype, stored.shape);
     file.read(stored.offset, array.data, array.bytes());
     tensors[stored.name] = array;
+  }
+}
+
+// The loop and the kernels address memory by what the method's graphs say of their constants.
+void check_constants(const Bundle& bundle, const Arrays& tensors) {
+  for (const TensorSpec& spec : make_method(bundle.manifest())->needed_constants()) {
+    const auto found = tensors.find(spec.name);
+    std::vector<Dimension> shape;
+    if (found != tensors.end()) shape.assign(found->second.shape.begin(), found->second.shape.end());
+    if (found != tensors.end() && found->second.dtype == dtype_of(spec.dtype) && same_shape(shape, spec.shape)) {
+      continue;
+    }
+    throw BundleError(Message(bundle.path() + " has no constant " + spec.name + " as its layers say")
+                          .got(found == tensors.end() ? "none" : shown(shape))
+                          .expected(spec.dtype + " " + shown(spec.shape)));
   }
 }
 
@@ -129,8 +149,8 @@ Bundle Bundle::open(const std::string& given) {
   return Bundle(path, std::move(manifest));
 }
 
-std::string graph_path(const Bundle& bundle, const std::string& stage) {
-  return inside(bundle.path(), bundle.manifest().graph(stage).file);
+std::string graph_path(const Bundle& bundle, const std::string& graph) {
+  return inside(bundle.path(), bundle.manifest().graph(graph).file);
 }
 
 Arrays constants(const Bundle& bundle) {
@@ -148,6 +168,7 @@ Arrays constants(const Bundle& bundle) {
   if (!wrong.empty()) {
     throw BundleError(Message("Constants of the bundle are of the wrong type").got(joined(wrong)));
   }
+  check_constants(bundle, tensors);
   return tensors;
 }
 

@@ -2,7 +2,6 @@
 #ifndef HYPERSTYLE_DEPLOY_BUNDLE_CONTENTS_HPP
 #define HYPERSTYLE_DEPLOY_BUNDLE_CONTENTS_HPP
 
-#include <map>
 #include <string>
 
 #include "array.hpp"
@@ -10,13 +9,14 @@
 
 namespace hyperstyle {
 
-// The ONNX file of a stage. Throws BundleError.
-std::string graph_path(const Bundle& bundle, const std::string& stage);
+// The ONNX file of a graph. Throws BundleError.
+std::string graph_path(const Bundle& bundle, const std::string& graph);
 
-// The generator's own inputs of `synthesis`, on the host, under their names there: the untuned "weight.<layer>" and
-// "energy.<layer>", "noise.<layer>", and "latent_avg". Weights and noises are of the bundle's precision, the others are
-// float32. Throws BundleError: a file cannot be read, or a tensor is of another type.
-std::map<std::string, Array> constants(const Bundle& bundle);
+// What graphs take besides what the loop gives them, on the host, by name: the untuned "weight.<layer>" and
+// "energy.<layer>", "noise.<layer>", "latent_avg". Weights and noises are of the bundle's precision, the others are
+// float32. Throws BundleError: a file cannot be read, a tensor is of another type, or one that the bundle's method
+// needs is missing or of another shape.
+Arrays constants(const Bundle& bundle);
 
 }  // namespace hyperstyle
 

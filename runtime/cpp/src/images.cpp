@@ -35,6 +35,32 @@ double sum_of_squares(const float* left, const float* right, std::int64_t size) 
   return sum;
 }
 
+// The picture in Pillow's mode L, as three equal channels.
+Image grey(const ImageView& photo) {
+  Image picture = dense(photo);
+  for (std::size_t at = 0; at < picture.pixels.size(); at += 3) {
+    std::uint8_t* rgb = &picture.pixels[at];
+    const auto luma = static_cast<std::uint8_t>((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+    rgb[0] = rgb[1] = rgb[2] = luma;
+  }
+  return picture;
+}
+
+// What a channel of the encoder's input is, at a resized pixel.
+using Value = float (*)(const std::uint8_t* rgb, std::int64_t channel);
+
+Value value_for(const std::string& kind) {
+  if (kind == "sketch") {
+    return [](const std::uint8_t* rgb, std::int64_t) { return static_cast<float>(rgb[0]) / 255.0f; };
+  }
+  if (kind == "labels") {
+    return [](const std::uint8_t* rgb, std::int64_t channel) { return rgb[0] == channel ? 1.0f : 0.0f; };
+  }
+  return [](const std::uint8_t* rgb, std::int64_t channel) {
+    return (static_cast<float>(rgb[channel]) / 255.0f - 0.5f) / 0.5f;
+  };
+}
+
 }  // namespace
 
 void check_photo(const ImageView& image) {
@@ -49,15 +75,17 @@ void check_photo(const ImageView& image) {
   }
 }
 
-Array network_input(const std::vector<ImageView>& photos, std::int64_t height, std::int64_t width) {
-  const Array batch = host_array(Dtype::float32, {static_cast<std::int64_t>(photos.size()), 3, height, width});
+Array network_input(const std::vector<ImageView>& photos, const ImageSpec& image) {
+  const std::int64_t height = image.input_height, width = image.input_width;
+  const Array batch =
+      host_array(Dtype::float32, {static_cast<std::int64_t>(photos.size()), image.channels, height, width});
+  const Value value = value_for(image.kind);
   auto* plane = static_cast<float*>(batch.data);
   for (const ImageView& photo : photos) {
-    const Image resized = resize(photo, height, width);
-    for (std::size_t channel = 0; channel < 3; ++channel, plane += height * width) {
+    const Image resized = resize(image.kind == "photo" ? photo : grey(photo).view(), height, width);
+    for (std::int64_t channel = 0; channel < image.channels; ++channel, plane += height * width) {
       for (std::int64_t at = 0; at < height * width; ++at) {
-        const auto value = static_cast<float>(resized.pixels[static_cast<std::size_t>(3 * at) + channel]);
-        plane[at] = (value / 255.0f - 0.5f) / 0.5f;
+        plane[at] = value(&resized.pixels[static_cast<std::size_t>(3 * at)], channel);
       }
     }
   }

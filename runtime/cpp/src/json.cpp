@@ -1,7 +1,5 @@
 #include "json.hpp"
 
-#include "text.hpp"
-
 namespace hyperstyle {
 namespace {
 
@@ -24,39 +22,6 @@ Json parse_json(std::string_view text) {
   } catch (const Json::exception& error) {
     throw JsonError(error.what());
   }
-}
-
-std::string repr(const Json& value) {
-  std::vector<std::string> parts;
-  switch (value.type()) {
-    case Json::value_t::boolean:
-      return value.get<bool>() ? "True" : "False";
-    case Json::value_t::number_integer:
-      return std::to_string(value.get<std::int64_t>());
-    case Json::value_t::number_unsigned:
-      return std::to_string(value.get<std::uint64_t>());
-    case Json::value_t::number_float:
-      return repr(value.get<double>());
-    case Json::value_t::string:
-      return repr(value.get_ref<const std::string&>());
-    case Json::value_t::array:
-      for (const Json& item : value) parts.push_back(repr(item));
-      return "[" + joined(parts) + "]";
-    case Json::value_t::object:
-      for (const auto& item : value.items()) parts.push_back(repr(item.key()) + ": " + repr(item.value()));
-      return "{" + joined(parts) + "}";
-    default:
-      return "None";
-  }
-}
-
-std::string type_name(const Json& value) {
-  if (value.is_null()) return "NoneType";
-  if (value.is_boolean()) return "bool";
-  if (value.is_number_integer()) return "int";
-  if (value.is_number_float()) return "float";
-  if (value.is_string()) return "str";
-  return value.is_array() ? "list" : "dict";
 }
 
 }  // namespace hyperstyle

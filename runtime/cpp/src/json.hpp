@@ -1,4 +1,4 @@
-// JSON from strangers: bounded in depth and fields, and its values shown as Python shows them.
+// JSON from strangers: bounded in depth and fields.
 #ifndef HYPERSTYLE_DEPLOY_JSON_HPP
 #define HYPERSTYLE_DEPLOY_JSON_HPP
 
@@ -9,7 +9,7 @@
 
 namespace hyperstyle {
 
-// Objects keep their order, as in Python: errors name the first fault of the document.
+// Objects keep their order: errors name the first fault of the document.
 using Json = nlohmann::ordered_json;
 
 // Why a text is no JSON for us.
@@ -21,10 +21,6 @@ class JsonError : public std::runtime_error {
 // Parse UTF-8 text. Throws JsonError: it is no JSON, nested deeper than 100 levels, or has more than 20 000 fields (a
 // manifest has about 2 000, and looking up a field takes time in proportion).
 Json parse_json(std::string_view text);
-
-// Python's repr of the value that json.loads gives, and the name of its type.
-std::string repr(const Json& value);
-std::string type_name(const Json& value);
 
 }  // namespace hyperstyle
 

@@ -1,25 +1,24 @@
-// The generator's layer table: index, name, channels and how HyperStyle offsets each convolution.
+// The generator's layers: the shapes of what belongs to each.
 #ifndef HYPERSTYLE_DEPLOY_LAYERS_HPP
 #define HYPERSTYLE_DEPLOY_LAYERS_HPP
 
-#include <set>
-#include <string>
 #include <vector>
 
 #include "hyperstyle_deploy/manifest.hpp"
 
 namespace hyperstyle {
 
-// Rows of W+ for an image `size`, a power of two: 18, 16, 14 for 1024, 512, 256.
-std::int64_t style_count(std::int64_t size);
+// The layers with offsets, in the order of the offset codes' rows.
+std::vector<Layer> tuned_layers(const Manifest& manifest);
 
-// The convolutions of the generator of `size`, in HyperStyle's order; `tuned` holds the layers with offsets.
-std::vector<Layer> layer_table(std::int64_t size, const std::set<std::int64_t>& tuned, bool separable);
-
-bool operator==(const Layer& left, const Layer& right);
-
-// As Python shows one.
-std::string repr(const Layer& layer);
+// A layer's weight in the layout of the convolution that takes it: [out, in, k, k], [in, out, k, k] for up layers.
+std::vector<Dimension> weight_shape(const Layer& layer);
+// The first two axes of the weight.
+std::vector<Dimension> energy_shape(const Layer& layer);
+// [out, in], or [out, in, k, k] of a whole kernel.
+std::vector<Dimension> offset_shape(const Layer& layer);
+// [1, 1, height, width] of the layer's output.
+std::vector<Dimension> noise_shape(const Layer& layer);
 
 }  // namespace hyperstyle
 

@@ -1,123 +1,120 @@
 #include "loop.hpp"
 
-#include <cstring>
-
 #include "hyperstyle_deploy/errors.hpp"
+#include "kept.hpp"
 #include "text.hpp"
 
 namespace hyperstyle {
 namespace {
 
-void check(const Cancellation* cancellation) {
-  if (cancellation != nullptr && cancellation->cancelled()) throw Cancelled(Message("The work was cancelled"));
-}
+// The name of a photo's array among those of its batch: "codes 3".
+std::string of_photo(const std::string& name, std::size_t photo) { return name + " " + std::to_string(photo); }
 
-// Offset codes of every kept step [B, tuned, 512], on the host, as one array with a row of all steps a photo.
-Array joined_by_photo(const std::vector<Array>& kept, std::int64_t photos) {
-  if (kept.empty()) return {};
-  const Array whole =
-      host_array(Dtype::float32, {photos, static_cast<std::int64_t>(kept.size()), kept[0].shape[1], kept[0].shape[2]});
-  auto* target = static_cast<char*>(whole.data);
-  for (std::int64_t photo = 0; photo < photos; ++photo) {
-    for (const Array& step : kept) {
-      const Array row = step.row(photo);
-      std::memcpy(target, row.data, row.bytes());
-      target += row.bytes();
-    }
+void pack(const std::vector<State>& states, Arrays& arrays) {
+  for (std::size_t photo = 0; photo < states.size(); ++photo) {
+    for (const auto& [name, array] : states[photo]) arrays[of_photo(name, photo)] = array;
   }
-  return whole;
-}
-
-std::vector<Array> downloaded(Backend& backend, const std::vector<Array>& arrays) {
-  std::vector<Array> host;
-  for (const Array& array : arrays) host.push_back(backend.download(array));
-  return host;
-}
-
-Result invert_recorded(Backend& backend, const Manifest& manifest, const Array& photos, int steps) {
-  const std::int64_t batch = photos.shape[0];
-  const auto work = [&](const Array& uploaded) {
-    std::vector<Array> results, errors;
-    refine(backend, manifest, uploaded, steps, nullptr, [&](const State& state) {
-      errors.push_back(backend.squared_error(uploaded, state.reconstructions));
-      if (state.index < steps) return true;
-      results.push_back(state.codes);
-      results.insert(results.end(), errors.begin(), errors.end());
-      for (const Array& image : state.images) results.push_back(backend.pixels(image));
-      results.insert(results.end(), state.kept.begin(), state.kept.end());
-      return true;
-    });
-    return results;
-  };
-  const std::vector<Array> found = backend.compute({batch, steps}, work, photos);
-  const auto errors = found.begin() + 1, pixels = errors + steps + 1, kept = pixels + batch;
-  return {steps, found[0], joined_by_photo({kept, found.end()}, batch), {errors, pixels}, {pixels, kept}};
-}
-
-Result invert_step_by_step(Backend& backend, const Manifest& manifest, const Array& photos, int steps,
-                           const InvertOptions& options) {
-  Result result{};
-  const Array uploaded = backend.upload(photos);
-  refine(backend, manifest, uploaded, steps, options.cancellation, [&](const State& state) {
-    result.l2.push_back(backend.download(backend.squared_error(uploaded, state.reconstructions)));
-    bool more = state.index < steps;
-    if (options.on_step) {
-      const Array seen = backend.download(state.reconstructions);
-      const StepView view{state.index, photos.shape[0], static_cast<const float*>(seen.data),
-                          static_cast<const double*>(result.l2.back().data)};
-      more = options.on_step(view) && more;
-    }
-    if (more) return true;
-    result.steps = state.index;
-    result.codes = backend.download(state.codes);
-    result.kept = joined_by_photo(downloaded(backend, state.kept), photos.shape[0]);
-    for (const Array& image : state.images) result.pixels.push_back(backend.download(backend.pixels(image)));
-    return false;
-  });
-  return result;
 }
 
 }  // namespace
 
-void refine(Backend& backend, const Manifest& manifest, const Array& photos, int steps,
-            const Cancellation* cancellation, const Visit& visit) {
-  const std::int64_t batch = photos.shape[0];
-  State state{0, {}, {}, {}, {}};
-  std::vector<Array> drawn;
-  const auto draw = [&](std::int64_t photo, const Weights& weights) {
-    check(cancellation);
-    const auto [image, reconstruction] = backend.synthesize(state.codes.row(photo), weights);
-    state.images.push_back(image);
-    drawn.push_back(reconstruction);
-  };
-  check(cancellation);
-  state.codes = backend.encode(photos);
-  for (std::int64_t photo = 0; photo < batch; ++photo) draw(photo, backend.untuned());
-  for (;; ++state.index) {
-    state.reconstructions = backend.concatenate(drawn);
-    if (!visit(state) || state.index == steps) return;
-    check(cancellation);
-    const Array predicted = backend.predict(photos, state.reconstructions);
-    if (manifest.separable || state.kept.empty()) {
-      state.kept.push_back(predicted);
-    } else {
-      state.kept[0] = backend.add(state.kept[0], predicted);
-    }
-    drawn.clear();
-    state.images.clear();
-    for (std::int64_t photo = 0; photo < batch; ++photo) {
-      check(cancellation);
-      std::vector<Array> rows;
-      for (const Array& part : state.kept) rows.push_back(part.row(photo));
-      draw(photo, backend.tune(backend.concatenate(rows), state.index + 1));
-    }
+Loop::Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos,
+           const Cancellation* cancellation)
+    : backend_(backend),
+      method_(method),
+      manifest_(manifest),
+      photos_(std::move(photos)),
+      cancellation_(cancellation) {}
+
+Step Loop::start() const {
+  check_cancellation();
+  const auto work = [this](const Arrays& inputs) { return started(inputs); };
+  Step step = unpacked(0, backend_.replay("start", work, {{"photos", photos_}}));
+  // Sums are zeros before anything is added to them, so that the first step is like the others.
+  for (const StateSpec& spec : manifest_.state) {
+    if (spec.shape[0].free) continue;
+    const Array zeros = backend_.upload(zero_array(batched(spec, 0)));
+    for (State& state : step.states) state.emplace(spec.name, zeros);
   }
+  return step;
 }
 
-Result invert(Backend& backend, const Manifest& manifest, const Array& photos, int steps,
-              const InvertOptions& options) {
-  if (!options.on_step && options.cancellation == nullptr) return invert_recorded(backend, manifest, photos, steps);
-  return invert_step_by_step(backend, manifest, photos, steps, options);
+Step Loop::advance(const Step& last, const Stopped& stopped) const {
+  check_cancellation();
+  const int index = last.index + 1;
+  const Array steps = backend_.upload(scalar(static_cast<float>(index)));
+  Arrays inputs{{"photos", photos_}, {"reconstructions", last.reconstructions}, {"steps", steps}};
+  pack(last.states, inputs);
+  const auto work = [&](const Arrays& given) { return advanced(given, last, stopped); };
+  return unpacked(index, backend_.replay("step", work, inputs));
+}
+
+Arrays Loop::started(const Arrays& inputs) const {
+  const std::vector<State> states = method_.start(backend_, inputs.at("photos"));
+  std::vector<Arrays> pictures;
+  for (const State& state : states) pictures.push_back(drawn(state, {}));
+  return finished(inputs.at("photos"), states, pictures);
+}
+
+Arrays Loop::advanced(const Arrays& inputs, const Step& last, const Stopped& stopped) const {
+  const Array& photos = inputs.at("photos");
+  const std::vector<State> states = method_.advance(backend_, photos, inputs.at("reconstructions"), states_in(inputs));
+  std::vector<Arrays> pictures;
+  for (std::size_t photo = 0; photo < states.size(); ++photo) {
+    if (stopped.count(photo) > 0 && !backend_.replays()) {
+      const Array before = last.reconstructions.row(static_cast<std::int64_t>(photo));
+      pictures.push_back({{"image", last.images[photo]}, {"reconstruction", before}});
+      continue;
+    }
+    check_cancellation();
+    pictures.push_back(drawn(states[photo], method_.weights(backend_, states[photo], inputs.at("steps"))));
+  }
+  return finished(photos, states, pictures);
+}
+
+// A photo's image and reconstruction.
+Arrays Loop::drawn(const State& state, Arrays weights) const {
+  check_cancellation();
+  weights["codes"] = state.at("codes");
+  return backend_.run("synthesis_one", weights);
+}
+
+Arrays Loop::finished(const Array& photos, const std::vector<State>& states,
+                      const std::vector<Arrays>& pictures) const {
+  Arrays outputs;
+  pack(states, outputs);
+  std::vector<Array> reconstructions;
+  for (std::size_t photo = 0; photo < pictures.size(); ++photo) {
+    outputs[of_photo("image", photo)] = pictures[photo].at("image");
+    reconstructions.push_back(pictures[photo].at("reconstruction"));
+  }
+  const Array whole = outputs["reconstructions"] = backend_.concatenate(reconstructions);
+  if (manifest_.image.comparable()) outputs["errors"] = backend_.squared_error(photos, whole);
+  return outputs;
+}
+
+Step Loop::unpacked(int index, const Arrays& outputs) const {
+  Step step{index, states_in(outputs), {}, outputs.at("reconstructions"), {}};
+  for (std::size_t photo = 0; photo < step.states.size(); ++photo) {
+    step.images.push_back(outputs.at(of_photo("image", photo)));
+  }
+  if (manifest_.image.comparable()) step.errors = outputs.at("errors");
+  return step;
+}
+
+std::vector<State> Loop::states_in(const Arrays& arrays) const {
+  std::vector<State> states(static_cast<std::size_t>(photos_.shape[0]));
+  for (std::size_t photo = 0; photo < states.size(); ++photo) {
+    for (const StateSpec& spec : manifest_.state) {
+      const auto found = arrays.find(of_photo(spec.name, photo));
+      if (found != arrays.end()) states[photo][spec.name] = found->second;
+    }
+  }
+  return states;
+}
+
+void Loop::check_cancellation() const {
+  if (cancellation_ != nullptr && cancellation_->cancelled()) throw Cancelled(Message("The work was cancelled"));
 }
 
 }  // namespace hyperstyle

@@ -1,45 +1,54 @@
-// HyperStyle's refinement loop, written once against the backend interface.
+// The refinement loop of every method, written once against the interfaces of methods and backends.
 #ifndef HYPERSTYLE_DEPLOY_LOOP_HPP
 #define HYPERSTYLE_DEPLOY_LOOP_HPP
 
-#include <functional>
+#include <set>
 #include <vector>
 
-#include "backends/backend.hpp"
+#include "methods/method.hpp"
 
 namespace hyperstyle {
 
-// The loop's arrays after refinement step `index`, where the backend has them; 0 is before any offset.
-struct State {
-  int index;
+// A batch after refinement step `index`, where the backend has it; 0 is before any.
+struct Step {
+  int index = 0;
+  std::vector<State> states;  // of every photo
   std::vector<Array> images;  // [1, 3, height, width] each photo
-  Array reconstructions;      // [B, 3, H, W]
-  Array codes;                // [B, styles, 512]
-  std::vector<Array> kept;    // offset codes [B, tuned, 512]: none, their sum, or one of every step
+  Array reconstructions;      // what the next step looks at: [B, 3, H, W]
+  Array errors;               // the paper's L2 [B] float64; no data where the input is no photo
 };
 
-// Sees every state; false ends the loop.
-using Visit = std::function<bool(const State&)>;
+// Photos that need not be drawn any more, by their numbers.
+using Stopped = std::set<std::size_t>;
 
-// Invert photos [B, 3, H, W]: codes = encoder(x), then `steps` times z += hypernet(x, y), y = synthesis(codes, W(z)).
-// Alaluf et al., "HyperStyle" (2022), section 3.3, with the accumulated offsets held as offset codes. A photo has
-// weights of its own, so `weights` and `synthesis` run once a photo and the other stages once a batch. Throws
-// Cancelled between two stages once `cancellation`, if there is one, asks for it.
-void refine(Backend& backend, const Manifest& manifest, const Array& photos, int steps,
-            const Cancellation* cancellation, const Visit& visit);
+// Inverts photos [B, C, H, W], uploaded. A photo may have weights of its own, so photos are drawn one by one. What a
+// backend records is the start and one step; they are replayed for every later step, and batch of that size. Throws
+// Cancelled between two graphs, or two replayed steps, once `cancellation` asks.
+class Loop {
+ public:
+  Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos,
+       const Cancellation* cancellation);
 
-// What inverting a batch leaves on the host.
-struct Result {
-  int steps;          // that were taken
-  Array codes;        // [B, styles, 512]
-  Array kept;         // offset codes [B, K, tuned, 512] (K = `steps` if separable, else 1; 0 steps: K = 0)
-  std::vector<Array> l2;      // of every step: [B] float64
-  std::vector<Array> pixels;  // of every photo: [1, height, width, 3] uint8
+  Step start() const;
+  // One more step. Photos that have stopped keep their images, their states are of no use; a recording does the same
+  // work every time, and draws them too.
+  Step advance(const Step& last, const Stopped& stopped) const;
+
+ private:
+  Arrays started(const Arrays& inputs) const;
+  Arrays advanced(const Arrays& inputs, const Step& last, const Stopped& stopped) const;
+  Arrays drawn(const State& state, Arrays weights) const;
+  Arrays finished(const Array& photos, const std::vector<State>& states, const std::vector<Arrays>& pictures) const;
+  Step unpacked(int index, const Arrays& outputs) const;
+  std::vector<State> states_in(const Arrays& arrays) const;
+  void check_cancellation() const;
+
+  Backend& backend_;
+  const Method& method_;
+  const Manifest& manifest_;
+  const Array photos_;
+  const Cancellation* const cancellation_;
 };
-
-// The loop on photos that are on the host. Without a callback and cancellation it is one piece of work, which a backend
-// may record; nothing is downloaded before its end.
-Result invert(Backend& backend, const Manifest& manifest, const Array& photos, int steps, const InvertOptions& options);
 
 }  // namespace hyperstyle
 

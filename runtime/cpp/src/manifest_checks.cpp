@@ -3,161 +3,116 @@
 #include <algorithm>
 #include <set>
 
-#include "layers.hpp"
-#include "schema.hpp"
+#include "hyperstyle_deploy/session.hpp"
+#include "text.hpp"
 
 namespace hyperstyle {
 namespace {
 
-constexpr const char* graph_names[] = {"encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one"};
+// Sides of what goes in, and of the square that is drawn.
+constexpr std::int64_t least_side = 32, most_side = 1024;
+// Numbers of a tensor, a free axis counted as one: sizes of memory stay far within 64 bits.
+constexpr std::int64_t most_numbers = std::int64_t{1} << 40;
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
-void check_image(const ImageSpec& image, const Json& range) {
-  if (image.size != 256 && image.size != 512 && image.size != 1024) {
-    throw wrong("image.size", number(image.size), "one of (256, 512, 1024)");
-  }
-  const std::pair<const char*, std::int64_t> sizes[] = {{"image.input_height", image.input_height},
-                                                        {"image.input_width", image.input_width}};
-  for (const auto& [name, size] : sizes) {
-    if (size < 16 || size > 4096) throw wrong(name, number(size), "16 to 4096");
-  }
-  if (!(0 <= image.rows[0] && image.rows[0] < image.rows[1] && image.rows[1] <= image.size)) {
-    throw wrong("image.rows", repr(std::vector<std::int64_t>{image.rows[0], image.rows[1]}),
-                "rows inside 0 to " + number(image.size));
-  }
-  if (range[0].get<double>() != -1 || range[1].get<double>() != 1) {
-    throw wrong("image.value_range", repr(range), "[-1.0, 1.0]");
+struct Kind {
+  const char* name;
+  std::int64_t least_channels, most_channels;
+};
+constexpr Kind kinds[] = {{"photo", 3, 3}, {"sketch", 1, 1}, {"labels", 2, 256}};
+
+void check_kind(const ImageSpec& image) {
+  const auto kind =
+      std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& one) { return image.kind == one.name; });
+  if (kind == std::end(kinds)) throw wrong("image.kind", clipped(image.kind, 80), "photo, sketch or labels");
+  if (image.channels < kind->least_channels || image.channels > kind->most_channels) {
+    throw wrong("image.channels", number(image.channels),
+                number(kind->least_channels) + " to " + number(kind->most_channels) + " for " + image.kind);
   }
 }
 
-void check_loop(const Manifest& manifest) {
-  if (manifest.default_steps < 1) throw wrong("default_steps", number(manifest.default_steps), "at least 1");
-  std::set<std::int64_t> tuned;
-  for (const Layer& layer : manifest.layers) {
-    if (layer.tuned()) tuned.insert(layer.index);
+void check_checksum(const std::string& where, const std::string& sha256) {
+  if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    throw wrong(where, clipped(sha256, 80), "64 hexadecimal digits");
   }
-  const std::vector<Layer> table = layer_table(manifest.image.size, tuned, manifest.separable);
-  if (manifest.layers.size() != table.size()) {
-    throw wrong("layers", std::to_string(manifest.layers.size()) + " layers",
-                std::to_string(table.size()) + " for size " + number(manifest.image.size));
-  }
-  for (std::size_t row = 0; row < table.size(); ++row) {
-    if (!(manifest.layers[row] == table[row])) {
-      throw wrong("layers[" + number(table[row].index) + "]", repr(manifest.layers[row]), repr(table[row]));
-    }
-  }
-}
-
-void check_files(const Manifest& manifest) {
-  std::vector<std::string> missing;
-  for (const char* name : graph_names) {
-    const auto named = [&](const auto& graph) { return graph.first == name; };
-    if (std::none_of(manifest.graphs.begin(), manifest.graphs.end(), named)) missing.emplace_back(name);
-  }
-  if (!missing.empty()) {
-    const std::vector<std::string> all(std::begin(graph_names), std::end(graph_names));
-    throw wrong("graphs", "no " + joined(missing), joined(all));
-  }
-  std::set<std::string> unlisted(manifest.constants.begin(), manifest.constants.end());
-  for (const auto& graph : manifest.graphs) unlisted.insert(graph.second.file);
-  for (const auto& file : manifest.files) unlisted.erase(file.first);
-  if (!unlisted.empty()) {
-    throw wrong("files", "no entry for " + joined({unlisted.begin(), unlisted.end()}), "every graph and constants file");
-  }
-  for (const auto& [name, file] : manifest.files) {
-    const bool digits = file.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (file.bytes < 0 || file.sha256.size() != 64 || !digits) {
-      throw wrong("files[" + name + "]", "FileSpec(bytes=" + number(file.bytes) + ", sha256=" + repr(file.sha256) + ")",
-                  "bytes and 64 hexadecimal digits");
-    }
-  }
-}
-
-std::string shown(const std::vector<Dimension>& shape) {
-  std::vector<std::string> texts;
-  for (const Dimension& dim : shape) texts.push_back(dim.free ? repr(dim.name) : number(dim.size));
-  return "[" + joined(texts) + "]";
 }
 
 void check_tensor(const GraphSpec& graph, const TensorSpec& tensor, const std::string& precision) {
-  const std::string where = graph.file + ": " + tensor.name;
+  const std::string where = graph.file + ": " + clipped(tensor.name, 80);
   const bool narrow = tensor.dtype == "float16" || tensor.dtype == "bfloat16";
   if (!narrow && tensor.dtype != "float32" && tensor.dtype != "int64") {
-    throw wrong(where + ".dtype", tensor.dtype, "one of ('float32', 'float16', 'bfloat16', 'int64')");
+    throw wrong(where + ".dtype", clipped(tensor.dtype, 80), "float32, float16, bfloat16 or int64");
   }
   if (narrow && tensor.dtype != precision) throw wrong(where + ".dtype", tensor.dtype, "float32 or " + precision);
+  std::int64_t numbers = 1;
   for (const Dimension& dim : tensor.shape) {
-    if (!dim.free && dim.size <= 0) throw wrong(where + ".shape", shown(tensor.shape), "positive sizes");
+    if (dim.free) continue;
+    if (dim.size <= 0) throw wrong(where + ".shape", number(dim.size), "positive sizes");
+    if (dim.size > most_numbers / numbers) {
+      throw wrong(where + ".shape", "a tensor that is too large", "sizes that memory has");
+    }
+    numbers *= dim.size;
   }
-}
-
-constexpr std::int64_t any = -1;
-using Sizes = std::vector<std::int64_t>;
-
-// A tensor of a stage has these sizes: `any` is a free axis or any size, a free axis will also do for 1.
-void check_sizes(const GraphSpec& graph, const std::vector<TensorSpec>& tensors, const std::string& name,
-                 const Sizes& sizes, bool is_float32 = true) {
-  const auto found =
-      std::find_if(tensors.begin(), tensors.end(), [&](const TensorSpec& tensor) { return tensor.name == name; });
-  if (found == tensors.end()) throw wrong(graph.file, "no " + name, "the stage's inputs and outputs");
-  bool fits = found->shape.size() == sizes.size() && (!is_float32 || found->dtype == "float32");
-  for (std::size_t axis = 0; fits && axis < sizes.size(); ++axis) {
-    const Dimension& dim = found->shape[axis];
-    fits = sizes[axis] == any || (dim.free ? sizes[axis] == 1 : dim.size == sizes[axis]);
-  }
-  if (!fits) throw wrong(graph.file + ": " + name, found->dtype + " " + shown(found->shape), repr(sizes));
-}
-
-void check_drawing(const Manifest& manifest, const char* stage, std::int64_t images) {
-  const GraphSpec& graph = manifest.graph(stage);
-  check_sizes(graph, graph.inputs, "codes", {images, manifest.styles(), 512});
-  check_sizes(graph, graph.outputs, "image", {images, 3, manifest.image_height(), manifest.image_width()});
-  check_sizes(graph, graph.outputs, "reconstruction",
-              {images, 3, manifest.image.input_height, manifest.image.input_width});
 }
 
 }  // namespace
 
-Sizes weight_sizes(const Layer& layer) {
-  const Sizes channels = layer.up ? Sizes{layer.in_channels, layer.out_channels} : Sizes{layer.out_channels, layer.in_channels};
-  return {channels[0], channels[1], layer.kernel, layer.kernel};
+BundleError wrong(const std::string& where, const std::string& got, const std::string& expected) {
+  const std::string document = "bundle.json", prefix = document + ".";
+  const std::string place = where.rfind(prefix, 0) == 0 ? where.substr(prefix.size()) : where;
+  const std::string what = place == document ? document : document + ": " + place;
+  return BundleError(Message(what + " is wrong").got(got).expected(expected));
 }
 
-void check_stages(const Manifest& manifest) {
-  const Sizes photo{any, 3, manifest.image.input_height, manifest.image.input_width};
-  const GraphSpec &encoder = manifest.graph("encoder"), &hypernet = manifest.graph("hypernet");
-  check_sizes(encoder, encoder.inputs, "image", photo);
-  check_sizes(encoder, encoder.outputs, "codes", {any, manifest.styles(), 512});
-  check_sizes(hypernet, hypernet.inputs, "image", photo);
-  check_sizes(hypernet, hypernet.inputs, "reconstruction", photo);
-  check_sizes(hypernet, hypernet.outputs, "offset_codes", {any, manifest.tuned(), 512});
-  for (const char* stage : {"offsets", "weights"}) {
-    check_sizes(manifest.graph(stage), manifest.graph(stage).inputs, "offset_codes", {any, manifest.tuned(), 512});
-    check_sizes(manifest.graph(stage), manifest.graph(stage).inputs, "steps", {});
-  }
-  const GraphSpec& offsets = manifest.graph("offsets");
-  for (const Layer& layer : manifest.layers) {
-    if (!layer.tuned()) continue;
-    Sizes sizes{layer.out_channels, layer.in_channels};
-    if (layer.offset != "channel") sizes.insert(sizes.end(), {layer.kernel, layer.kernel});
-    check_sizes(offsets, offsets.outputs, "offset." + layer.name, sizes, false);
-  }
-  check_drawing(manifest, "synthesis", any);
-  check_drawing(manifest, "synthesis_one", 1);
-}
-
-void check_manifest(const Manifest& manifest, const Json& range) {
+void check_image(const Manifest& manifest) {
   const std::string& precision = manifest.precision;
+  const ImageSpec& image = manifest.image;
+  const std::int64_t size = manifest.generator.size;
   if (precision != "float32" && precision != "float16" && precision != "bfloat16") {
-    throw wrong("precision", precision, "one of ('float32', 'float16', 'bfloat16')");
+    throw wrong("precision", clipped(precision, 80), "float32, float16 or bfloat16");
   }
-  check_image(manifest.image, range);
-  check_loop(manifest);
-  check_files(manifest);
+  if (size < least_side || size > most_side || (size & (size - 1)) != 0) {
+    throw wrong("generator.size", number(size), "a power of two, 32 to 1024");
+  }
+  check_kind(image);
+  const std::pair<const char*, std::int64_t> sides[] = {{"image.input_height", image.input_height},
+                                                        {"image.input_width", image.input_width}};
+  for (const auto& [name, side] : sides) {
+    if (side < least_side || side > size) {
+      throw wrong(name, number(side), "32 to the " + number(size) + " that are drawn");
+    }
+  }
+  if (!(0 <= image.rows[0] && image.rows[0] < image.rows[1] && image.rows[1] <= size)) {
+    throw wrong("image.rows", repr(std::vector<std::int64_t>{image.rows[0], image.rows[1]}),
+                "rows inside 0 to " + number(size));
+  }
+  const std::pair<const char*, std::int64_t> steps[] = {{"method.default_steps", manifest.method.default_steps},
+                                                        {"method.encoder_steps", manifest.method.encoder_steps}};
+  for (const auto& [name, count] : steps) {
+    if (count < 0 || count > max_steps) throw wrong(name, number(count), "0 to " + number(max_steps));
+  }
+}
+
+void check_files(const Manifest& manifest) {
+  std::set<std::string> unlisted(manifest.constants.begin(), manifest.constants.end());
+  for (const auto& graph : manifest.graphs) unlisted.insert(graph.second.file);
+  for (const auto& file : manifest.files) unlisted.erase(file.first);
+  if (!unlisted.empty()) {
+    throw wrong("files", "no entry for " + joined({unlisted.begin(), unlisted.end()}),
+                "every graph and constants file");
+  }
+  for (const auto& [name, file] : manifest.files) {
+    if (file.bytes < 0) throw wrong("files[" + name + "].bytes", number(file.bytes), "0 or more");
+    check_checksum("files[" + name + "].sha256", file.sha256);
+  }
+  if (manifest.checkpoints.empty()) throw wrong("checkpoints", "none", "what the bundle was exported from");
+  for (const CheckpointSpec& checkpoint : manifest.checkpoints) {
+    check_checksum("checkpoints: sha256", checkpoint.sha256);
+  }
   for (const auto& entry : manifest.graphs) {
-    for (const TensorSpec& tensor : entry.second.inputs) check_tensor(entry.second, tensor, precision);
-    for (const TensorSpec& tensor : entry.second.outputs) check_tensor(entry.second, tensor, precision);
+    for (const TensorSpec& tensor : entry.second.inputs) check_tensor(entry.second, tensor, manifest.precision);
+    for (const TensorSpec& tensor : entry.second.outputs) check_tensor(entry.second, tensor, manifest.precision);
   }
 }
 

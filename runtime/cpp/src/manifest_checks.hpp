@@ -1,21 +1,25 @@
-// What a manifest's values must be, beyond their types.
+// What must be true of a manifest beyond the types of its fields, whatever its method.
 #ifndef HYPERSTYLE_DEPLOY_MANIFEST_CHECKS_HPP
 #define HYPERSTYLE_DEPLOY_MANIFEST_CHECKS_HPP
 
+#include "hyperstyle_deploy/errors.hpp"
 #include "hyperstyle_deploy/manifest.hpp"
-#include "json.hpp"
 
 namespace hyperstyle {
 
-// Throws BundleError for the first value that is out of range or does not go with the others.
-void check_manifest(const Manifest& manifest, const Json& value_range);
+// "bundle.json: <where> is wrong. Got: ... Expected: ..."; `where` may begin with "bundle.json.".
+BundleError wrong(const std::string& where, const std::string& got, const std::string& expected);
 
-// The sizes of a layer's weight, in the layout of the convolution that takes it.
-std::vector<std::int64_t> weight_sizes(const Layer& layer);
+// Each throws BundleError for the first value that is out of range or does not go with the others.
 
-// Throws BundleError unless the graphs take and give arrays of the sizes that `image` and `layers` imply: the loop and
-// the kernels address memory by these.
-void check_stages(const Manifest& manifest);
+// Precision, sizes, channels, rows and steps are possible.
+void check_image(const Manifest& manifest);
+
+// The layers follow from each other: what one writes is what the next one reads.
+void check_generator(const Manifest& manifest);
+
+// Files are listed, checksums written out, and tensors of known types and of sizes that memory could have.
+void check_files(const Manifest& manifest);
 
 }  // namespace hyperstyle
 

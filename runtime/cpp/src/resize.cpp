@@ -51,16 +51,6 @@ std::uint8_t rounded(std::int32_t sum) {
 
 constexpr std::int32_t half = 1 << (fraction_bits - 1);
 
-Image dense(const ImageView& view) {
-  Image image{view.height, view.width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * view.width))};
-  const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
-  for (std::int64_t row = 0; row < view.height; ++row) {
-    std::memcpy(&image.pixels[static_cast<std::size_t>(3 * row * view.width)], view.data + row * stride,
-                static_cast<std::size_t>(3 * view.width));
-  }
-  return image;
-}
-
 Image resize_rows(const ImageView& view, std::int64_t width) {
   Image image{view.height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * width))};
   const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
@@ -96,6 +86,18 @@ Image resize_columns(const Image& source, std::int64_t height) {
 }
 
 }  // namespace
+
+Image dense(const ImageView& view) {
+  check_photo(view);
+  Image image{view.height, view.width,
+              std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * view.width))};
+  const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
+  for (std::int64_t row = 0; row < view.height; ++row) {
+    std::memcpy(&image.pixels[static_cast<std::size_t>(3 * row * view.width)], view.data + row * stride,
+                static_cast<std::size_t>(3 * view.width));
+  }
+  return image;
+}
 
 Image resize(const ImageView& view, std::int64_t height, std::int64_t width) {
   check_photo(view);

@@ -1,10 +1,10 @@
-// What a session holds: its bundle's manifest, a backend, and the default number of steps.
+// What a session holds: its bundle, the bundle's method, a backend, and the default number of steps.
 #ifndef HYPERSTYLE_DEPLOY_RUNNER_HPP
 #define HYPERSTYLE_DEPLOY_RUNNER_HPP
 
 #include <memory>
 
-#include "backends/backend.hpp"
+#include "methods/method.hpp"
 
 namespace hyperstyle {
 
@@ -13,7 +13,8 @@ class Runner {
   Runner(const Bundle& bundle, const Options& options);
 
   const Bundle bundle;
-  const std::int64_t steps;
+  const std::unique_ptr<const Method> method;
+  const int steps;
   const std::unique_ptr<Backend> backend;
 };
 

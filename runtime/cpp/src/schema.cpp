@@ -7,17 +7,13 @@ namespace hyperstyle {
 namespace {
 
 BundleError not_of_type(const Json& value, const std::string& where, const std::string& expected) {
-  return wrong(where, clipped(repr(value), 80), expected);
+  return wrong(where, clipped(value.dump(), 80), expected);
 }
 
 }  // namespace
 
-BundleError wrong(const std::string& where, const std::string& got, const std::string& expected) {
-  return BundleError(Message("bundle.json: " + where + " is wrong").got(got).expected(expected));
-}
-
 const Json& object(const Json& value, const std::string& where) {
-  if (!value.is_object()) throw wrong(where, type_name(value), "an object");
+  if (!value.is_object()) throw not_of_type(value, where, "an object");
   return value;
 }
 
@@ -26,20 +22,20 @@ const Json& list(const Json& value, const std::string& where) {
   return value;
 }
 
-const std::string& text(const Json& value, const std::string& where) {
-  if (!value.is_string()) throw not_of_type(value, where, "a value of type str");
-  return value.get_ref<const std::string&>();
+std::string text(const Json& value, const std::string& where) {
+  if (!value.is_string()) throw not_of_type(value, where, "a text");
+  return value.get<std::string>();
 }
 
 std::int64_t integer(const Json& value, const std::string& where) {
-  // Python has integers of any size; past 64 bits none of the schema's make sense.
+  // JSON has integers of any size; past 64 bits none of the schema's make sense.
   const bool fits = !value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX;
-  if (!value.is_number_integer() || !fits) throw not_of_type(value, where, "a value of type int");
+  if (!value.is_number_integer() || !fits) throw not_of_type(value, where, "a whole number");
   return value.get<std::int64_t>();
 }
 
 bool boolean(const Json& value, const std::string& where) {
-  if (!value.is_boolean()) throw not_of_type(value, where, "a value of type bool");
+  if (!value.is_boolean()) throw not_of_type(value, where, "true or false");
   return value.get<bool>();
 }
 

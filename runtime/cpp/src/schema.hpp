@@ -7,19 +7,16 @@
 #include <utility>
 #include <vector>
 
-#include "hyperstyle_deploy/errors.hpp"
 #include "json.hpp"
+#include "manifest_checks.hpp"
 #include "text.hpp"
 
 namespace hyperstyle {
 
-// "bundle.json: <where> is wrong. Got: ... Expected: ..."
-BundleError wrong(const std::string& where, const std::string& got, const std::string& expected);
-
 // Each throws BundleError for a value of another type.
 const Json& object(const Json& value, const std::string& where);
 const Json& list(const Json& value, const std::string& where);
-const std::string& text(const Json& value, const std::string& where);
+std::string text(const Json& value, const std::string& where);
 std::int64_t integer(const Json& value, const std::string& where);
 bool boolean(const Json& value, const std::string& where);
 
@@ -27,33 +24,38 @@ bool boolean(const Json& value, const std::string& where);
 class Fields {
  public:
   Fields(const Json& value, std::string where, std::initializer_list<const char*> names);
+
   const Json& operator[](const char* name) const { return value_.at(name); }
-  std::string where(const char* name) const { return where_ + ": " + name; }
+  std::string where(const char* name) const { return where_ + "." + name; }
+
+  std::string text(const char* name) const { return hyperstyle::text(value_.at(name), where(name)); }
+  std::int64_t integer(const char* name) const { return hyperstyle::integer(value_.at(name), where(name)); }
+  bool boolean(const char* name) const { return hyperstyle::boolean(value_.at(name), where(name)); }
+
+  // Every item of a list, read by `read(item, where)`.
+  template <typename Item, typename Read>
+  std::vector<Item> items(const char* name, Read read) const {
+    std::vector<Item> found;
+    for (const Json& item : list(value_.at(name), where(name))) {
+      found.push_back(read(item, where(name) + "[" + std::to_string(found.size()) + "]"));
+    }
+    return found;
+  }
+
+  // Every entry of an object, in the document's order.
+  template <typename Item, typename Read>
+  std::vector<std::pair<std::string, Item>> entries(const char* name, Read read) const {
+    std::vector<std::pair<std::string, Item>> found;
+    for (const auto& entry : object(value_.at(name), where(name)).items()) {
+      found.emplace_back(entry.key(), read(entry.value(), where(name) + "[" + entry.key() + "]"));
+    }
+    return found;
+  }
 
  private:
   const Json& value_;
   std::string where_;
 };
-
-// Every item of a list, read by `read(item, where)`.
-template <typename Item, typename Read>
-std::vector<Item> items(const Json& value, const std::string& where, Read read) {
-  std::vector<Item> found;
-  for (const Json& item : list(value, where)) {
-    found.push_back(read(item, where + "[" + std::to_string(found.size()) + "]"));
-  }
-  return found;
-}
-
-// Every entry of an object, in the document's order.
-template <typename Item, typename Read>
-std::vector<std::pair<std::string, Item>> entries(const Json& value, const std::string& where, Read read) {
-  std::vector<std::pair<std::string, Item>> found;
-  for (const auto& entry : object(value, where).items()) {
-    found.emplace_back(entry.key(), read(entry.value(), where + "[" + entry.key() + "]"));
-  }
-  return found;
-}
 
 }  // namespace hyperstyle
 

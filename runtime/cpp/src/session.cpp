@@ -5,21 +5,22 @@
 
 #include "hyperstyle_deploy/errors.hpp"
 #include "images.hpp"
-#include "loop.hpp"
-#include "manifest_checks.hpp"
+#include "kept.hpp"
 #include "runner.hpp"
+#include "settling.hpp"
 #include "text.hpp"
 
 namespace hyperstyle {
 namespace {
 
-constexpr std::int64_t width_of_code = 512;
-
-int checked_steps(std::int64_t steps, std::int64_t otherwise) {
+int checked_steps(const Method& method, std::int64_t steps, std::int64_t otherwise) {
   const std::int64_t chosen = steps == default_steps ? otherwise : steps;
   if (chosen < 0 || chosen > max_steps) {
     throw ArrayError(
         Message("steps is out of range").got(std::to_string(chosen)).expected("0 to " + std::to_string(max_steps)));
+  }
+  if (chosen > 0 && !method.refines()) {
+    throw ArrayError(Message("The method takes no refinement steps").got(std::to_string(chosen)).expected("0"));
   }
   return static_cast<int>(chosen);
 }
@@ -31,79 +32,62 @@ const Options& checked(const Options& options) {
   return options;
 }
 
-const Bundle& checked(const Bundle& bundle) {
-  check_stages(bundle.manifest());
-  return bundle;
+Image image_of(const Array& pixels) {
+  const auto* first = static_cast<const std::uint8_t*>(pixels.data);
+  return {pixels.shape[1], pixels.shape[2], {first, first + pixels.bytes()}};
 }
 
-Floats copied(const Array& array, const Shape& shape) {
-  const auto* values = static_cast<const float*>(array.data);
-  return {shape, values == nullptr ? std::vector<float>() : std::vector<float>(values, values + count(shape))};
-}
-
-// Offset codes as an inversion has them: [tuned, 512], or [steps, tuned, 512] if separable.
-Shape kept_shape(const Manifest& manifest, std::int64_t steps) {
-  if (manifest.separable) return {steps, manifest.tuned(), width_of_code};
-  return {manifest.tuned(), width_of_code};
-}
-
-Image image_of(const Array& pixels, std::int64_t index) {
-  const std::int64_t height = pixels.shape[1], width = pixels.shape[2];
-  const auto* first = static_cast<const std::uint8_t*>(pixels.data) + index * height * width * 3;
-  return {height, width, {first, first + height * width * 3}};
-}
-
-std::vector<Inversion> inversions(const Manifest& manifest, const Result& result, std::int64_t photos) {
-  std::vector<Inversion> all(static_cast<std::size_t>(photos));
-  for (std::int64_t photo = 0; photo < photos; ++photo) {
-    Inversion& one = all[static_cast<std::size_t>(photo)];
-    one.codes = copied(result.codes.row(photo), {manifest.styles(), width_of_code});
-    one.offset_codes = {kept_shape(manifest, result.steps), {}};
-    if (result.kept.data != nullptr) one.offset_codes = copied(result.kept.row(photo), one.offset_codes.shape);
-    one.offset_codes.values.resize(static_cast<std::size_t>(count(one.offset_codes.shape)));
-    one.steps = result.steps;
-    one.model = manifest.model;
-    for (const Array& errors : result.l2) one.l2.push_back(static_cast<const double*>(errors.data)[photo]);
-    // A GPU's kernels make pixels of NaN: it shows in the error of the reconstruction.
-    if (std::isnan(one.l2.back())) throw ArrayError(Message("The network's image has NaN in it").expected("numbers"));
-    one.image = image_of(result.pixels[static_cast<std::size_t>(photo)], 0);
+// A GPU's kernels make pixels of NaN. It shows in L2, or where there is none, in the difference of a drawing from
+// itself.
+void check_numbers(Backend& backend, const Settling::Outcome& outcome, std::size_t photo) {
+  double error = outcome.l2.empty() ? 0 : outcome.l2.back();
+  if (outcome.l2.empty()) {
+    const Array drawn = outcome.step->reconstructions.row(static_cast<std::int64_t>(photo));
+    error = *static_cast<const double*>(backend.download(backend.squared_error(drawn, drawn)).data);
   }
-  return all;
+  if (std::isnan(error)) throw ArrayError(Message("The network's image has NaN in it").expected("numbers"));
 }
 
-void check_inversion(const Manifest& manifest, const Inversion& inversion) {
-  if (inversion.model != manifest.model) {
-    throw InversionError(Message("The inversion belongs to another model")
-                             .got(clipped(inversion.model, 12))
-                             .expected(clipped(manifest.model, 12))
-                             .hint("Use the bundle that it was made with."));
-  }
-  const auto check = [](const char* name, const Floats& array, const Shape& shape) {
-    if (array.shape != shape || array.values.size() != static_cast<std::size_t>(count(shape))) {
-      throw InversionError(Message(std::string("The inversion's ") + name + " do not fit")
-                               .got(repr(array.shape))
-                               .expected(repr(shape)));
-    }
+Inversion inversion_of(Backend& backend, const Manifest& manifest, const Settling::Outcome& outcome,
+                       std::size_t photo) {
+  check_numbers(backend, outcome, photo);
+  Inversion inversion;
+  inversion.method = manifest.method.name;
+  inversion.model = manifest.model;
+  inversion.steps = outcome.step->index;
+  inversion.arrays = kept_state(backend, manifest, outcome.step->states[photo], outcome.step->index);
+  inversion.l2 = outcome.l2;
+  inversion.image = image_of(backend.download(backend.pixels(outcome.step->images[photo])));
+  return inversion;
+}
+
+// Whether the callback wants more; the reconstruction comes to the host when it asks for it.
+bool shown(const StepCallback& on_step, Backend& backend, const Step& step, const double* errors) {
+  Array seen;
+  const auto reconstruction = [&] {
+    if (seen.data == nullptr) seen = backend.download(step.reconstructions);
+    return static_cast<const float*>(seen.data);
   };
-  if (inversion.steps < 0 || inversion.steps >= 1'000'000'000) {  // as files can say it
-    throw InversionError(Message("The inversion's steps do not fit").got(std::to_string(inversion.steps)));
-  }
-  check("codes", inversion.codes, {manifest.styles(), width_of_code});
-  check("offset_codes", inversion.offset_codes, kept_shape(manifest, inversion.steps));
+  return on_step({step.index, step.reconstructions.shape[0], errors, reconstruction});
 }
 
-Array checked_codes(const Manifest& manifest, const std::vector<float>& codes) {
-  const std::int64_t row = manifest.styles() * width_of_code, size = static_cast<std::int64_t>(codes.size());
-  const std::string expected = "float32 [N, " + std::to_string(manifest.styles()) + ", 512]";
-  if (size == 0 || size % row != 0) {
-    throw ArrayError(
-        Message("codes has the wrong shape").got(std::to_string(size) + " values").expected(expected));
+Array checked_codes(const GeneratorSpec& generator, const Floats& codes) {
+  const Shape one{generator.styles, generator.width};
+  Shape shape = codes.shape;
+  if (shape.size() == 2) shape.insert(shape.begin(), 1);
+  const bool fits = shape.size() == 3 && shape[0] > 0 && shape[1] == one[0] && shape[2] == one[1];
+  // The count of values comes first: it keeps the product of the sizes within 64 bits.
+  if (!fits || codes.values.size() / static_cast<std::size_t>(count(one)) != static_cast<std::size_t>(shape[0]) ||
+      codes.values.size() % static_cast<std::size_t>(count(one)) != 0) {
+    throw ArrayError(Message("codes has the wrong shape")
+                         .got(std::to_string(codes.values.size()) + " values for " + repr(codes.shape))
+                         .expected("float32 [N, " + std::to_string(one[0]) + ", " + std::to_string(one[1]) + "]"));
   }
-  if (!std::all_of(codes.begin(), codes.end(), [](float code) { return std::isfinite(code); })) {
+  if (!std::all_of(codes.values.begin(), codes.values.end(), [](float code) { return std::isfinite(code); })) {
     throw ArrayError(Message("codes has NaN or Inf in it").expected("finite numbers"));
   }
-  const Array batch = host_array(Dtype::float32, {size / row, manifest.styles(), width_of_code});
-  std::copy(codes.begin(), codes.end(), static_cast<float*>(batch.data));
+  const Array batch = host_array(Dtype::float32, shape);
+  std::copy(codes.values.begin(), codes.values.end(), static_cast<float*>(batch.data));
   return batch;
 }
 
@@ -111,8 +95,9 @@ Array checked_codes(const Manifest& manifest, const std::vector<float>& codes) {
 
 Runner::Runner(const Bundle& opened, const Options& options)
     : bundle(opened),
-      steps(options.steps == default_steps ? opened.manifest().default_steps : checked_steps(options.steps, 0)),
-      backend(open_backend(checked(opened), checked(options))) {}
+      method(make_method(bundle.manifest())),
+      steps(checked_steps(*method, options.steps, bundle.manifest().method.default_steps)),
+      backend(open_backend(bundle, checked(options))) {}
 
 Session::Session(const Bundle& bundle, const Options& options) : runner_(std::make_unique<Runner>(bundle, options)) {}
 Session::Session(Session&&) noexcept = default;
@@ -129,28 +114,45 @@ Inversion Session::invert(const ImageView& photo, const InvertOptions& options) 
 
 std::vector<Inversion> Session::invert(const std::vector<ImageView>& photos, const InvertOptions& options) const {
   if (photos.empty()) throw ArrayError(Message("No photos to invert").got("an empty list").expected("at least one"));
-  const ImageSpec& image = manifest().image;
-  const Array batch = network_input(photos, image.input_height, image.input_width);
-  const int steps = checked_steps(options.steps, runner_->steps);
-  const Result result = hyperstyle::invert(*runner_->backend, manifest(), batch, steps, options);
-  return inversions(manifest(), result, batch.shape[0]);
+  const int steps = checked_steps(*runner_->method, options.steps, runner_->steps);
+  Backend& backend = *runner_->backend;
+  Settling settling(static_cast<std::int64_t>(photos.size()), options.until_gain);
+  const Array batch = backend.upload(network_input(photos, manifest().image));
+  const Loop loop(backend, *runner_->method, manifest(), batch, options.cancellation);
+  auto step = std::make_shared<const Step>(loop.start());
+  for (;;) {
+    const Array errors = step->errors.data == nullptr ? Array{} : backend.download(step->errors);
+    const auto* l2 = static_cast<const double*>(errors.data);
+    bool more = settling.take(step, l2) && step->index < steps;
+    if (options.on_step) more = shown(options.on_step, backend, *step, l2) && more;
+    if (!more) break;
+    step = std::make_shared<const Step>(loop.advance(*step, settling.stopped()));
+  }
+  std::vector<Inversion> inversions;
+  for (const Settling::Outcome& outcome : settling.outcomes()) {
+    inversions.push_back(inversion_of(backend, manifest(), outcome, inversions.size()));
+  }
+  return inversions;
 }
 
-std::vector<Image> Session::synthesize(const Inversion& inversion, const std::vector<float>& codes) const {
+std::vector<Image> Session::synthesize(const Inversion& inversion) const {
   check_inversion(manifest(), inversion);
+  return synthesize(inversion, inversion.codes());
+}
+
+std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats& codes) const {
+  check_inversion(manifest(), inversion);
+  const Array batch = checked_codes(manifest().generator, codes);
   Backend& backend = *runner_->backend;
-  const Array batch = checked_codes(manifest(), codes.empty() ? inversion.codes.values : codes);
-  Weights weights = backend.untuned();
+  Arrays given;
   if (inversion.steps > 0) {
-    const std::int64_t rows = manifest().separable ? inversion.steps : 1;
-    const Array kept = host_array(Dtype::float32, {rows, manifest().tuned(), width_of_code});
-    std::copy(inversion.offset_codes.values.begin(), inversion.offset_codes.values.end(), static_cast<float*>(kept.data));
-    weights = backend.tune(backend.upload(kept), static_cast<int>(inversion.steps));
+    const State state = uploaded_state(backend, manifest(), inversion);
+    given = runner_->method->weights(backend, state, backend.upload(scalar(static_cast<float>(inversion.steps))));
   }
-  const Array drawn = backend.synthesize(backend.upload(batch), weights).first;
-  const Array pixels = backend.download(backend.pixels(drawn));
+  given["codes"] = backend.upload(batch);
+  const Array drawn = backend.run(batch.shape[0] == 1 ? "synthesis_one" : "synthesis", given).at("image");
   std::vector<Image> images;
-  for (std::int64_t index = 0; index < pixels.shape[0]; ++index) images.push_back(image_of(pixels, index));
+  for (const Array& pixels : backend.download(backend.pixels(drawn)).rows()) images.push_back(image_of(pixels));
   return images;
 }
 

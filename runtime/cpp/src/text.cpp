@@ -1,9 +1,8 @@
 #include "text.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 namespace hyperstyle {
 namespace {
@@ -16,11 +15,11 @@ struct Range {
 // Control, format, surrogate and private-use characters, and separators but the space (Unicode's Cc, Cf, Cs, Co, Zl,
 // Zp, Zs). Python also escapes unassigned code points, which need a table of every Unicode version.
 constexpr std::array<Range, 29> hidden{{
-    {0x00, 0x1f},       {0x7f, 0xa0},       {0xad, 0xad},       {0x600, 0x605},     {0x61c, 0x61c},
-    {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},     {0x8e2, 0x8e2},     {0x1680, 0x1680},
-    {0x180e, 0x180e},   {0x2000, 0x200f},   {0x2028, 0x202f},   {0x205f, 0x2064},   {0x2066, 0x206f},
-    {0x3000, 0x3000},   {0xd800, 0xf8ff},   {0xfeff, 0xfeff},   {0xfff9, 0xfffb},   {0x110bd, 0x110bd},
-    {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0001, 0xe0001},
+    {0x00, 0x1f},       {0x7f, 0xa0},       {0xad, 0xad},         {0x600, 0x605},       {0x61c, 0x61c},
+    {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},       {0x8e2, 0x8e2},       {0x1680, 0x1680},
+    {0x180e, 0x180e},   {0x2000, 0x200f},   {0x2028, 0x202f},     {0x205f, 0x2064},     {0x2066, 0x206f},
+    {0x3000, 0x3000},   {0xd800, 0xf8ff},   {0xfeff, 0xfeff},     {0xfff9, 0xfffb},     {0x110bd, 0x110bd},
+    {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3},   {0x1d173, 0x1d17a},   {0xe0001, 0xe0001},
     {0xe0020, 0xe007f}, {0xf0000, 0xffffd}, {0x100000, 0x10fffd}, {0x110000, 0x1100ff},
 }};
 
@@ -76,9 +75,16 @@ Message::operator std::string() const {
 }
 
 std::uint32_t next_code_point(std::string_view text, std::size_t& at) {
-  const auto byte = [&](std::size_t index) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[index])); };
+  const auto byte = [&](std::size_t index) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[index]));
+  };
   const std::uint32_t first = byte(at);
-  const std::size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xc2 ? 0
+                             : first < 0xe0 ? 2
+                             : first < 0xf0 ? 3
+                             : first < 0xf5 ? 4
+                                            : 0;
   std::uint32_t point = length == 1 ? first : length == 0 ? 0 : first & (0x7fu >> length);
   bool valid = length > 0 && at + length <= text.size();
   for (std::size_t index = 1; valid && index < length; ++index) {
@@ -101,6 +107,14 @@ bool is_utf8(std::string_view text) {
     if (next_code_point(text, at) >= invalid_byte) return false;
   }
   return true;
+}
+
+bool is_plain(std::string_view name) {
+  const auto plain = [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') || (letter >= '0' && letter <= '9') ||
+           letter == '_' || letter == '.';
+  };
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), plain);
 }
 
 std::string backslash_replaced(std::string_view text) {
@@ -135,20 +149,6 @@ std::string repr(const std::vector<std::string>& texts) {
 
 std::string repr(const std::vector<std::int64_t>& numbers) {
   return listed<std::int64_t>(numbers, [](const std::int64_t& number) { return std::to_string(number); });
-}
-
-std::string repr(double number) {
-  if (std::isnan(number)) return "nan";
-  if (std::isinf(number)) return number > 0 ? "inf" : "-inf";
-  std::array<char, 40> text{};
-  int digits = 1;
-  do {
-    std::snprintf(text.data(), text.size(), "%.*e", digits - 1, number);
-  } while (std::strtod(text.data(), nullptr) != number && ++digits <= 17);
-  const int exponent = std::atoi(std::string(text.data()).substr(std::string(text.data()).find('e') + 1).c_str());
-  if (exponent < -4 || exponent >= 16) return text.data();
-  std::snprintf(text.data(), text.size(), "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 1, number);
-  return text.data();
 }
 
 std::string clipped(const std::string& text, std::size_t count) {

@@ -1,4 +1,4 @@
-// Error texts as the Python runtime writes them: sentences, escaped names, and Python's way to show a value.
+// Error texts: sentences, escaped names, and ways to show a value.
 #ifndef HYPERSTYLE_DEPLOY_TEXT_HPP
 #define HYPERSTYLE_DEPLOY_TEXT_HPP
 
@@ -29,15 +29,16 @@ std::uint32_t next_code_point(std::string_view text, std::size_t& at);
 
 bool is_utf8(std::string_view text);
 
+// Whether it is 1 to 64 letters, digits, "_" and ".": the name of a layer or an array.
+bool is_plain(std::string_view name);
+
 // Invalid bytes as \xNN, like Python's "backslashreplace".
 std::string backslash_replaced(std::string_view text);
 
-// Quoted like Python's repr of a str; of a list of str; of a list of int.
+// A text in quotes, with what could be mistaken in it escaped; a list of such; a list of numbers.
 std::string repr(const std::string& text);
 std::string repr(const std::vector<std::string>& texts);
 std::string repr(const std::vector<std::int64_t>& numbers);
-// The shortest decimal that reads back as the same double, like Python's repr of a float.
-std::string repr(double number);
 
 // The first `count` characters (not bytes).
 std::string clipped(const std::string& text, std::size_t count);

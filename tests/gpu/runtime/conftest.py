@@ -60,7 +60,7 @@ def gpu_or_none() -> Gpu | None:
 
 @pytest.fixture(scope="session", params=usable() or [None])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """The seeded 256 bundle on a GPU backend, float32 and no TF32."""
+    """The tiny HyperStyle bundle on a GPU backend, float32 and no TF32."""
     gpu = gpu_or_none()
     if gpu is None:
         pytest.skip("no GPU")
@@ -68,7 +68,7 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         pytest.skip("no GPU backend is installed that supports this GPU")
     if not LIBRARY.exists():
         pytest.skip("the CUDA kernel is not built: python -m hyperstyle_deploy.kernels.build")
-    source = request.getfixturevalue("faces256_bundle")  # only now: exporting it takes a while
+    source = request.getfixturevalue("tiny_bundle")  # only now: exporting it takes a while
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYPERSTYLE_DEPLOY_STATE", str(folder / "state"))

@@ -10,7 +10,7 @@ from hyperstyle_deploy.runtime.profiling.cases import Case, Setup
 from hyperstyle_deploy.runtime.profiling.measure import Budget
 from hyperstyle_deploy.runtime.profiling.profile import Wanted, profile
 from hyperstyle_deploy.runtime.profiling.stage_clock import StageClock
-from hyperstyle_deploy.runtime.refinement.loop import invert
+from hyperstyle_deploy.runtime.refinement.loop import refine
 from hyperstyle_deploy.tests.gpu.runtime.conftest import FACES, Rig
 
 STAGES = ["encoder", "synthesis_one", "hypernet", "weights", "synthesis_one"]
@@ -18,10 +18,10 @@ STAGES = ["encoder", "synthesis_one", "hypernet", "weights", "synthesis_one"]
 
 def test_events_lie_in_order_and_within_the_time_that_the_host_sees(rig: Rig) -> None:
     batch = rig.gpu.prepare([FACES])
-    invert(rig.backend, rig.gpu.manifest, batch, 1)
+    list(refine(rig.backend, batch, 1))
     clock = StageClock(rig.backend)
     started = time.perf_counter()
-    invert(clock.as_backend(), rig.gpu.manifest, batch, 1)
+    list(refine(clock, batch, 1))
     elapsed = time.perf_counter() - started
     spans = clock.take()
     assert [span.stage for span in spans] == STAGES

@@ -21,54 +21,44 @@ HostArrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the stages take, on the host: two photos, and the first one's weights."""
+    """What the graphs take, on the host, by graph; of two photos those that run once a batch."""
 
     photos: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
-    codes: NDArray[np.float32]
-    offset_codes: NDArray[np.float32]
-    weights: HostArrays
+    graphs: Mapping[str, HostArrays]
 
 
 def inputs(session: Session, photos: list[NDArray[np.uint8]]) -> Inputs:
     """The first step of the loop, on the CPU."""
     backend, batch = session._backend, session.prepare(photos)
-    codes = backend.encode(batch)
-    drawn = [backend.synthesize(codes[i : i + 1], backend.untuned)[1] for i in range(len(batch))]
-    reconstructions = np.concatenate(drawn)
-    offset_codes = backend.predict(batch, reconstructions)
-    return Inputs(batch, reconstructions, codes, offset_codes, backend.tune(offset_codes[:1], STEPS))
+    codes = backend.run("encoder", {"image": batch})["codes"]
+    drawn = [backend.run("synthesis_one", {"codes": codes[i : i + 1]})["reconstruction"] for i in range(len(batch))]
+    pictures = {"image": batch, "reconstruction": np.concatenate(drawn)}
+    kept = {
+        "offset_codes": backend.run("hypernet", pictures)["offset_codes"][:1],
+        "steps": np.asarray(STEPS, np.float32),
+    }
+    tuned = backend.run("weights", kept)
+    graphs = {
+        "encoder": {"image": batch},
+        "hypernet": pictures,
+        "offsets": kept,
+        "weights": kept,  # on a GPU the kernel's work
+        "synthesis_one": {"codes": codes[:1], **tuned},
+        "synthesis": {"codes": codes, **tuned},
+    }
+    return Inputs(batch, pictures["reconstruction"], graphs)
 
 
-def encoder(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    return {"codes": backend.encode(backend.upload(given.photos))}
+def graph(name: str) -> Callable[[Backend, Inputs], Mapping[str, Any]]:
+    """A graph on its inputs."""
 
+    def run(backend: Backend, given: Inputs) -> Mapping[str, Any]:
+        placed = {each: backend.upload(np.ascontiguousarray(array)) for each, array in given.graphs[name].items()}
+        return backend.run(name, placed)
 
-def hypernet(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    return {"codes": backend.predict(backend.upload(given.photos), backend.upload(given.reconstructions))}
-
-
-def offsets(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    return backend.offsets(backend.upload(given.offset_codes[:1]), STEPS)
-
-
-def weights(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    """The kernel's energies and weights; on the CPU the graph `weights` has them."""
-    return backend.tune(backend.upload(given.offset_codes[:1]), STEPS)
-
-
-def synthesis_one(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    return drawn(backend, given.codes[:1], given)
-
-
-def synthesis(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-    return drawn(backend, given.codes, given)
-
-
-def drawn(backend: Backend, codes: NDArray[np.float32], given: Inputs) -> Mapping[str, Any]:
-    placed = {name: backend.upload(array) for name, array in given.weights.items()}
-    image, reconstruction = backend.synthesize(backend.upload(np.ascontiguousarray(codes)), placed)
-    return {"image": image, "reconstruction": reconstruction}
+    run.__name__ = name
+    return run
 
 
 def arithmetic(backend: Backend, given: Inputs) -> Mapping[str, Any]:
@@ -87,7 +77,10 @@ def given(rig: Rig, photos: list[NDArray[np.uint8]]) -> Inputs:
     return inputs(rig.host, photos)
 
 
-@pytest.mark.parametrize("stage", [encoder, hypernet, offsets, weights, synthesis_one, synthesis, arithmetic])
+GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis_one", "synthesis")
+
+
+@pytest.mark.parametrize("stage", [*map(graph, GRAPHS), arithmetic], ids=lambda stage: stage.__name__)
 def test_a_stage_is_the_cpus(
     rig: Rig,
     given: Inputs,

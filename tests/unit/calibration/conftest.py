@@ -15,7 +15,7 @@ from hyperstyle_deploy.calibration.document import Report
 from hyperstyle_deploy.calibration.photos import read_photos
 from hyperstyle_deploy.calibration.ranges import Ranges, collect
 from hyperstyle_deploy.calibration.settings import Settings
-from hyperstyle_deploy.calibration.stage_graph import StageGraph
+from hyperstyle_deploy.calibration.stage_graph import StageGraph, stage_graphs
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
@@ -40,7 +40,7 @@ def bundle(faces256_bundle: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def graphs(bundle: Bundle) -> dict[str, StageGraph]:
-    return {stage: StageGraph(bundle, stage) for stage in module.STAGES}
+    return stage_graphs(bundle)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from hyperstyle_deploy.runtime.manifest.manifest import Manifest
 
 
 @pytest.fixture(scope="module")
-def manifest(faces256_bundle: Path) -> Manifest:
-    return read_manifest(faces256_bundle)
+def manifest(tiny_bundle: Path) -> Manifest:
+    return read_manifest(tiny_bundle)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_seed_decides_the_draw(photos: Path, manifest: Manifest) -> None:
 
 def test_photos_are_what_the_networks_see(photos: Path, manifest: Manifest) -> None:
     pixels = read_photos([photos / "3.png"], manifest)[0].pixels
-    assert (pixels.shape, pixels.dtype) == ((3, 256, 256), np.float32)
+    assert (pixels.shape, pixels.dtype) == ((3, 64, 64), np.float32)
     assert pixels[0].max() == pytest.approx(60 / 127.5 - 1)
 
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hyperstyle_deploy.tests.unit.test_session import FORMS
+
+#: Every method, the forms of HyperStyle, and every kind of input.
+ALL_FORMS = {**FORMS, "sketch": ("psp", {"kind": "sketch"}), "labels": ("psp", {"kind": "labels"})}
 ROOT = Path(__file__).parents[3]
 SOURCES, PROGRAMS = ROOT / "runtime" / "cpp", Path(__file__).parent / "programs"
 #: Set by CI: what is missing fails instead of being skipped.
@@ -94,9 +98,15 @@ def builds(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Builds:
     flags = ("-DCMAKE_CXX_FLAGS=-O1 -g1", "-DHYPERSTYLE_SANITIZE=ON", "-DBUILD_SHARED_LIBS=OFF")
     pool = ThreadPoolExecutor(1)  # one after the other: each takes all cores
     return Builds(
-        pool.submit(build, PROGRAMS, tmp_path_factory.mktemp("release"), [prefix], *release),
-        pool.submit(build, PROGRAMS, tmp_path_factory.mktemp("sanitized"), [prefix], *flags),
+        pool.submit(build, PROGRAMS, build_folder(tmp_path_factory, "release"), [prefix], *release),
+        pool.submit(build, PROGRAMS, build_folder(tmp_path_factory, "sanitized"), [prefix], *flags),
     )
+
+
+def build_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A new folder; or one that stays from run to run, so that only what changed is compiled."""
+    kept = os.environ.get("HYPERSTYLE_CPP_BUILDS")
+    return Path(kept) / name if kept else factory.mktemp(name)
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +126,10 @@ def probe(sanitized: Path) -> Probe:
     return Probe(sanitized / "probe")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for the fuzzer comes after everything else, which runs beside it."""
+    """What builds the C++ runtime is exhaustive for now; what waits for the fuzzer comes last: others run beside it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.exhaustive)
     items.sort(key=lambda item: item.name == "test_the_fuzzer_has_no_finding")

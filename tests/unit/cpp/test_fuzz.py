@@ -12,7 +12,7 @@ import pytest
 from hyperstyle_deploy.tests.hostile_bundles import hostile_bundles
 from hyperstyle_deploy.tests.hostile_inversions import hostile_inversions, sound_inversion
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
-from hyperstyle_deploy.tests.unit.cpp.conftest import SOURCES, build, missing
+from hyperstyle_deploy.tests.unit.cpp.conftest import SOURCES, build, build_folder, missing
 
 SECONDS = int(os.environ.get("HYPERSTYLE_FUZZ_SECONDS", "60"))
 MANIFEST, GRAPH, INVERSION = b"\0", b"\1", b"\2"
@@ -51,13 +51,13 @@ def fuzzing(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         missing("there is no Clang")
     folder = tmp_path_factory.mktemp("fuzz")
     options = (f"-DCMAKE_CXX_COMPILER={prefix}/bin/clang++", "-DHYPERSTYLE_FUZZ=ON", "-DCMAKE_CXX_FLAGS=-O1 -g1")
-    build(SOURCES, folder / "build", [prefix], *options, target="fuzz_readers")
+    program = build(SOURCES, build_folder(tmp_path_factory, "fuzz"), [prefix], *options, target="fuzz_readers")
     (folder / "corpus").mkdir()
     for index, seed in enumerate(seeds(folder / "bundles")):
         (folder / "corpus" / f"seed-{index}").write_bytes(seed)
     log: IO[bytes]
     with (folder / "log").open("wb") as log:
-        command = [folder / "build" / "fuzz" / "fuzz_readers", folder / "corpus", f"-max_total_time={SECONDS}"]
+        command = [program / "fuzz" / "fuzz_readers", folder / "corpus", f"-max_total_time={SECONDS}"]
         # No limit of the peak: the kernel starts a child's at its parent's, and these tests take gigabytes themselves.
         memory = ["-rss_limit_mb=0", "-malloc_limit_mb=1024"]
         limits = ["-max_len=65536", "-timeout=10", *memory, f"-artifact_prefix={folder}/"]

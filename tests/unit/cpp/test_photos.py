@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.errors import ImageError
-from hyperstyle_deploy.runtime.images import read_photo
+from hyperstyle_deploy.runtime.images import encoder_input, read_photo
+from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec
 from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
 
 IMAGE_ERROR = 2
@@ -96,6 +97,21 @@ def test_resizing_is_pillows(probe: Probe, tmp_path: Path, size: tuple[int, int]
         np.testing.assert_array_equal(found, expected, err_msg=f"{size} to {height}x{width}")
         at_once = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
         assert np.abs(found.astype(int) - at_once).max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("photo", 3), ("sketch", 1), ("labels", 5)])
+@pytest.mark.parametrize("height", [32, 61])
+def test_what_the_encoder_sees_is_pythons(probe: Probe, tmp_path: Path, kind: str, channels: int, height: int) -> None:
+    """Bit for bit: one of the two passes of a resize is left out, so that their order does not matter."""
+    picture = noise(height, 32)
+    if kind == "labels":
+        picture[:] = picture[..., :1] // 50  # 0 to 5, of which the last is no label
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    assert probe.run(("input", tmp_path / "in.png", tmp_path / "out", kind, channels, 32, 32)) == [(0, "")]
+    found = np.frombuffer((tmp_path / "out").read_bytes(), np.float32).reshape(1, channels, 32, 32)
+    spec = ImageSpec(kind, channels, 32, 32, (0, 32))
+    np.testing.assert_array_equal(found, encoder_input([read_photo(tmp_path / "in.png")], spec))
+    assert {"photo": -1, "sketch": 0, "labels": 0}[kind] <= found.min() < found.max() <= 1
 
 
 def test_a_written_png_holds_the_pixels(probe: Probe, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from hyperstyle_deploy.export.precision import (
 )
 from hyperstyle_deploy.export.rounded import RoundedGraph
 from hyperstyle_deploy.export.stages.offsets import CodeMap
-from hyperstyle_deploy.runtime.manifest.manifest import PRECISIONS
+from hyperstyle_deploy.runtime.manifest.checks import PRECISIONS
 from hyperstyle_deploy.runtime.quality.tolerance import LEAST_PSNR, TOLERANCE, psnr
 
 
@@ -149,8 +149,8 @@ def test_psnr_is_over_the_networks_range() -> None:
     assert not psnr(image + np.nan, image) >= LEAST_PSNR["float32"]
 
 
-def test_float32_graphs_have_no_casts(faces256_bundle: Path) -> None:
-    for file in faces256_bundle.glob("*.onnx"):
+def test_float32_graphs_have_no_casts(tiny_bundle: Path) -> None:
+    for file in tiny_bundle.glob("*.onnx"):
         nodes = onnx.load(file, load_external_data=False).graph.node
         assert "Cast" not in {node.op_type for node in nodes}, file.name
     assert not FLOAT32.rescaled

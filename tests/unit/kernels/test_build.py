@@ -9,13 +9,13 @@ import pytest
 
 from hyperstyle_deploy.errors import KernelError, OutputError
 from hyperstyle_deploy.kernels import build as building
-from hyperstyle_deploy.kernels import report, toolchain
+from hyperstyle_deploy.kernels import resources, toolchain
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.resources import Usage
 from hyperstyle_deploy.tests.kernel_cases import layer
 
 KERNELS = Path(__file__).parents[3] / "kernels"
-MODULATIONS = {part: name for part, name in report.KERNELS.items() if part.startswith("modulate")}
+MODULATIONS = {part: name for part, name in resources.KERNELS.items() if part.startswith("modulate")}
 FUNCTIONS = {
     "hyperstyle_add",
     "hyperstyle_modulate",
@@ -62,11 +62,11 @@ def loaded_vectors(kernel: str) -> int:
 @needs_nvcc
 def test_every_architecture_has_every_kernel_and_none_spills(built: tuple[Path, list[Usage]]) -> None:
     target, usages = built
-    assert len(usages) == len(report.KERNELS) * len(toolchain.ARCHITECTURES)
+    assert len(usages) == len(resources.KERNELS) * len(toolchain.ARCHITECTURES)
     assert {usage.architecture for usage in usages} == {75, 80, 86, 89, 90, 100, 120}
     assert all(usage.stack == usage.spills == 0 for usage in usages)
     assert all(0 < usage.registers <= 80 and usage.shared < 20 << 10 for usage in usages)
-    assert report.code_in(target) == ({75, 80, 86, 89, 90, 100, 120}, {100})
+    assert resources.code_in(target) == ({75, 80, 86, 89, 90, 100, 120}, {100})
     assert list(target.parent.iterdir()) == [target]  # nothing of the build is left
 
 
@@ -129,7 +129,7 @@ def test_machine_code_keeps_the_vectors_and_all_loads_come_first(
     built: tuple[Path, list[Usage]], architecture: int
 ) -> None:
     functions = sass(built[0], architecture)
-    assert len(functions) == len(report.KERNELS)
+    assert len(functions) == len(resources.KERNELS)
     for name, text in functions.items():
         assert not re.search(r"\b(LDL|STL)\b", text), name
         if "modulateI" not in name:
@@ -175,7 +175,7 @@ def test_cmake_makes_the_same_library(tmp_path: Path) -> None:
     assert headers == {"modulate.h", "arithmetic.h"}
     (library,) = (tmp_path / "installed").rglob("libhyperstyle_modulate.so")
     KernelLibrary(library)
-    assert report.code_in(library)[0] == {90}
+    assert resources.code_in(library)[0] == {90}
 
 
 def executable(path: Path, prints: str) -> Path:
@@ -252,20 +252,20 @@ ptxas info    : Compile time = 1.0 ms
 
 
 def test_the_report_is_parsed_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "KERNELS", {"6__halfS1_": "float16"})
-    good = report.parse(REPORT.format(stack=0, stores=0, loads=0))
+    monkeypatch.setattr(resources, "KERNELS", {"6__halfS1_": "float16"})
+    good = resources.parse(REPORT.format(stack=0, stores=0, loads=0))
     assert good == [Usage("float16", 90, 48, 19712, 0, 0)]
-    report.check(good, [90])
-    assert report.table(good).splitlines()[1].split() == ["float16", "sm_90", "48", "19712", "0", "0"]
+    resources.check(good, [90])
+    assert resources.table(good).splitlines()[1].split() == ["float16", "sm_90", "48", "19712", "0", "0"]
     for numbers in ({"stack": 8, "stores": 0, "loads": 0}, {"stack": 0, "stores": 4, "loads": 8}):
         with pytest.raises(KernelError, match="run out of registers"):
-            report.check(report.parse(REPORT.format(**numbers)), [90])
+            resources.check(resources.parse(REPORT.format(**numbers)), [90])
     with pytest.raises(KernelError, match="float16 for sm_80"):
-        report.check(good, [80, 90])
+        resources.check(good, [80, 90])
     with pytest.raises(KernelError, match="does not report"):
-        report.parse(REPORT.format(stack=0, stores=0, loads=0).replace("Used 48 registers", ""))
+        resources.parse(REPORT.format(stack=0, stores=0, loads=0).replace("Used 48 registers", ""))
 
 
 def test_a_file_without_code_has_none(tmp_path: Path) -> None:
     (tmp_path / "library.so").write_bytes(b"\x7fELF" + bytes(100) + b"\x50\xed\x55\xba\x01\x00\x10\x00" + b"\xff" * 8)
-    assert report.code_in(tmp_path / "library.so") == (set(), set())
+    assert resources.code_in(tmp_path / "library.so") == (set(), set())

@@ -39,7 +39,7 @@ class Memory:
 class FakeDevice(Device):
     """Counts what a test wants to know: copies to the host, recordings, replays, bytes ever taken."""
 
-    gpu, stream = Gpu("fake", 89), 0
+    gpu, index, stream = Gpu("fake", 89), 0, 0
 
     def __init__(self) -> None:
         self.recorded = self.replays = self.bytes = 0
@@ -101,6 +101,24 @@ class FakeDevice(Device):
             return Tape(result, self._tape, self)
         finally:
             self._tape, self._pools = None, pools
+
+    def synchronize(self) -> None:
+        self._not_while_recording("wait")
+
+    def wait_for(self, stream: int) -> None:
+        self._not_while_recording("wait for a stream")
+
+    def let_wait(self, stream: int) -> None:
+        self._not_while_recording("let a stream wait")
+
+    def check_place(self, pointer: int) -> None:
+        """All memory is the host's."""
+
+    def borrow(self, owner: object) -> object:
+        return owner
+
+    def lend(self, memory: object) -> object:
+        return memory
 
     def queue(self, operation: Callable[[], object]) -> None:
         """Do it now; while recording, only note it."""

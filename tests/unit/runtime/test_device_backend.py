@@ -12,6 +12,7 @@ import pytest
 
 from hyperstyle_deploy.errors import BackendError
 from hyperstyle_deploy.kernels.library import KernelLibrary
+from hyperstyle_deploy.runtime import backends
 from hyperstyle_deploy.runtime.backends import Options, open_backend, resolve
 from hyperstyle_deploy.runtime.backends.device import MAX_RECORDINGS, DeviceBackend
 from hyperstyle_deploy.runtime.backends.onnxruntime import Sessions
@@ -198,7 +199,8 @@ def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> 
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx", "onnxruntime-cuda"])
-def test_a_gpu_backend_without_its_packages_is_an_error(name: str) -> None:
+def test_a_gpu_backend_without_its_packages_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_installed", lambda module: module == "onnxruntime")
     with pytest.raises(BackendError, match=f"The backend {name} is not installed"):
         resolve(name)
 
@@ -208,6 +210,7 @@ def test_a_gpu_backend_without_its_packages_is_an_error(name: str) -> None:
     [
         ("onnxruntime", Options(device=0)),
         ("openvino", Options(trust_engines=True)),
+        ("onnxruntime", Options(stream=7)),
         ("tensorrt", Options(threads=2)),
         ("onnxruntime-cuda", Options(precision_hint="bf16")),
     ],

@@ -154,7 +154,7 @@ class FakeModule:
 
 
 def entry(stage: str, target: str = "tensorrt", **flags: Any) -> Engine:
-    shapes = {"encoder": {"image": Profile((1, 3, 256, 256), (1, 3, 256, 256), (2, 3, 256, 256))}}.get(stage, {})
+    shapes = {"encoder": {"image": Profile((1, 3, 64, 64), (1, 3, 64, 64), (2, 3, 64, 64))}}.get(stage, {})
     recipe = Recipe(
         stage, target, "0" * 64, "float32", "0.1.0", "11.4.0", "Linux-x86_64", "fake", (89,), (1, 1, 2), shapes,
         Flags(**flags),
@@ -168,14 +168,14 @@ def module() -> FakeModule:
 
 
 @pytest.fixture(scope="module")
-def bundle(faces256_bundle: Path) -> Bundle:
-    return Bundle.open(faces256_bundle)
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
 
 
 def arrays(device: FakeDevice, batch: int) -> dict[str, DeviceArray]:
     return {
-        "image": device.allocate((batch, 3, 256, 256), "float32"),
-        "codes": device.allocate((batch, 14, 512), "float32"),
+        "image": device.allocate((batch, 3, 64, 64), "float32"),
+        "codes": device.allocate((batch, 10, 32), "float32"),
     }
 
 
@@ -193,7 +193,7 @@ def test_every_array_is_bound_where_it_lies(bundle: Bundle, module: FakeModule) 
     runs.run("encoder", placed)
     (context,) = module.contexts
     assert context.addresses == {name: array.pointer for name, array in placed.items()}
-    assert context.shapes == {"image": (1, 3, 256, 256)}
+    assert context.shapes == {"image": (1, 3, 64, 64)}
     assert context.runs == [device.stream]
 
 
@@ -218,7 +218,7 @@ def test_scratch_memory_is_as_large_as_the_largest_needs(bundle: Bundle, module:
 
 def test_a_shape_outside_the_profile_names_the_command(bundle: Bundle, module: FakeModule) -> None:
     runs, device = runner(bundle, module, entry("encoder"))
-    with pytest.raises(EngineError, match=r"encoder was built for other shapes.*\[3, 3, 256, 256\].*--batch 1:1:3"):
+    with pytest.raises(EngineError, match=r"encoder was built for other shapes.*\[3, 3, 64, 64\].*--batch 1:1:3"):
         runs.run("encoder", arrays(device, 3))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import BackendError, ImageError, ReportError
-from hyperstyle_deploy.runtime import lpips
+from hyperstyle_deploy.runtime.quality import lpips
 from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, evaluate, pairs, summarize
 from hyperstyle_deploy.runtime.quality.metrics import l2, ms_ssim, paper_input
 from hyperstyle_deploy.runtime.quality.published import read_published
@@ -75,14 +75,14 @@ def test_the_command_prints_and_explains(tmp_path: Path, monkeypatch: pytest.Mon
     originals, results = draw(tmp_path / "in", "a.png", "b.png"), draw(tmp_path / "out", "a.png", "b.png", shift=9)
     printed = CliRunner().invoke(main, ["evaluate", str(originals), str(results)])
     assert printed.exit_code == 0, printed.output
-    assert "hyperstyle-deploy[lpips]" in printed.stdout
+    assert "[lpips]" in printed.stdout
     summary = json.loads(CliRunner().invoke(main, ["evaluate", str(originals), str(results), "--json"]).stdout)
     values = [picture["l2"] for picture in summary["pictures"]]
     assert summary["summary"]["l2"]["mean"] == pytest.approx(np.mean(values))
     assert f"{np.mean(values):.5f}+-{np.std(values):.5f}" in printed.stdout
     insisted = CliRunner().invoke(main, ["evaluate", str(originals), str(results), "--lpips"])
     assert insisted.exit_code == 2
-    assert "hyperstyle-deploy[lpips]" in insisted.stderr
+    assert "[lpips]" in insisted.stderr
 
 
 def test_published_figures_stand_beside(tmp_path: Path) -> None:

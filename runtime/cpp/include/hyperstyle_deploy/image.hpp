@@ -37,7 +37,8 @@ HYPERSTYLE_DEPLOY_API Image read_photo(const std::string& path);
 HYPERSTYLE_DEPLOY_API void write_png(const std::string& path, const ImageView& image);
 
 // Resize with the authors' filter: bilinear over the source's pixels, antialiased when shrinking, with Pillow's
-// arithmetic, rows first, then columns. (Pillow 13 exchanges the two for some sizes: up to one level apart.) Throws ArrayError for no pixels or a size below 1.
+// arithmetic, rows first, then columns. (Pillow 13 exchanges the two for some sizes: up to one level apart.)
+// Throws ArrayError for no pixels or a size below 1.
 HYPERSTYLE_DEPLOY_API Image resize(const ImageView& image, std::int64_t height, std::int64_t width);
 
 }  // namespace hyperstyle

@@ -18,19 +18,24 @@ struct Floats {
   std::vector<float> values;
 };
 
-// A photo as codes and offset codes of one model. A plain value: it owns what it holds and may be copied.
+// A photo as the arrays that its method keeps. A plain value: it owns what it holds and may be copied.
 struct HYPERSTYLE_DEPLOY_API Inversion {
-  Floats codes;         // W+ codes, [styles, 512]
-  Floats offset_codes;  // [tuned, 512], summed over the steps; for the separable hypernetwork [steps, tuned, 512]
+  std::string method;
+  std::string model;  // identifies the checkpoints
   std::int64_t steps = 0;
-  std::string model;       // identifies the checkpoint pair
-  std::vector<double> l2;  // mean squared error over [-1, 1] at the networks' size: before refinement, after every step
+  std::map<std::string, Floats> arrays;  // what the method keeps, by name, with the shapes that Manifest::state gives
+  std::vector<double> l2;  // mean squared error over [-1, 1] at the networks' size, before refinement and after every
+                           // step; empty where input and result are not pictures of one kind
   Image image;             // the result; empty for an inversion read from a file
   std::map<std::string, std::string> source;  // free text about the photo that travels with the file, UTF-8
 
+  // An array by its name. Throws InversionError if there is none.
+  const Floats& array(const std::string& name) const;
+  const Floats& codes() const { return array("codes"); }  // W+ codes, [styles, width]
+
   // Write it, without its image, as the safetensors file that the Python runtime reads; whole or not there.
-  // Throws InversionError for values that are not finite, or arrays that do not have the size of their shapes; and
-  // OutputError if the file cannot be written.
+  // Throws InversionError for values that are not finite, arrays that do not have the size of their shapes, or an l2
+  // that does not go with the steps; and OutputError if the file cannot be written.
   void save(const std::string& path) const;
 
   // Read one, whichever runtime wrote it. Throws InversionError: there is none, it is damaged, of another version, or

@@ -3,6 +3,7 @@
 #define HYPERSTYLE_DEPLOY_MANIFEST_HPP
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,26 +12,14 @@
 
 namespace hyperstyle {
 
-// One convolution of the StyleGAN2 generator.
-struct Layer {
-  std::int64_t index;  // as HyperStyle counts: a 3x3 convolution and toRGB, then up, 3x3 and toRGB per resolution
-  std::string name;
-  std::int64_t in_channels;
-  std::int64_t out_channels;
-  std::int64_t kernel;
-  std::int64_t resolution;  // of its output
-  std::int64_t style;       // the row of W+ that modulates it
-  bool up;
-  std::string offset;  // "none" (not tuned), "shared", "channel" or "separable"
-
-  bool tuned() const { return offset != "none"; }
-  bool demodulated() const { return kernel == 3; }  // every convolution but toRGB is
-};
-
 // A size, or a free axis with its name ("batch").
 struct Dimension {
-  bool free;
-  std::int64_t size;
+  Dimension(std::int64_t fixed) : size(fixed) {}
+  Dimension(const char* axis) : free(true), name(axis) {}
+  Dimension(std::string axis) : free(true), name(std::move(axis)) {}
+
+  bool free = false;
+  std::int64_t size = 0;
   std::string name;
 };
 
@@ -55,35 +44,86 @@ struct FileSpec {
   std::string sha256;
 };
 
-// The networks see input_height x input_width. The generator draws size x size, of which rows[0] to rows[1] are the
-// image. Values run over [-1, 1].
+// Which method the bundle runs, and how many refinement steps it takes unless told otherwise. `encoder_steps` is 0, but
+// for a HyperStyle whose codes come from a ReStyle encoder: that encoder's own steps.
+struct MethodSpec {
+  std::string name;  // "psp", "e4e", "restyle-psp", "restyle-e4e" or "hyperstyle"
+  std::int64_t default_steps;
+  std::int64_t encoder_steps;
+};
+
+// What goes in, and which rows of the drawing are the image: from rows[0] to before rows[1].
 struct ImageSpec {
-  std::int64_t size;
+  std::string kind;       // "photo", "sketch" or "labels"
+  std::int64_t channels;  // 3 for photos, 1 for sketches, one each label for labels
   std::int64_t input_height;
   std::int64_t input_width;
   std::int64_t rows[2];
+
+  // Whether input and result are pictures of one kind, so that there is an error between them.
+  bool comparable() const { return kind == "photo"; }
+};
+
+// One convolution of the generator.
+struct Layer {
+  std::int64_t index;  // as HyperStyle counts: a 3x3 convolution and toRGB, then up, 3x3 and toRGB per resolution
+  std::string name;
+  std::int64_t in_channels;
+  std::int64_t out_channels;
+  std::int64_t kernel;
+  std::int64_t resolution;  // of its output
+  std::int64_t style;       // the row of W+ that modulates it
+  bool up;
+  std::string offset;  // "none" (not tuned), "channel" (one number for all taps) or "full"
+
+  bool tuned() const { return offset != "none"; }
+  bool demodulated() const { return kernel == 3; }  // every convolution but toRGB is
+};
+
+// The generator: drawings of size x size from `styles` rows of `width` numbers, layer by layer.
+struct GeneratorSpec {
+  std::string family;  // "stylegan2"
+  std::int64_t size;
+  std::int64_t styles;
+  std::int64_t width;
+  std::vector<Layer> layers;
+};
+
+// An array that an inversion keeps of a photo, float32; the axis "steps" is as long as there were refinement steps.
+struct HYPERSTYLE_DEPLOY_API StateSpec {
+  std::string name;
+  std::vector<Dimension> shape;
+
+  // The shape after `steps` refinement steps.
+  std::vector<std::int64_t> sized(std::int64_t steps) const;
+};
+
+// A file that the bundle was exported from: what it is to the method, its name and checksum.
+struct CheckpointSpec {
+  std::string role;
+  std::string file;
+  std::string sha256;
 };
 
 // Everything in `bundle.json` but its provenance. Entries of graphs and files are in the document's order.
 struct HYPERSTYLE_DEPLOY_API Manifest {
-  std::string method;
+  MethodSpec method;
   std::string domain;
-  std::string model;      // identifies the checkpoint pair that inversions belong to
-  std::string precision;  // "float32", "float16" or "bfloat16"
-  std::int64_t default_steps;
-  bool separable;  // the offset codes of every step are kept, because the hypernetwork is bilinear in them
+  std::string model;                   // identifies the checkpoints that inversions belong to
+  std::string precision;               // "float32", "float16" or "bfloat16"
+  std::optional<std::string> licence;  // of the weights, where it is known
   ImageSpec image;
-  std::vector<Layer> layers;
+  GeneratorSpec generator;
+  std::vector<StateSpec> state;
+  std::vector<CheckpointSpec> checkpoints;
   std::vector<std::string> constants;
   std::vector<std::pair<std::string, GraphSpec>> graphs;
   std::vector<std::pair<std::string, FileSpec>> files;
 
-  std::int64_t styles() const;        // rows of W+: 18, 16, 14 for 1024, 512, 256
-  std::int64_t tuned() const;         // layers with offsets, rows of the offset codes
-  std::int64_t image_height() const;  // of the result, in pixels
-  std::int64_t image_width() const { return image.size; }
-  // The entry of a stage or a file. Throws BundleError if there is none.
-  const GraphSpec& graph(const std::string& stage) const;
+  std::int64_t image_height() const { return image.rows[1] - image.rows[0]; }  // of the result, in pixels
+  std::int64_t image_width() const { return generator.size; }
+  // The entry of a graph. Throws BundleError if there is none.
+  const GraphSpec& graph(const std::string& name) const;
   const FileSpec* file(const std::string& name) const;  // null if there is none
 };
 

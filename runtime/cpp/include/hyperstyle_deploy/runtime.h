@@ -35,7 +35,8 @@ enum HyperstyleCode {
 };
 
 typedef struct HyperstyleSession HyperstyleSession;           /* a bundle in a backend */
-typedef struct HyperstyleInversion HyperstyleInversion;       /* a photo as codes and offset codes */
+typedef struct HyperstyleInversion HyperstyleInversion;       /* a photo as the arrays that its method keeps */
+typedef struct HyperstyleStep HyperstyleStep;                 /* a batch after a step, while a callback sees it */
 typedef struct HyperstyleCancellation HyperstyleCancellation; /* asks running work to end */
 
 /* Fill with HYPERSTYLE_OPTIONS, then change what you like. `struct_size` tells the library which fields your program was
@@ -45,7 +46,7 @@ typedef struct HyperstyleOptions {
   const char* backend;   /* "onnxruntime", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx" */
   int32_t device;        /* the GPU's number */
   int32_t threads;       /* CPU threads that a run may use; 0: ONNX Runtime's own choice */
-  int32_t steps;         /* refinement steps, 0 to 100; -1: the bundle's default */
+  int32_t steps;         /* refinement steps, 0 to 1000; -1: the bundle's default */
   int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
 } HyperstyleOptions;
 #define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0}
@@ -58,23 +59,49 @@ typedef struct HyperstyleImage {
   int64_t stride;
 } HyperstyleImage;
 
+/* What a bundle's encoder looks at. Sketches are taken in grey, labels as grey values: each is a label. */
+enum HyperstyleInput { HYPERSTYLE_PHOTO = 0, HYPERSTYLE_SKETCH = 1, HYPERSTYLE_LABELS = 2 };
+
 /* What a session takes and gives. Fill with HYPERSTYLE_SIZES before hyperstyle_sizes writes it. */
 typedef struct HyperstyleSizes {
   size_t struct_size; /* sizeof(HyperstyleSizes) */
   int64_t image_height;
   int64_t image_width;
+  int64_t input_kind; /* enum HyperstyleInput */
+  int64_t input_channels;
   int64_t input_height;
   int64_t input_width;
-  int64_t styles; /* codes of one image: styles * 512 floats */
-  int64_t tuned;  /* rows of the offset codes */
+  int64_t styles; /* codes of one image: styles * style_width floats */
+  int64_t style_width;
+  int64_t arrays; /* how many an inversion keeps; hyperstyle_state tells each */
   int64_t steps;  /* the bundle's default */
 } HyperstyleSizes;
-#define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0}
+#define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-/* Sees every step: `reconstruction` is [photos, 3, input_height, input_width], about [-1, 1], `l2` is [photos]; both
- * are valid only during the call. Returns 0 to stop: the step becomes the result. Called on the inverting thread. */
-typedef int32_t (*HyperstyleStep)(void* context, int64_t index, int64_t photos, const float* reconstruction,
-                                  const double* l2);
+/* A dense array: its first `axes` sizes are in `shape`. It belongs to what gave it, or to the caller who gives it. */
+#define HYPERSTYLE_MAX_AXES 4
+typedef struct HyperstyleArray {
+  const char* name; /* as inversion files have it; not looked at in arrays that a caller gives */
+  const float* values;
+  int64_t axes;
+  int64_t shape[HYPERSTYLE_MAX_AXES];
+} HyperstyleArray;
+
+/* Sees every step: `l2` is [photos], null where input and result are not pictures of one kind; valid only during the
+ * call, as `step` is. Returns 0 to stop: the step becomes the result. Called on the inverting thread. */
+typedef int32_t (*HyperstyleOnStep)(void* context, int64_t index, int64_t photos, const double* l2,
+                                    const HyperstyleStep* step);
+
+/* What one inversion is to do. Fill with HYPERSTYLE_INVERT_OPTIONS, then change what you like. */
+typedef struct HyperstyleInvertOptions {
+  size_t struct_size; /* sizeof(HyperstyleInvertOptions) */
+  int32_t steps;      /* -1: the session's */
+  double until_gain;  /* stop a photo after a step that lowers its L2 by less than this share; -1: take all steps */
+  HyperstyleOnStep on_step; /* may be null */
+  void* context;            /* for on_step */
+  const HyperstyleCancellation* cancellation; /* may be null */
+} HyperstyleInvertOptions;
+#define HYPERSTYLE_INVERT_OPTIONS {sizeof(HyperstyleInvertOptions), -1, -1, NULL, NULL, NULL}
 
 /* The message of this thread's last failed call; valid until its next call. Never null. */
 HYPERSTYLE_DEPLOY_API const char* hyperstyle_error(void);
@@ -87,27 +114,35 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOpti
                                           HyperstyleSession** session);
 /* No call on the session may be running. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
+/* "psp", "e4e", "restyle-psp", "restyle-e4e" or "hyperstyle"; null for a null handle. */
+HYPERSTYLE_DEPLOY_API const char* hyperstyle_method(const HyperstyleSession* session);
 /* Code: ARRAY_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes);
+/* An array that inversions keep, by its number from 0: its name and shape, without values. A size of -1 is as long as
+ * there were steps. Code: ARRAY_ERROR. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_state(const HyperstyleSession* session, int64_t index, HyperstyleArray* array);
 
 HYPERSTYLE_DEPLOY_API int hyperstyle_cancellation_new(HyperstyleCancellation** cancellation);
-/* Safe in signal handlers; work ends before its next stage, with HYPERSTYLE_CANCELLED. */
+/* Safe in signal handlers; work ends before its next graph or recorded step, with HYPERSTYLE_CANCELLED. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_cancel(HyperstyleCancellation* cancellation);
 HYPERSTYLE_DEPLOY_API void hyperstyle_cancellation_free(HyperstyleCancellation* cancellation);
 
-/* Invert `count` photos together. `steps` -1: the session's. `on_step` and `cancellation` may be null. `inversions` has
- * room for `count` handles; after an error all are null. Codes: ARRAY_ERROR (no photos, no pixels, steps out of range,
- * NaN from a network), BACKEND_ERROR, KERNEL_ERROR, CANCELLED. */
+/* Invert `count` photos together; null options are HYPERSTYLE_INVERT_OPTIONS. `inversions` has room for `count` handles;
+ * after an error all are null. Codes: ARRAY_ERROR (no photos, no pixels, steps or until_gain out of range, NaN from a
+ * network), BACKEND_ERROR, KERNEL_ERROR, CANCELLED. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* photos,
-                                            int64_t count, int32_t steps, HyperstyleStep on_step, void* context,
-                                            const HyperstyleCancellation* cancellation,
+                                            int64_t count, const HyperstyleInvertOptions* options,
                                             HyperstyleInversion** inversions);
 
-/* Draw one person with `count` times styles * 512 codes; null codes: the inversion's own, `count` is 1. `pixels` has
- * room for count * image_height * image_width * 3 bytes. Codes: INVERSION_ERROR (of another model), ARRAY_ERROR,
- * BACKEND_ERROR, KERNEL_ERROR. */
+/* Within a callback: what the step drew, [photos, 3, input_height, input_width], about [-1, 1]; it is fetched when it is
+ * asked for, and valid only during the callback. Codes: ARRAY_ERROR, BACKEND_ERROR. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_reconstruction(const HyperstyleStep* step, const float** values);
+
+/* Draw one person with codes [styles, style_width] or [N, styles, style_width]; null codes: the inversion's own, N is 1.
+ * `pixels` has room for N * image_height * image_width * 3 bytes. Codes: INVERSION_ERROR (of another model), ARRAY_ERROR
+ * (codes of another shape or not finite), BACKEND_ERROR, KERNEL_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
-                                                const float* codes, int64_t count, uint8_t* pixels);
+                                                const HyperstyleArray* codes, uint8_t* pixels);
 
 /* The same file as the C++ and Python runtimes' `save` and `load`. Codes: OUTPUT_ERROR from save, INVERSION_ERROR from
  * both: an inversion with NaN in it, and a file that is damaged or none. */
@@ -115,11 +150,13 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_save(const HyperstyleInversion* i
 HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_load(const char* path, HyperstyleInversion** inversion);
 HYPERSTYLE_DEPLOY_API void hyperstyle_inversion_free(HyperstyleInversion* inversion);
 
-/* Views into an inversion, valid until it is freed; each sets *count to the number of values. Null for a null handle.
- * The image has height 0 if the inversion was read from a file. */
-HYPERSTYLE_DEPLOY_API const float* hyperstyle_codes(const HyperstyleInversion* inversion, int64_t* count);
-HYPERSTYLE_DEPLOY_API const float* hyperstyle_offset_codes(const HyperstyleInversion* inversion, int64_t* count);
+/* Views into an inversion, valid until it is freed. An array by its name ("codes", "offset_codes"): INVERSION_ERROR if there
+ * is none. L2 before refinement and after every step; *count is 0 where there is none, and null comes back for a null
+ * handle. The image has height 0 if the inversion was read from a file. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_array(const HyperstyleInversion* inversion, const char* name,
+                                           HyperstyleArray* array);
 HYPERSTYLE_DEPLOY_API const double* hyperstyle_l2(const HyperstyleInversion* inversion, int64_t* count);
+HYPERSTYLE_DEPLOY_API int64_t hyperstyle_steps(const HyperstyleInversion* inversion);
 HYPERSTYLE_DEPLOY_API int hyperstyle_image(const HyperstyleInversion* inversion, HyperstyleImage* image);
 
 /* A photo file (JPEG, PNG) as upright RGB, to be freed with hyperstyle_photo_free: IMAGE_ERROR. And an image as a PNG:

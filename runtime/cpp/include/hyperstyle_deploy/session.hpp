@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@
 
 namespace hyperstyle {
 
-constexpr int max_steps = 100;
+constexpr int max_steps = 1000;
 constexpr int default_steps = -1;  // those of the session's options, or of the bundle
 
 // How a session is to run.
@@ -24,16 +25,17 @@ struct Options {
   std::string backend = "onnxruntime";  // or "onnxruntime-cuda", "tensorrt", "tensorrt-rtx", where they were built in
   int device = 0;                       // the GPU's number; the CPU backend takes only 0
   int threads = 0;                      // CPU threads that a run may use; 0: ONNX Runtime's own choice
-  int steps = default_steps;            // refinement steps, 0 to 100
+  int steps = default_steps;            // refinement steps, 0 to 1000; pSp and e4e take none
   bool trust_engines = false;           // load engines that this user did not build; they are programs
 };
 
 // What a callback sees of a step. Everything is on the host and valid only during the call.
 struct StepView {
-  std::int64_t index;           // 0: the encoder's own inversion, before any offset
-  std::int64_t photos;          // B
-  const float* reconstruction;  // [B, 3, input_height, input_width], about [-1, 1]
-  const double* l2;             // [B]
+  std::int64_t index;   // 0: before refinement
+  std::int64_t photos;  // B
+  const double* l2;     // [B]; null where input and result are not pictures of one kind
+  // [B, 3, input_height, input_width], about [-1, 1]; it comes to the host when it is asked for.
+  std::function<const float*()> reconstruction;
 };
 
 // Called on the thread that inverts, after every step. Returning false stops the loop: the step becomes the result.
@@ -54,8 +56,12 @@ class Cancellation {
 // What one call of `invert` is to do.
 struct InvertOptions {
   int steps = default_steps;
-  StepCallback on_step;                        // on a GPU the loop then runs step by step, not as one CUDA graph
-  const Cancellation* cancellation = nullptr;  // looked at before every stage, which runs to its end; on a GPU as on_step
+  // Stop a photo after a step that lowers its L2 by less than this share of it, 0.01 for 1 %; its result is the better
+  // of its last two steps. 0 or more, and less than 1; nothing: every photo takes all steps.
+  std::optional<double> until_gain;
+  StepCallback on_step;
+  // Looked at before every graph, which runs to its end; where a GPU replays recorded steps, before every step.
+  const Cancellation* cancellation = nullptr;
 };
 
 class Runner;
@@ -65,28 +71,30 @@ class Runner;
 // moved, not copied; it must not be destroyed or moved while another thread is in one of its methods.
 class HYPERSTYLE_DEPLOY_API Session {
  public:
-  // Load the bundle's graphs. Throws BundleError (a damaged constant), BackendError (unknown, not built in, cannot load
-  // a graph or run the bundle's precision; another is never taken instead), EngineError, and ArrayError for options
-  // out of range.
+  // Load the bundle's graphs. Throws BundleError (a constant that is damaged or missing), BackendError (unknown, not
+  // built in, cannot load a graph or run the bundle's precision; another is never taken instead), EngineError, and
+  // ArrayError for options out of range.
   explicit Session(const Bundle& bundle, const Options& options = {});
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
   ~Session();
 
-  // Both are valid as long as the session.
+  // All are valid as long as the session.
   const Manifest& manifest() const;
   const std::string& backend() const;
+  const std::string& method() const { return manifest().method.name; }
 
   // Invert a photo of any size, or a batch that goes through the networks together; results in the same order, each
-  // with its image. Throws ArrayError (no photos, no pixels, steps out of range, NaN from a network), BackendError,
-  // KernelError (a GPU's), and Cancelled, after which the session goes on working.
+  // with its image. Throws ArrayError (no photos, no pixels, steps or until_gain out of range, NaN from a network),
+  // BackendError, KernelError (a GPU's), and Cancelled, after which the session goes on working.
   Inversion invert(const ImageView& photo, const InvertOptions& options = {}) const;
   std::vector<Inversion> invert(const std::vector<ImageView>& photos, const InvertOptions& options = {}) const;
 
-  // Draw one person with any codes: [N, styles, 512], one image each; no values at all: the inversion's own codes.
-  // Throws InversionError if the inversion belongs to another model, ArrayError for codes of another size or not
-  // finite, BackendError and KernelError.
-  std::vector<Image> synthesize(const Inversion& inversion, const std::vector<float>& codes = {}) const;
+  // Draw one person with the inversion's own codes, or with any: [styles, width] or [N, styles, width], one image each.
+  // Throws InversionError if the inversion belongs to another model or its arrays do not fit, ArrayError for codes of
+  // another shape or not finite, BackendError and KernelError.
+  std::vector<Image> synthesize(const Inversion& inversion) const;
+  std::vector<Image> synthesize(const Inversion& inversion, const Floats& codes) const;
 
  private:
   std::unique_ptr<Runner> runner_;

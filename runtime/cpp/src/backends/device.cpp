@@ -12,7 +12,8 @@ BackendError out_of_memory(std::size_t wanted) {
   std::size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   char got[64], expected[64];
-  std::snprintf(got, sizeof got, "%.1f of %.1f GB free", static_cast<double>(free) / 1e9, static_cast<double>(total) / 1e9);
+  std::snprintf(got, sizeof got, "%.1f of %.1f GB free", static_cast<double>(free) / 1e9,
+                static_cast<double>(total) / 1e9);
   std::snprintf(expected, sizeof expected, "%.2f GB more", static_cast<double>(wanted) / 1e9);
   return BackendError(Message("The GPU is out of memory")
                           .got(got)
@@ -76,8 +77,7 @@ Device::Device(int index) : index_(index) {
                            .hint("nvidia-smi says whether there is a driver and a GPU."));
   }
   if (index < 0 || index >= count) {
-    throw BackendError(
-        Message("No such GPU").got(std::to_string(index)).expected("0 to " + std::to_string(count - 1)));
+    throw BackendError(Message("No such GPU").got(std::to_string(index)).expected("0 to " + std::to_string(count - 1)));
   }
   const DeviceGuard guard(index);
   cudaDeviceProp properties{};
@@ -114,7 +114,13 @@ void Device::copy(const Array& source, void* target) {
   check_cuda(cudaMemcpyAsync(target, source.data, source.bytes(), cudaMemcpyDeviceToDevice, stream_), "copy");
 }
 
-Device::Recording Device::record(const std::function<std::vector<Array>()>& work) {
+Array Device::copied(const Array& source) {
+  const Array target = allocate(source.dtype, source.shape);
+  copy(source, target.data);
+  return target;
+}
+
+Device::Recording Device::record(const std::function<Arrays()>& work) {
   const auto restore = [this](void*) { pool_ = arrays_; };
   const std::unique_ptr<void, decltype(restore)> guard(this, restore);
   pool_ = recorded_;

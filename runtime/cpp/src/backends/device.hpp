@@ -44,7 +44,8 @@ class DevicePool : public std::enable_shared_from_this<DevicePool> {
   std::multimap<std::size_t, void*> free_;
 };
 
-// GPU `index` with one stream. Methods are called by one thread at a time; the GPU is the calling thread's (DeviceGuard).
+// GPU `index` with one stream. Methods are called by one thread at a time; the GPU is the calling thread's
+// (DeviceGuard).
 class Device {
  public:
   explicit Device(int index);
@@ -64,15 +65,17 @@ class Device {
   Array download(const Array& array);
   // Copy an array to another place on the device.
   void copy(const Array& source, void* target);
+  // Memory of its own with the same contents.
+  Array copied(const Array& source);
 
   // Recorded work; `result` is what it returned, whose contents each replay writes anew.
   struct Recording {
-    std::vector<Array> result;
+    Arrays result;
     std::shared_ptr<CUgraphExec_st> graph;
   };
-  // Do `work` once, then record it. What it allocates is shared by all recordings and by nothing else: its contents last
-  // until another replay.
-  Recording record(const std::function<std::vector<Array>()>& work);
+  // Do `work` once, then record it. What it allocates is shared by all recordings and by nothing else: its contents
+  // last until another replay.
+  Recording record(const std::function<Arrays()>& work);
   void replay(const Recording& recording);
 
  private:

@@ -3,7 +3,6 @@
 #define HYPERSTYLE_DEPLOY_GPU_HPP
 
 #include <list>
-#include <map>
 #include <mutex>
 
 #include "backend.hpp"
@@ -12,41 +11,39 @@
 namespace hyperstyle {
 
 // Runs a bundle's graphs on device memory.
-class StageRunner {
+class GraphRunner {
  public:
-  virtual ~StageRunner() = default;
+  virtual ~GraphRunner() = default;
   virtual const std::string& name() const = 0;
   // Whether the work of `run` can be recorded.
   virtual bool recordable() const = 0;
-  // Queue a stage: `arrays` holds every input and output of its graph, outputs to be written. Throws BackendError.
-  virtual void run(const std::string& stage, const Arrays& arrays) = 0;
+  // Queue a graph: `arrays` holds all its inputs and outputs, outputs to be written. Throws BackendError.
+  virtual void run(const std::string& graph, const Arrays& arrays) = 0;
 };
 
-// Runs stages on a GPU, with the project's kernels between them; nothing leaves it until it is downloaded. `weights` is
-// the stage `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a time.
+// Runs graphs on a GPU, with the project's kernels between them; nothing leaves it until it is downloaded. `weights` is
+// the graph `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a time.
 class GpuBackend : public Backend {
  public:
-  GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<StageRunner> runner);
+  GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<GraphRunner> runner);
   ~GpuBackend() override;
 
   const std::string& name() const override { return runner_->name(); }
-  const Weights& untuned() const override { return untuned_; }
-  Array encode(const Array& image) override;
-  Array predict(const Array& image, const Array& reconstruction) override;
-  Weights tune(const Array& offset_codes, int steps) override;
-  std::pair<Array, Array> synthesize(const Array& codes, const Weights& weights) override;
+  Arrays run(const std::string& graph, const Arrays& inputs) override;
+  const Array& constant(const std::string& name) const override;
   Array squared_error(const Array& left, const Array& right) override;
   Array pixels(const Array& image) override;
   Array add(const Array& left, const Array& right) override;
   Array concatenate(const std::vector<Array>& rows) override;
   Array upload(const Array& host) override;
   Array download(const Array& array) override;
-  std::vector<Array> compute(const WorkKey& key, const Work& work, const Array& host) override;
+  Arrays replay(const std::string& name, const Work& work, const Arrays& inputs) override;
+  bool replays() const override { return runner_->recordable(); }
 
  private:
   struct Kept {
-    WorkKey key;
-    Array photos;
+    std::string key;
+    Arrays inputs;
     Device::Recording recording;
   };
   // Every use of the device holds one of these: this thread's turn, and the GPU as the thread's current one.
@@ -59,20 +56,16 @@ class GpuBackend : public Backend {
     const DeviceGuard guard_;
   };
 
-  void check_weights() const;
-  void check_constant(const std::string& name, const Shape& shape) const;
-  Arrays run(const std::string& stage, const Arrays& inputs);
+  Arrays run_graph(const std::string& graph, const Arrays& inputs);
+  Arrays modulated(const Arrays& offsets);
   Array placed(const Array& host);
-  Array scalar(int value);
-  Kept& recorded(const WorkKey& key, const Work& work, const Array& host);
+  Kept& recorded(const std::string& name, const Work& work, const Arrays& inputs);
 
   const Bundle bundle_;
   const std::unique_ptr<Device> device_;  // destroyed last: the other members hold its memory
-  std::unique_ptr<StageRunner> runner_;
+  std::unique_ptr<GraphRunner> runner_;
   mutable std::recursive_mutex lock_;
-  Weights untuned_;
-  Arrays noises_;
-  std::map<int, Array> scalars_;
+  Arrays constants_;
   std::list<Kept> recordings_;
 };
 

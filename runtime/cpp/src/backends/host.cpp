@@ -4,35 +4,13 @@
 
 #include "../bundle.hpp"
 #include "../images.hpp"
+#include "binding.hpp"
 
 namespace hyperstyle {
 
-HostBackend::HostBackend(const Bundle& bundle) : bundle_(bundle) {
-  for (const auto& [name, array] : constants(bundle)) {
-    if (name.rfind("weight.", 0) == 0 || name.rfind("energy.", 0) == 0) untuned_[name] = array;
-    if (name.rfind("noise.", 0) == 0) noises_[name] = array;
-  }
-}
+HostBackend::HostBackend(const Bundle& bundle) : bundle_(bundle), constants_(constants(bundle)) {}
 
-Array HostBackend::encode(const Array& image) { return run("encoder", {{"image", image}}).at("codes"); }
-
-Array HostBackend::predict(const Array& image, const Array& reconstruction) {
-  return run("hypernet", {{"image", image}, {"reconstruction", reconstruction}}).at("offset_codes");
-}
-
-Weights HostBackend::tune(const Array& offset_codes, int steps) {
-  const Array scalar = host_array(Dtype::float32, {});
-  *static_cast<float*>(scalar.data) = static_cast<float>(steps);
-  return run("weights", {{"offset_codes", offset_codes}, {"steps", scalar}});
-}
-
-std::pair<Array, Array> HostBackend::synthesize(const Array& codes, const Weights& weights) {
-  Arrays inputs = weights;
-  inputs.insert(noises_.begin(), noises_.end());
-  inputs["codes"] = codes;
-  const Arrays outputs = run(codes.shape[0] == 1 ? "synthesis_one" : "synthesis", inputs);
-  return {outputs.at("image"), outputs.at("reconstruction")};
-}
+const Array& HostBackend::constant(const std::string& name) const { return constant_of(constants_, name); }
 
 Array HostBackend::squared_error(const Array& left, const Array& right) { return mean_squared_error(left, right); }
 
@@ -59,6 +37,6 @@ Array HostBackend::concatenate(const std::vector<Array>& rows) {
   return whole;
 }
 
-std::vector<Array> HostBackend::compute(const WorkKey&, const Work& work, const Array& host) { return work(host); }
+Arrays HostBackend::replay(const std::string&, const Work& work, const Arrays& inputs) { return work(inputs); }
 
 }  // namespace hyperstyle

@@ -17,18 +17,16 @@ const Ort::Env& ort_environment();
 // An array as ONNX Runtime sees it, in the memory that `memory` describes; the array keeps the memory.
 Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory);
 
-// Runs every graph in ONNX Runtime; `synthesis`, for several codes, is loaded when it is first needed.
+// Runs every graph in ONNX Runtime; those that the loop does not run are loaded when they are first needed.
 class OnnxRuntimeBackend : public HostBackend {
  public:
   OnnxRuntimeBackend(const Bundle& bundle, int threads);
   const std::string& name() const override { return name_; }
-
- protected:
-  Arrays run(const std::string& stage, const Arrays& inputs) override;
+  Arrays run(const std::string& graph, const Arrays& inputs) override;
 
  private:
-  Ort::Session& session(const std::string& stage);
-  Ort::Session load(const std::string& stage) const;
+  Ort::Session& session(const std::string& graph);
+  Ort::Session load(const std::string& graph) const;
 
   const std::string name_ = "onnxruntime";
   const int threads_;

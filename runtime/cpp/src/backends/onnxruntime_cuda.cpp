@@ -4,6 +4,7 @@
 
 #include "../bundle.hpp"
 #include "../text.hpp"
+#include "binding.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "onnxruntime.hpp"
 
@@ -40,38 +41,38 @@ OnnxRuntimeRunner::OnnxRuntimeRunner(const Bundle& bundle, const Device& device)
                            .expected(provider)
                            .hint("Deploy the libonnxruntime.so and provider libraries of a CUDA build."));
   }
-  // The stream keeps the order; waiting after every stage would only cost time.
+  // The stream keeps the order; waiting after every graph would only cost time.
   run_options_.AddConfigEntry("disable_synchronize_execution_providers", "1");
-  for (const char* stage : {"encoder", "hypernet", "offsets", "synthesis_one"}) sessions_.emplace(stage, load(stage));
+  for (const std::string& graph : graphs_to_load(bundle, "weights")) sessions_.emplace(graph, load(graph));
 }
 
-void OnnxRuntimeRunner::run(const std::string& stage, const Arrays& arrays) {
-  auto session = sessions_.find(stage);
-  if (session == sessions_.end()) session = sessions_.emplace(stage, load(stage)).first;
-  const GraphSpec& graph = bundle_.manifest().graph(stage);
+void OnnxRuntimeRunner::run(const std::string& graph, const Arrays& arrays) {
+  auto session = sessions_.find(graph);
+  if (session == sessions_.end()) session = sessions_.emplace(graph, load(graph)).first;
+  const GraphSpec& spec = bundle_.manifest().graph(graph);
   try {
     Ort::IoBinding binding(session->second);
-    for (const TensorSpec& tensor : graph.inputs) {
+    for (const TensorSpec& tensor : spec.inputs) {
       binding.BindInput(tensor.name.c_str(), ort_view(arrays.at(tensor.name), memory_));
     }
-    for (const TensorSpec& tensor : graph.outputs) {
+    for (const TensorSpec& tensor : spec.outputs) {
       binding.BindOutput(tensor.name.c_str(), ort_view(arrays.at(tensor.name), memory_));
     }
     session->second.Run(run_options_, binding);
   } catch (const Ort::Exception& error) {
-    throw BackendError(Message("ONNX Runtime failed in " + stage).got(clipped(error.what(), 400)));
+    throw BackendError(Message("ONNX Runtime failed in " + graph).got(clipped(error.what(), 400)));
   }
 }
 
-Ort::Session OnnxRuntimeRunner::load(const std::string& stage) const {
+Ort::Session OnnxRuntimeRunner::load(const std::string& graph) const {
   try {
     Ort::SessionOptions options;
     // A node that fell back to the CPU would copy its inputs there and back in every step.
     options.AddConfigEntry("session.disable_cpu_ep_fallback", "1");
     options.AppendExecutionProvider_CUDA_V2(*provider_options(index_, stream_));
-    return Ort::Session(ort_environment(), graph_path(bundle_, stage).c_str(), options);
+    return Ort::Session(ort_environment(), graph_path(bundle_, graph).c_str(), options);
   } catch (const Ort::Exception& error) {
-    throw BackendError(Message("ONNX Runtime cannot load " + stage + " on the GPU").got(clipped(error.what(), 400)));
+    throw BackendError(Message("ONNX Runtime cannot load " + graph + " on the GPU").got(clipped(error.what(), 400)));
   }
 }
 

@@ -9,15 +9,15 @@
 namespace hyperstyle {
 
 // Runs graphs through IO binding: inputs and outputs stay where they are in device memory.
-class OnnxRuntimeRunner : public StageRunner {
+class OnnxRuntimeRunner : public GraphRunner {
  public:
   OnnxRuntimeRunner(const Bundle& bundle, const Device& device);
   const std::string& name() const override { return name_; }
   bool recordable() const override { return false; }
-  void run(const std::string& stage, const Arrays& arrays) override;
+  void run(const std::string& graph, const Arrays& arrays) override;
 
  private:
-  Ort::Session load(const std::string& stage) const;
+  Ort::Session load(const std::string& graph) const;
 
   const std::string name_ = "onnxruntime-cuda";
   const Bundle bundle_;

@@ -25,7 +25,7 @@ std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Options& o
   }
   auto device = std::make_unique<Device>(options.device);
   const DeviceGuard guard(device->index());
-  std::unique_ptr<StageRunner> runner;
+  std::unique_ptr<GraphRunner> runner;
   if (!engines) runner = std::make_unique<OnnxRuntimeRunner>(bundle, *device);
 #if HYPERSTYLE_WITH_TENSORRT
   if (engines) runner = open_engines(bundle, options, *device);

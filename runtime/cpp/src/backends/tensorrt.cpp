@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "../text.hpp"
+#include "binding.hpp"
 #include "engines.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 
@@ -54,8 +55,8 @@ std::string this_platform() {
 // The library that is loaded, whatever headers this was compiled with: 110100 is 11.1.0.
 std::string loaded_version() {
   const int version = getInferLibVersion();
-  const std::string numbers = std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
-                              std::to_string(version % 100);
+  const std::string numbers =
+      std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." + std::to_string(version % 100);
   return numbers + "." + std::to_string(getInferLibBuildVersion());
 }
 
@@ -66,17 +67,23 @@ nvinfer1::Dims dims_of(const Shape& shape) {
   return dims;
 }
 
-// All contexts share one piece of scratch memory, since one stage runs at a time; it never moves, so recordings of any
-// stage stay valid. There is a context for every set of input shapes: changing those of one would spoil what was recorded.
-class EngineRunner : public StageRunner {
+// All contexts share one piece of scratch memory, since one graph runs at a time; it never moves, so recordings of any
+// graph stay valid. There is a context for every set of input shapes: changing those of one would spoil what was
+// recorded.
+class EngineRunner : public GraphRunner {
  public:
   EngineRunner(const Bundle& bundle, const Options& options, Device& device)
-      : bundle_(bundle), name_(options.backend), stream_(device.stream()), runtime_(nvinfer1::createInferRuntime(Log::only())) {
+      : bundle_(bundle),
+        name_(options.backend),
+        stream_(device.stream()),
+        runtime_(nvinfer1::createInferRuntime(Log::only())) {
     if (!runtime_) throw failure(name_ + " cannot start");
     const Machine machine{name_, loaded_version(), device.name(), device.compute_capability(), this_platform()};
-    for (const char* stage : {"encoder", "hypernet", "offsets", "synthesis_one"}) load(machine, stage, options.trust_engines);
+    for (const std::string& stage : graphs_to_load(bundle, "weights")) load(machine, stage, options.trust_engines);
     if (has_engine(bundle, name_, "synthesis")) load(machine, "synthesis", options.trust_engines);
-    for (const auto& engine : engines_) scratch_bytes_ = std::max(scratch_bytes_, engine.second->getDeviceMemorySizeV2());
+    for (const auto& engine : engines_) {
+      scratch_bytes_ = std::max(scratch_bytes_, engine.second->getDeviceMemorySizeV2());
+    }
     scratch_ = device.allocate(Dtype::uint8, {scratch_bytes_ + static_cast<std::int64_t>(scratch_alignment)});
   }
 
@@ -86,7 +93,9 @@ class EngineRunner : public StageRunner {
   void run(const std::string& stage, const Arrays& arrays) override {
     nvinfer1::IExecutionContext& context = context_for(stage, arrays);
     for (const auto& [name, array] : arrays) {
-      if (!context.setTensorAddress(name.c_str(), array.data)) throw failure(name_ + " cannot bind " + name + " of " + stage);
+      if (!context.setTensorAddress(name.c_str(), array.data)) {
+        throw failure(name_ + " cannot bind " + name + " of " + stage);
+      }
     }
     if (!context.enqueueV3(stream_)) throw failure(name_ + " failed in " + stage);
   }
@@ -96,7 +105,8 @@ class EngineRunner : public StageRunner {
     const CheckedEngine engine = load_engine(bundle_, machine, stage, trust);
     // A version-compatible engine brings its own runtime, that is, host code; it was checked or is trusted.
     runtime_->setEngineHostCodeAllowed(engine.version_compatible);
-    std::unique_ptr<nvinfer1::ICudaEngine> loaded(runtime_->deserializeCudaEngine(engine.content.data(), engine.content.size()));
+    std::unique_ptr<nvinfer1::ICudaEngine> loaded(
+        runtime_->deserializeCudaEngine(engine.content.data(), engine.content.size()));
     if (!loaded) throw failure(name_ + " cannot load the engine of " + stage);
     engines_[stage] = std::move(loaded);
   }
@@ -105,10 +115,13 @@ class EngineRunner : public StageRunner {
     const auto engine = engines_.find(stage);
     if (engine == engines_.end()) {
       throw BackendError(Message(bundle_.path() + " has no " + name_ + " engine of " + stage)
-                             .hint("Build it: hyperstyle-deploy build " + bundle_.path() + " --target " + name_ + " --stages " + stage));
+                             .hint("Build it: hyperstyle-deploy build " + bundle_.path() + " --target " + name_ +
+                                   " --stages " + stage));
     }
     std::pair<std::string, std::vector<Shape>> key{stage, {}};
-    for (const TensorSpec& tensor : bundle_.manifest().graph(stage).inputs) key.second.push_back(arrays.at(tensor.name).shape);
+    for (const TensorSpec& tensor : bundle_.manifest().graph(stage).inputs) {
+      key.second.push_back(arrays.at(tensor.name).shape);
+    }
     auto found = contexts_.find(key);
     if (found == contexts_.end()) found = contexts_.emplace(key, make_context(stage, *engine->second, arrays)).first;
     return *found->second;
@@ -119,7 +132,8 @@ class EngineRunner : public StageRunner {
     std::unique_ptr<nvinfer1::IExecutionContext> context(
         engine.createExecutionContext(nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED));
     if (!context) throw failure(name_ + " cannot make a context for " + stage);
-    const auto start = (reinterpret_cast<std::uintptr_t>(scratch_.data) + scratch_alignment - 1) / scratch_alignment * scratch_alignment;
+    const auto start = (reinterpret_cast<std::uintptr_t>(scratch_.data) + scratch_alignment - 1) / scratch_alignment *
+                       scratch_alignment;
     context->setDeviceMemoryV2(reinterpret_cast<void*>(start), scratch_bytes_);
     for (const TensorSpec& tensor : bundle_.manifest().graph(stage).inputs) {
       const Shape& shape = arrays.at(tensor.name).shape;
@@ -147,7 +161,7 @@ class EngineRunner : public StageRunner {
 
 }  // namespace
 
-std::unique_ptr<StageRunner> open_engines(const Bundle& bundle, const Options& options, Device& device) {
+std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Options& options, Device& device) {
   return std::make_unique<EngineRunner>(bundle, options, device);
 }
 

@@ -10,7 +10,7 @@
 namespace hyperstyle {
 
 // Check and load a bundle's engines. Throws EngineError and BackendError.
-std::unique_ptr<StageRunner> open_engines(const Bundle& bundle, const Options& options, Device& device);
+std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Options& options, Device& device);
 
 }  // namespace hyperstyle
 

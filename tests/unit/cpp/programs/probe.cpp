@@ -7,6 +7,7 @@
 #include "bundle.hpp"
 #include "files.hpp"
 #include "hyperstyle_deploy/runtime.hpp"
+#include "images.hpp"
 
 namespace {
 
@@ -23,16 +24,31 @@ void write_pixels(const hyperstyle::Image& image, const std::string& path) {
 const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
     {"constants", [](const Words& words) { hyperstyle::constants(hyperstyle::Bundle::open(words.at(1))); }},
-    {"session", [](const Words& words) {
+    {"session",
+     [](const Words& words) {
        hyperstyle::Options options;
        options.backend = words.at(2);
        const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+     }},
+    {"invert",
+     [](const Words& words) {
+       const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
+       session.invert(hyperstyle::read_photo(words.at(2)).view());
+     }},
+    {"input",
+     [](const Words& words) {
+       const hyperstyle::ImageSpec spec{
+           words.at(3), std::stol(words.at(4)), std::stol(words.at(5)), std::stol(words.at(6)), {}};
+       const hyperstyle::Array input = hyperstyle::network_input({hyperstyle::read_photo(words.at(1)).view()}, spec);
+       hyperstyle::write_atomically(words.at(2),
+                                    [&](std::FILE* file) { hyperstyle::write_all(file, input.data, input.bytes()); });
      }},
     {"inversion", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)); }},
     {"resave", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)).save(words.at(2)); }},
     {"photo", [](const Words& words) { write_pixels(hyperstyle::read_photo(words.at(1)), words.at(2)); }},
     {"png", [](const Words& words) { hyperstyle::write_png(words.at(2), hyperstyle::read_photo(words.at(1)).view()); }},
-    {"resize", [](const Words& words) {
+    {"resize",
+     [](const Words& words) {
        const hyperstyle::Image photo = hyperstyle::read_photo(words.at(1));
        write_pixels(hyperstyle::resize(photo.view(), std::stol(words.at(3)), std::stol(words.at(4))), words.at(2));
      }},

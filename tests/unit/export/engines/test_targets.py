@@ -152,7 +152,7 @@ def test_rtx_is_told_its_gpus_and_that_memory_is_ours(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("target", "extra"), [(TensorRt, "gpu"), (TensorRtRtx, "tensorrt-rtx")])
+@pytest.mark.parametrize(("target", "extra"), [(TensorRt, "tensorrt"), (TensorRtRtx, "tensorrt-rtx")])
 def test_a_missing_module_names_its_extra(
     monkeypatch: pytest.MonkeyPatch, target: type[targets.Target], extra: str
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_missing_module_names_its_extra(
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(targets, "import_module", missing)
-    with pytest.raises(BuildError, match=rf"--target {target.name} needs.*hyperstyle-deploy\[{extra}\]"):
+    with pytest.raises(BuildError, match=rf"--target {target.name} needs.*pip install .*\[{extra}\]"):
         target()
 
 

@@ -1,8 +1,7 @@
-"""Options, average code and tensors of HyperStyle's files: what is accepted, and that all that is wrong is named."""
+"""A file's tensors and average code: what is accepted, and that all that is wrong is named."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,167 +9,14 @@ from torch import Tensor, nn
 
 from hyperstyle_deploy.errors import CheckpointError
 from hyperstyle_deploy.export.checkpoint import Checkpoint
-from hyperstyle_deploy.export.hyperstyle import average_code, check_tensors, is_hyperstyle, read_config
-from hyperstyle_deploy.runtime.manifest.layers import layer_count
-from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec
-
-PUBLISHED = {
-    "encoder_type": "SharedWeightsHyperNetResNet",
-    "output_size": 1024,
-    "input_nc": 6,
-    "layers_to_tune": "0,2,3,5,6,8,9,11,12,14,15,17,18,20,21,23,24",
-    "dataset_type": "ffhq_hypernet",
-}
-TO_RGB = (1, 4, 7, 10, 13, 16, 19, 22, 25)
+from hyperstyle_deploy.export.networks.stylegan2 import Generator, GeneratorShape
+from hyperstyle_deploy.export.tensors import MAPPED_LATENTS, average_code, check_tensors, fill, mapped_average
 
 
-def checkpoint(
-    options: Mapping[Any, Any] | None = None,
-    state: Mapping[str, Tensor] | None = None,
-    latent_avg: Tensor | None = None,
-    **changed: Any,
-) -> Checkpoint:
-    """A checkpoint as if read from a file; ``changed`` options replace the published ones."""
-    options = PUBLISHED | changed if options is None else options
+def checkpoint(state: Mapping[str, Tensor] | None = None, latent_avg: Tensor | None = None) -> Checkpoint:
+    """A checkpoint as if read from a file."""
     state = {"hypernet.conv1.weight": torch.zeros(1), "decoder.x": torch.zeros(1)} if state is None else state
-    return Checkpoint(Path("hyperstyle.pt"), "0" * 64, state, options, latent_avg)
-
-
-# Options
-
-
-@pytest.mark.parametrize(
-    ("kind", "separable"), [("SharedWeightsHyperNetResNet", False), ("SharedWeightsHyperNetResNetSeparable", True)]
-)
-@pytest.mark.parametrize("size", [256, 512, 1024])
-def test_both_hypernetworks_at_every_size(size: int, kind: str, separable: bool) -> None:
-    config = read_config(checkpoint(output_size=size, encoder_type=kind))
-    assert (config.size, config.separable) == (size, separable)
-    count = layer_count(size)
-    assert [layer.index for layer in config.layers] == list(range(count))
-    assert [layer.index for layer in config.layers if layer.offset == "none"] == [i for i in TO_RGB if i < count]
-    kinds = {layer.offset for layer in config.layers if layer.index > 12} - {"none"}
-    assert kinds == {"separable" if separable else "channel"}
-
-
-@pytest.mark.parametrize(
-    ("option", "tuned"),
-    [
-        ("", range(20)),
-        ("0", [0]),
-        ("5,3,3, 1", [1, 3, 5]),
-        ("19,20,25,1000", [19]),
-        (",".join(map(str, range(26))), range(20)),
-    ],
-    ids=["all", "one", "unordered and doubled", "past the end", "a list for 1024"],
-)
-def test_layers_to_tune(option: str, tuned: list[int]) -> None:
-    config = read_config(checkpoint(output_size=256, layers_to_tune=option))
-    assert [layer.index for layer in config.layers if layer.tuned] == list(tuned)
-
-
-@pytest.mark.parametrize("option", ["x", "1;2", "1,,2", ",", "1.5", "all", " ", "1,2,", "9" * 5000])
-def test_layers_to_tune_that_are_no_comma_list_are_refused(option: str) -> None:
-    with pytest.raises(CheckpointError, match=r"layers_to_tune is not supported.*comma list") as caught:
-        read_config(checkpoint(layers_to_tune=option))
-    assert len(str(caught.value)) < 300
-
-
-@pytest.mark.parametrize("option", ["20", "25,26", "-1", "99"])
-def test_layers_to_tune_of_which_none_is_left_are_refused(option: str) -> None:
-    with pytest.raises(CheckpointError, match=r"layers_to_tune is not supported.*at least one of 0 to 19"):
-        read_config(checkpoint(output_size=256, layers_to_tune=option))
-
-
-@pytest.mark.parametrize(
-    ("dataset_type", "domain"),
-    [
-        ("ffhq_hypernet", "faces"),
-        ("celeba_hq", "faces"),
-        ("cars_hypernet", "cars"),
-        ("afhq_wild_hypernet", "wild"),
-        ("toonify_hypernet", "toonify"),
-        ("bedrooms", "bedrooms"),
-        ("", "unknown"),
-    ],
-)
-def test_the_data_say_the_domain(dataset_type: str, domain: str) -> None:
-    config = read_config(checkpoint(dataset_type=dataset_type))
-    assert (config.domain, config.cars) == (domain, domain == "cars")
-
-
-@pytest.mark.parametrize(("size", "rows"), [(256, (32, 224)), (512, (64, 448)), (1024, (128, 896))])
-def test_cars_are_wide_and_others_square(size: int, rows: tuple[int, int]) -> None:
-    cars = read_config(checkpoint(output_size=size, dataset_type="cars_hypernet")).image
-    assert cars == ImageSpec(size, 192, 256, rows)
-    assert cars.height / size == cars.input_height / cars.input_width == 0.75
-    assert read_config(checkpoint(output_size=size)).image == ImageSpec(size, 256, 256, (0, size))
-
-
-@pytest.mark.parametrize("name", ["input_nc", "layers_to_tune", "dataset_type"])
-def test_an_option_with_a_default_may_be_missing(name: str) -> None:
-    config = read_config(checkpoint({key: value for key, value in PUBLISHED.items() if key != name}))
-    assert config.size == 1024
-    assert all(layer.tuned for layer in config.layers) == (name == "layers_to_tune")
-    assert config.domain == ("unknown" if name == "dataset_type" else "faces")
-
-
-@pytest.mark.parametrize("name", ["encoder_type", "output_size"])
-def test_a_missing_option_is_named_among_those_there(name: str) -> None:
-    options: dict[Any, Any] = {key: value for key, value in PUBLISHED.items() if key != name}
-    with pytest.raises(CheckpointError, match=f"lacks the option {name}") as caught:
-        read_config(checkpoint(options | {7: "a key that is no text"}))
-    assert all(str(other) in str(caught.value) for other in options)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("encoder_type", "WEncoder"),
-        ("encoder_type", "sharedweightshypernetresnet"),
-        ("output_size", 128),
-        ("output_size", 2048),
-        ("output_size", 0),
-        ("output_size", -1024),
-        ("input_nc", 3),
-        ("input_nc", 0),
-    ],
-)
-def test_an_unsupported_value_is_named_with_those_supported(name: str, value: Any) -> None:
-    with pytest.raises(CheckpointError, match=rf"the option {name} is not supported\. Got: {value}\. Expected: "):
-        read_config(checkpoint(**{name: value}))
-
-
-@pytest.mark.parametrize("value", [True, 1024.0, ["text"], {"a": 1}, (1, 2), torch.zeros(3), torch.tensor(6), b"text"])
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_an_option_of_the_wrong_type_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(CheckpointError, match=f"the option {name} is not supported. Got: a {type(value).__name__}"):
-        read_config(checkpoint(**{name: value}))
-
-
-@pytest.mark.parametrize("name", ["encoder_type", "output_size", "layers_to_tune"])
-def test_a_number_for_a_text_and_a_text_for_a_number(name: str) -> None:
-    wrong: Any = "1024" if name == "output_size" else 1024
-    with pytest.raises(CheckpointError, match=f"the option {name} is not supported"):
-        read_config(checkpoint(**{name: wrong}))
-
-
-# Which file is which
-
-
-def test_the_w_encoders_file_in_the_wrong_place_is_recognised() -> None:
-    w_encoder = checkpoint(state={"encoder.input_layer.0.weight": torch.zeros(1), "decoder.x": torch.zeros(1)})
-    assert not is_hyperstyle(w_encoder)
-    with pytest.raises(CheckpointError, match="pass it with --w-encoder") as caught:
-        read_config(w_encoder)
-    assert "['decoder', 'encoder']" in str(caught.value)
-
-
-@pytest.mark.parametrize("state", [{}, {"decoder.x": torch.zeros(1)}, {"hypernetwork": torch.zeros(1)}])
-def test_another_method_is_refused_without_that_hint(state: dict[str, Tensor]) -> None:
-    with pytest.raises(CheckpointError, match="not a HyperStyle checkpoint") as caught:
-        read_config(checkpoint(state=state))
-    assert "--w-encoder" not in str(caught.value)
+    return Checkpoint(Path("hyperstyle.pt"), state, {}, latent_avg)
 
 
 # Average code
@@ -180,7 +26,7 @@ def test_another_method_is_refused_without_that_hint(state: dict[str, Tensor]) -
 @pytest.mark.parametrize("shape", [(512,), (1, 512), (18, 512)])
 def test_the_average_code_has_a_row_per_style(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     average = torch.arange(torch.Size(shape).numel()).reshape(shape).remainder(251).to(dtype)
-    code = average_code(checkpoint(latent_avg=average), 18)
+    code = average_code(checkpoint(latent_avg=average), 18, 512)
     assert (code.dtype, tuple(code.shape), code.is_contiguous()) == (torch.float32, (18, 512), True)
     torch.testing.assert_close(code, average.float().broadcast_to(18, 512), rtol=0, atol=0)
 
@@ -190,7 +36,7 @@ def test_the_average_code_has_a_row_per_style(shape: tuple[int, ...], dtype: tor
 )
 def test_an_average_code_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(CheckpointError, match="unusable latent_avg") as caught:
-        average_code(checkpoint(latent_avg=torch.zeros(shape)), 18)
+        average_code(checkpoint(latent_avg=torch.zeros(shape)), 18, 512)
     assert str(list(shape)) in str(caught.value)
     assert "[512], [1, 512] or [18, 512]" in str(caught.value)
 
@@ -200,18 +46,48 @@ def test_an_average_code_that_is_not_finite_is_refused(value: float) -> None:
     average = torch.zeros(18, 512)
     average[17, 511] = value
     with pytest.raises(CheckpointError, match="not finite"):
-        average_code(checkpoint(latent_avg=average), 18)
+        average_code(checkpoint(latent_avg=average), 18, 512)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
 def test_an_average_code_that_is_no_float_is_refused(dtype: torch.dtype) -> None:
     with pytest.raises(CheckpointError, match=f"{dtype}"):
-        average_code(checkpoint(latent_avg=torch.zeros(512, dtype=dtype)), 18)
+        average_code(checkpoint(latent_avg=torch.zeros(512, dtype=dtype)), 18, 512)
 
 
 def test_a_missing_average_code_is_said_to_be_missing() -> None:
     with pytest.raises(CheckpointError, match="has no latent_avg"):
-        average_code(checkpoint(latent_avg=None), 18)
+        average_code(checkpoint(latent_avg=None), 18, 512)
+
+
+def test_rows_that_the_generator_does_not_take_are_dropped() -> None:
+    average = torch.arange(18.0)[:, None].expand(18, 4)
+    assert average_code(checkpoint(latent_avg=average), 16, 4, surplus=2)[:, 0].tolist() == list(range(16))
+    with pytest.raises(CheckpointError, match="unusable latent_avg"):
+        average_code(checkpoint(latent_avg=average), 16, 4)
+
+
+def test_a_single_row_is_repeated_though_the_file_has_rows_to_drop() -> None:
+    average = torch.arange(4.0)[None]
+    assert torch.equal(average_code(checkpoint(latent_avg=average), 16, 4, surplus=2), average.expand(16, 4))
+
+
+def test_the_mean_of_mapped_latents_is_seeded_and_told() -> None:
+    shape = GeneratorShape((2, 2, 2, 2), width=6, mapping=2)
+    generator = Generator(shape)
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    average, made = mapped_average(generator)
+    assert average.shape == (8, 6)
+    assert torch.equal(average, average[:1].expand(8, 6))
+    assert torch.equal(average, mapped_average(generator)[0])
+    assert str(MAPPED_LATENTS) in made
+    # As near to another sample's mean as 10,000 latents allow, and not the image of the mean latent.
+    latents = torch.randn(MAPPED_LATENTS, 6, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        mapped = generator.style(latents)
+    limit = 5 * float(mapped.std()) / MAPPED_LATENTS**0.5 * 2**0.5
+    torch.testing.assert_close(average[0], mapped.mean(0), rtol=0, atol=limit)
 
 
 # Tensors
@@ -350,3 +226,34 @@ def test_a_tensors_name_cannot_disturb_the_terminal(network: nn.Sequential) -> N
     with pytest.raises(CheckpointError, match="unexpected") as caught:
         check_tensors(checkpoint(state=state), {"encoder": network})
     assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_what_is_to_be_ignored_is_not_unexpected(network: nn.Sequential) -> None:
+    state = state_of(network, "encoder") | {"encoder.styles.16.x": torch.zeros(1), "encoder.styles.1.x": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"1 problems:\n  unexpected encoder\.styles\.1\.x"):
+        check_tensors(checkpoint(state=state), {"encoder": network}, ignored=("encoder.styles.16.",))
+
+
+def test_problems_found_before_are_named_first(network: nn.Sequential) -> None:
+    state = state_of(network, "encoder") | {"encoder.surprise": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"2 problems:\n  earlier\n  unexpected encoder\.surprise"):
+        check_tensors(checkpoint(state=state), {"encoder": network}, ["earlier"])
+
+
+def test_shapes_can_be_checked_without_reading_a_number(network: nn.Sequential) -> None:
+    state = {name: tensor.to("meta") for name, tensor in state_of(network, "encoder").items()}
+    check_tensors(checkpoint(state=state), {"encoder": network}, finite=False)
+    del state["encoder.0.bias"]
+    with pytest.raises(CheckpointError, match=r"missing encoder\.0\.bias"):
+        check_tensors(checkpoint(state=state), {"encoder": network}, finite=False)
+
+
+def test_networks_are_filled_with_the_files_own_memory_as_float32() -> None:
+    with torch.device("meta"):
+        network = nn.Linear(2, 3)
+    state = {"encoder.weight": torch.randn(3, 2), "encoder.bias": torch.randn(3, dtype=torch.float64)}
+    fill(checkpoint(state=state), {"encoder": network})
+    assert network.weight.data_ptr() == state["encoder.weight"].data_ptr()
+    assert network.bias.dtype is torch.float32
+    assert not network.training
+    assert not network.weight.requires_grad

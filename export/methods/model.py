@@ -1,0 +1,106 @@
+"""What every method's loader gives: facts and networks, whichever there are; graphs are made of these alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ...runtime.manifest.layers import Layer
+from ...runtime.manifest.manifest import ImageSpec, MethodSpec
+from ..checkpoint import Checkpoint
+from ..networks.encoders import Encoder
+from ..networks.hypernetwork import HyperNetwork
+from ..networks.stylegan2 import Generator
+from ..options import option, unsupported
+
+#: The side of what published networks look at, and the smallest that can be exported.
+USUAL_INPUT, SMALLEST_INPUT = 256, 32
+#: Steps of a refinement loop, and of a ReStyle encoder that begins one, unless told otherwise.
+DEFAULT_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user may choose about an export: the input's side, and the steps of an encoder that loops."""
+
+    input_size: int | None = None
+    encoder_steps: int | None = None
+
+
+#: Everything as the checkpoints say.
+NO_CHOICES = Choices()
+
+
+@dataclass(frozen=True)
+class EncoderLoop:
+    """What a ReStyle encoder in front of HyperStyle draws with: its own generator and average code [styles, width]."""
+
+    generator: Generator
+    layers: tuple[Layer, ...]
+    latent_avg: Tensor
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded method, in evaluation mode, float32 on the CPU.
+
+    ``encoder`` gives codes relative to ``average`` [styles, width]; where that is None they are added to the codes so
+    far, and the encoder looks at the reconstruction too. ``rows`` says how many of its codes the generator takes.
+    ``loop`` is there if such an encoder begins the refinement of a ``hypernet``.
+    """
+
+    method: MethodSpec
+    domain: str
+    image: ImageSpec
+    layers: tuple[Layer, ...]
+    generator: Generator
+    latent_avg: Tensor
+    encoder: Encoder
+    average: Tensor | None
+    checkpoints: tuple[tuple[str, Checkpoint], ...]
+    hypernet: HyperNetwork | None = None
+    loop: EncoderLoop | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tuned(self) -> tuple[Layer, ...]:
+        """The layers with offsets, in the order of the offset codes' rows."""
+        return tuple(layer for layer in self.layers if layer.tuned)
+
+    @property
+    def bilinear(self) -> bool:
+        """Whether offsets are not affine in the codes, so that those of every step are kept."""
+        return self.hypernet is not None and any(block.kind == "separable" for block in self.hypernet.shape.blocks)
+
+
+def image_spec(
+    checkpoint: Checkpoint, kind: str, channels: int, size: int, choices: Choices, largest: list[int | None]
+) -> ImageSpec:
+    """Sizes of what goes in and comes out.
+
+    Cars are 3/4 as high as they are wide: of the square drawing the middle three quarters of the rows are the image.
+
+    Args:
+        checkpoint: the method's first file; its option ``input_size`` counts where the user chose none.
+        kind: of the input.
+        channels: of the input.
+        size: of the drawing.
+        choices: the user's.
+        largest: of each network, the input that it was made for and takes at most, None for any.
+
+    Raises:
+        CheckpointError: the size is not one that the networks take.
+    """
+    limits = [limit for limit in largest if limit is not None]
+    told = option(checkpoint, "input_size", int, min(limits, default=min(USUAL_INPUT, size)))
+    side = min(told, size) if choices.input_size is None else choices.input_size
+    most = min([*limits, size])
+    cars = "cars" in option(checkpoint, "dataset_type", str, "")
+    height = side * 3 // 4 if cars else side
+    if not SMALLEST_INPUT <= height <= side <= most or (cars and side % 8):
+        expected = f"{SMALLEST_INPUT} to {most}" + (", a multiple of 8 from 48 on" if cars else "")
+        if choices.input_size is None:
+            raise unsupported(checkpoint, "input_size", side, expected)
+        raise CheckpointError(f"{checkpoint.path} cannot be exported for this input size", got=side, expected=expected)
+    return ImageSpec(kind, channels, height, side, (size // 8, size * 7 // 8) if cars else (0, size))

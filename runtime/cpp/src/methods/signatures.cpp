@@ -1,0 +1,116 @@
+#include "signatures.hpp"
+
+#include <algorithm>
+
+#include "../layers.hpp"
+#include "../manifest_checks.hpp"
+#include "../text.hpp"
+
+namespace hyperstyle {
+namespace {
+
+using Specs = std::vector<TensorSpec>;
+
+std::string shown(const TensorSpec& tensor) {
+  return clipped(tensor.name, 80) + " " + tensor.dtype + " " + hyperstyle::shown(tensor.shape);
+}
+
+bool same(const TensorSpec& left, const TensorSpec& right) {
+  return left.name == right.name && left.dtype == right.dtype && same_shape(left.shape, right.shape);
+}
+
+void check_specs(const std::string& where, const Specs& found, const Specs& expected) {
+  for (std::size_t row = 0; row < std::max(found.size(), expected.size()); ++row) {
+    const bool is_found = row < found.size(), is_expected = row < expected.size();
+    if (is_found && is_expected && same(found[row], expected[row])) continue;
+    throw wrong(where + "[" + std::to_string(row) + "]", is_found ? shown(found[row]) : "none",
+                is_expected ? shown(expected[row]) : "no more");
+  }
+}
+
+}  // namespace
+
+TensorSpec codes_spec(const Manifest& manifest, const Dimension& batch) {
+  return {"codes", "float32", {batch, manifest.generator.styles, manifest.generator.width}};
+}
+
+TensorSpec average_spec(const Manifest& manifest, const std::string& name) {
+  return {name, "float32", codes_spec(manifest, 1).shape};
+}
+
+TensorSpec image_spec(const Manifest& manifest) {
+  const ImageSpec& image = manifest.image;
+  return {"image", "float32", {"batch", image.channels, image.input_height, image.input_width}};
+}
+
+TensorSpec reconstruction_spec(const Manifest& manifest, const Dimension& batch) {
+  return {"reconstruction", "float32", {batch, 3, manifest.image.input_height, manifest.image.input_width}};
+}
+
+Specs noise_specs(const Manifest& manifest, const std::string& prefix) {
+  Specs specs;
+  for (const Layer& layer : manifest.generator.layers) {
+    if (layer.demodulated()) specs.push_back({prefix + layer.name, manifest.precision, noise_shape(layer)});
+  }
+  return specs;
+}
+
+Specs weight_specs(const Manifest& manifest) {
+  Specs specs;
+  const std::vector<Layer> tuned = tuned_layers(manifest);
+  for (const Layer& layer : tuned) specs.push_back({"weight." + layer.name, manifest.precision, weight_shape(layer)});
+  for (const Layer& layer : tuned) {
+    if (layer.demodulated()) specs.push_back({"energy." + layer.name, "float32", energy_shape(layer)});
+  }
+  return specs;
+}
+
+Specs offset_specs(const Manifest& manifest) {
+  Specs specs;
+  for (const Layer& layer : tuned_layers(manifest)) {
+    specs.push_back({"offset." + layer.name, manifest.precision, offset_shape(layer)});
+  }
+  return specs;
+}
+
+Signature encoder_signature(const Manifest& manifest, bool looks_back) {
+  Signature encoder{"encoder", {image_spec(manifest)}, {codes_spec(manifest, "batch")}};
+  if (looks_back) encoder.inputs.push_back(reconstruction_spec(manifest, "batch"));
+  return encoder;
+}
+
+Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch) {
+  Signature signature{graph, {codes_spec(manifest, batch)}, {}};
+  for (const Specs& specs : {weight_specs(manifest), noise_specs(manifest, "noise.")}) {
+    signature.inputs.insert(signature.inputs.end(), specs.begin(), specs.end());
+  }
+  signature.outputs = {{"image", "float32", {batch, 3, manifest.image_height(), manifest.image_width()}},
+                       reconstruction_spec(manifest, batch)};
+  return signature;
+}
+
+void check_signature(const Manifest& manifest, const Signature& signature) {
+  const auto found = std::find_if(manifest.graphs.begin(), manifest.graphs.end(),
+                                  [&](const auto& graph) { return graph.first == signature.graph; });
+  if (found == manifest.graphs.end()) {
+    throw wrong("graphs", "no " + signature.graph, "what " + manifest.method.name + " needs");
+  }
+  const std::string where = "graphs[" + signature.graph + "]";
+  check_specs(where + ".inputs", found->second.inputs, signature.inputs);
+  check_specs(where + ".outputs", found->second.outputs, signature.outputs);
+}
+
+bool same_shape(const std::vector<Dimension>& left, const std::vector<Dimension>& right) {
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [](const Dimension& one, const Dimension& other) {
+                      return one.free == other.free && one.size == other.size && one.name == other.name;
+                    });
+}
+
+std::string shown(const std::vector<Dimension>& shape) {
+  std::vector<std::string> texts;
+  for (const Dimension& dim : shape) texts.push_back(dim.free ? clipped(dim.name, 80) : std::to_string(dim.size));
+  return "[" + joined(texts) + "]";
+}
+
+}  // namespace hyperstyle

@@ -1,0 +1,96 @@
+#include "c_checks.hpp"
+
+#include <cmath>
+#include <cstring>
+
+#include "checks.hpp"
+#include "hyperstyle_deploy/runtime.h"
+
+namespace hs = hyperstyle;
+
+namespace {
+
+int32_t count_steps(void* context, int64_t index, int64_t, const double*, const HyperstyleStep* step) {
+  const float* values = nullptr;
+  check(hyperstyle_reconstruction(step, &values) == HYPERSTYLE_OK && std::isfinite(values[0]), "C: a reconstruction");
+  *static_cast<int64_t*>(context) = index;
+  return 1;
+}
+
+void check_sizes(const HyperstyleSession* session, const hs::Inversion& last) {
+  HyperstyleSizes sizes{};
+  check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_ARRAY_ERROR, "C: sizes of an unknown struct");
+  sizes = HYPERSTYLE_SIZES;
+  check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_OK && sizes.image_width == 32 && sizes.style_width == 8 &&
+            sizes.styles == 8 && sizes.input_height == 32 && sizes.arrays == std::int64_t(last.arrays.size()),
+        "C: sizes");
+  check(sizes.input_channels == (sizes.input_kind == HYPERSTYLE_SKETCH ? 1 : 3), "C: what goes in");
+  check(std::string(hyperstyle_method(session)) == last.method, "C: the method");
+  for (int64_t index = 0; index < sizes.arrays; ++index) {
+    HyperstyleArray spec;
+    check(hyperstyle_state(session, index, &spec) == HYPERSTYLE_OK, "C: an array that inversions keep");
+    const std::vector<std::int64_t>& shape = last.array(spec.name).shape;
+    check(spec.axes == std::int64_t(shape.size()) && spec.shape[1] == shape[1], "C: with its shape");
+    check(spec.shape[0] == shape[0] || (spec.shape[0] == -1 && shape[0] == last.steps), "C: or a free axis");
+  }
+  HyperstyleArray spec;
+  check(hyperstyle_state(session, sizes.arrays, &spec) == HYPERSTYLE_ARRAY_ERROR, "C: and no more");
+}
+
+void check_arrays(const HyperstyleInversion* inversion, const hs::Inversion& last) {
+  HyperstyleArray array;
+  for (const auto& [name, floats] : last.arrays) {
+    check(hyperstyle_array(inversion, name.c_str(), &array) == HYPERSTYLE_OK, "C: an array by its name");
+    check(std::vector<float>(array.values, array.values + floats.values.size()) == floats.values, "C: the same values");
+    check(std::vector<std::int64_t>(array.shape, array.shape + array.axes) == floats.shape, "C: the same shape");
+  }
+  check(hyperstyle_array(inversion, "more", &array) == HYPERSTYLE_INVERSION_ERROR, "C: no other array");
+  std::int64_t count = 0;
+  const double* l2 = hyperstyle_l2(inversion, &count);
+  check(std::vector<double>(l2, l2 + count) == last.l2 && hyperstyle_steps(inversion) == last.steps, "C: the same L2");
+}
+
+void check_drawing(const HyperstyleSession* session, const HyperstyleInversion* inversion, const hs::Inversion& last) {
+  std::vector<std::uint8_t> pixels(last.image.pixels.size());
+  check(hyperstyle_synthesize(session, inversion, nullptr, pixels.data()) == HYPERSTYLE_OK, "C: draws");
+  check(pixels == last.image.pixels, "C: the same pixels");
+  HyperstyleArray codes{};
+  hyperstyle_array(inversion, "codes", &codes);
+  std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
+  check(hyperstyle_synthesize(session, inversion, &codes, pixels.data()) == HYPERSTYLE_OK, "C: draws codes");
+  check(pixels == last.image.pixels, "C: the same pixels again");
+  codes.shape[0] = 16, codes.shape[1] = 4;
+  check(hyperstyle_synthesize(session, inversion, &codes, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: another width");
+  check(std::strstr(hyperstyle_error(), "for [16, 4]. Expected: float32 [N, 8, 8].") != nullptr, "C: got and expected");
+  codes.shape[0] = INT64_MAX;
+  check(hyperstyle_synthesize(session, inversion, &codes, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: a huge shape");
+}
+
+}  // namespace
+
+void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inversion& last) {
+  HyperstyleSession* session = nullptr;
+  check(hyperstyle_open("/nowhere", nullptr, &session) == HYPERSTYLE_BUNDLE_ERROR && session == nullptr, "C: a code");
+  check(std::string(hyperstyle_error()) == "/nowhere is not a bundle. Got: nothing there. Expected: a folder.",
+        "C: a text");
+  HyperstyleOptions options = HYPERSTYLE_OPTIONS;
+  options.threads = 2;
+  check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_OK, "C: opens");
+  const HyperstyleImage view{photo.pixels.data(), photo.height, photo.width, 0};
+  HyperstyleInversion* inversion = nullptr;
+  int64_t seen = -1;
+  HyperstyleInvertOptions inverting = HYPERSTYLE_INVERT_OPTIONS;
+  inverting.steps = static_cast<int32_t>(last.steps);
+  inverting.on_step = count_steps;
+  inverting.context = &seen;
+  check(hyperstyle_invert(session, &view, 1, &inverting, &inversion) == HYPERSTYLE_OK && seen == last.steps,
+        "C: inverts");
+  check_sizes(session, last);
+  check_arrays(inversion, last);
+  check_drawing(session, inversion, last);
+  hyperstyle_inversion_free(inversion);
+  HyperstyleInversion* several[] = {inversion, inversion};  // freed, as memory that was used before may look
+  check(hyperstyle_invert(session, nullptr, 2, &inverting, several) == HYPERSTYLE_ARRAY_ERROR, "C: null");
+  check(several[0] == nullptr && several[1] == nullptr, "C: no handles after an error");
+  hyperstyle_close(session);
+}

@@ -1,0 +1,7 @@
+// The C interface, checked against what C++ found.
+#pragma once
+
+#include "hyperstyle_deploy/runtime.hpp"
+
+// `last` is what a session on `bundle` made of the photo.
+void check_c_interface(const char* bundle, const hyperstyle::Image& photo, const hyperstyle::Inversion& last);

@@ -1,0 +1,103 @@
+"""The training on tiny networks: resumed runs equal uninterrupted ones, networks equal the published layout's."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hyperstyle_deploy.export.checkpoint import read_checkpoint
+from hyperstyle_deploy.export.methods.hyperstyle import load_hyperstyle
+from hyperstyle_deploy.export.methods.model import Choices
+from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.training.checkpoints import write_checkpoints
+from hyperstyle_deploy.training.encoder import train_encoder
+from hyperstyle_deploy.training.evaluate import invert, load_networks
+from hyperstyle_deploy.training.generator import Codes, train_generator
+from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
+from hyperstyle_deploy.training.loop import Training, load_network, rate, train
+from hyperstyle_deploy.training.mapping import parameters_of_latents, train_mapping
+from hyperstyle_deploy.training.networks import Widths, new_generator, new_hypernetwork
+from hyperstyle_deploy.training.synthesis import synthesize
+
+TINY = Widths(
+    style=32,
+    channels=(8, 8, 8, 4, 4),
+    trunk=(4, 6, 8, 10),
+    encoder=(16, 18, 20, 22),
+    code=6,
+    shared_inner=4,
+    channel_inner=4,
+)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    def problem() -> Training:
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 1)
+
+        def batches(random: np.random.Generator, progress: float):
+            x = torch.from_numpy(random.standard_normal((4, 3)).astype(np.float32))
+            loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
+            loss.backward()
+            yield {"loss": loss.item()}
+
+        return Training("toy", {"network": network}, [{"params": list(network.parameters()), "lr": 0.1}], batches, {})
+
+    whole, halves = problem(), problem()
+    train(whole, tmp_path / "whole", 20)
+    train(halves, tmp_path / "halves", 20, stop_at=11)
+    resumed = problem()
+    train(resumed, tmp_path / "halves", 20)
+    for one, other in zip(
+        whole.networks["network"].parameters(), resumed.networks["network"].parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert not torch.equal(halves.networks["network"].weight, resumed.networks["network"].weight)
+
+
+def test_the_rate_ends_at_nothing() -> None:
+    assert rate(0, 10_000) < rate(200, 10_000) == 1.0
+    assert 0 < rate(9_999, 10_000) < 0.001
+
+
+def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
+    train_generator(tmp_path, TINY, steps=4, batch=2, pictures=4)
+    train_encoder(tmp_path, TINY, steps=2, batch=4, pictures=4)
+    train_hypernetwork(tmp_path, TINY, steps=4, batch=2, pictures=4)
+    train_mapping(tmp_path, TINY, steps=2, batch=8)
+    hypernet = load_network(tmp_path, "hypernetwork", new_hypernetwork(TINY))
+    assert all(torch.isfinite(p).all() for p in hypernet.parameters())
+
+    first, second = write_checkpoints(tmp_path, tmp_path / "model", TINY)
+    model = load_hyperstyle(read_checkpoint(first), read_checkpoint(second), Choices())
+    assert model.generator.shape == TINY.generator
+    photos = torch.rand(2, 3, 64, 64) * 2 - 1
+    networks = load_networks(tmp_path, TINY)
+    codes = model.encoder(photos) + model.latent_avg
+    expected = model.generator(codes)
+    assert torch.allclose(invert(networks, photos, 1)[0], expected, atol=1e-3)
+
+
+def test_the_quick_synthesis_is_stylegan2s() -> None:
+    torch.manual_seed(0)
+    generator = new_generator(TINY)
+    for to_rgb in generator.to_rgbs:
+        torch.nn.init.normal_(to_rgb.conv.weight)
+    codes = torch.randn(2, 32)
+    rows = codes[:, None].expand(-1, generator.shape.styles, -1)
+    layers = layer_table(TINY.channels)
+    offsets = {layer.index: 0.2 * torch.randn(2, *layer.weight_shape) for layer in layers if layer.kernel == 3}
+    for given in (None, offsets):
+        expected = generator(rows, given).detach()
+        assert torch.allclose(synthesize(generator, codes, given), expected, atol=1e-4 * float(expected.abs().max()))
+    assert not torch.allclose(generator(rows, offsets), generator(rows), atol=0.1)
+    assert synthesize(generator, codes, levels=2).shape == (2, 3, 16, 16)
+
+
+def test_codes_and_parameters_say_the_same() -> None:
+    codes = Codes(64)
+    parameters = torch.rand(5, codes.directions.shape[0])
+    assert torch.allclose(codes.parameters_of(codes(parameters)), parameters, atol=1e-5)
+    uniform = parameters_of_latents(torch.randn(4000, 64))
+    assert (uniform.mean(0) - 0.5).abs().max() < 0.03
+    assert (uniform.std(0) - 12**-0.5).abs().max() < 0.02

@@ -1,0 +1,1 @@
+"""Training of the demo model, from pictures that a program draws: generator, encoder, hypernetwork. Needs PyTorch."""

@@ -1,0 +1,89 @@
+"""`python -m hyperstyle_deploy.training`: draw pictures, train the demo model, write and measure it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from .networks import Widths
+
+#: Optimiser steps of each training, in the order in which they need each other.
+STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_000}
+
+_folder = click.option(
+    "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
+)
+_target = click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True)
+
+
+@click.group()
+def main() -> None:
+    """Train the demo model: a HyperStyle model of cartoon faces, from pictures that a program draws."""
+
+
+@main.command()
+@click.option("--seed", default=0, show_default=True, help="Of the first face; the others follow.")
+@click.option("--size", default=128, show_default=True)
+@_target
+def sheet(seed: int, size: int, target: Path) -> None:
+    """Draw 32 faces, the lower 16 with extras."""
+    import torch
+    from PIL import Image
+
+    from .parameters import sample
+    from .pictures import draw
+
+    parameters, extras = sample(range(seed, seed + 32))
+    faces = torch.cat([draw(parameters[:16], size), draw(parameters[16:], size, extras[16:])])
+    rows = faces.unflatten(0, (4, 8)).permute(0, 3, 1, 4, 2).reshape(4 * size, 8 * size, 3)
+    Image.fromarray(((rows + 1) * 127.5).round().byte().numpy()).save(target)
+
+
+@main.command()
+@click.argument("name", type=click.Choice([*STEPS, "all"]))
+@click.option("--steps", type=int, help="Optimiser steps; those of the shipped model by default.")
+@click.option("--batch", type=int, help="Pictures a step.")
+@_folder
+def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None:
+    """Train a network, or all in turn; a training that was interrupted goes on where it was."""
+    from .encoder import train_encoder
+    from .generator import train_generator
+    from .hypernetwork import train_hypernetwork
+    from .mapping import train_mapping
+
+    trainings: dict[str, Callable[..., object]] = {
+        "generator": train_generator,
+        "mapping": train_mapping,
+        "encoder": train_encoder,
+        "hypernetwork": train_hypernetwork,
+    }
+    options = {} if batch is None else {"batch": batch}
+    for each in STEPS if name == "all" else (name,):
+        trainings[each](folder, Widths(), steps or STEPS[each], **options)
+
+
+@main.command()
+@_folder
+@_target
+def write(folder: Path, target: Path) -> None:
+    """Write the checkpoints in the authors' layout, and the directions, from finished trainings."""
+    from .checkpoints import write_checkpoints
+
+    write_checkpoints(folder, target, Widths())
+
+
+@main.command()
+@click.option("--pictures", default=500, show_default=True)
+@_folder
+@_target
+def evaluate(pictures: int, folder: Path, target: Path) -> None:
+    """Measure the model on held-out pictures: figures as JSON, and strips to look at."""
+    from .evaluate import evaluate as measure
+
+    figures = measure(folder, Widths(), target, pictures)
+    for which in ("with_extras", "without_extras"):
+        click.echo(f"{which}: L2 " + " ".join(f"{value:.4f}" for value in figures[which]["l2_mean"]))
+
+
+if __name__ == "__main__":
+    main()

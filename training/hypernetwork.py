@@ -1,0 +1,71 @@
+"""Trains the hypernetwork through its refinement steps, the generator and the encoder frozen (Alaluf et al., 2022)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from numpy.random import Generator as Random
+from torch import Tensor
+
+from ..export.networks.hypernetwork import HyperNetwork
+from .album import Album
+from .generator import Codes
+from .loop import Training, load_network, train
+from .losses import feature_weight, picture_loss
+from .networks import Widths, new_encoder, new_generator, new_hypernetwork
+from .synthesis import synthesize
+
+STEPS = 5
+
+
+def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int, Tensor]) -> dict[int, Tensor]:
+    """One refinement step: the offsets so far, plus what the hypernetwork makes of photo and reconstruction."""
+    features = hypernet.features(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last)).float()
+    # In bfloat16 oneDNN leaves rubbish in the gradient of kernel taps that only ever see padding, as a block's last do.
+    with torch.autocast("cpu", enabled=False):
+        fresh = {int(index): block(features) for index, block in hypernet.refinement_blocks.items()}
+    return {index: offset + offsets.get(index, 0.0) for index, offset in fresh.items()}
+
+
+def refinement_steps(progress: float) -> int:
+    """One step at first, then more, at last as many as are shown: errors of early steps are most of what there is."""
+    return 1 if progress < 0.25 else 3 if progress < 0.5 else STEPS
+
+
+def train_hypernetwork(
+    folder: Path, widths: Widths, steps: int, batch: int = 8, pictures: int = 8_000, lr: float = 1e-3
+) -> None:
+    """Train on pictures half of which have extras.
+
+    The loss is back-propagated at each refinement step by itself, the reconstruction and the offsets before it
+    detached, and each gradient is used at once.
+    """
+    torch.manual_seed(3)
+    hypernet = new_hypernetwork(widths)
+    generator = load_network(folder, "generator", new_generator(widths)).requires_grad_(False)
+    encoder = load_network(folder, "encoder", new_encoder(widths)).requires_grad_(False)
+    centre = Codes(widths.style).centre
+    album, weight = Album(pictures, widths.size, extras=True), feature_weight(widths.size, strength=1.0)
+
+    def batches(random: Random, progress: float) -> Iterator[dict[str, float]]:
+        photos, _ = album(random.integers(0, pictures, batch))
+        hypernet.train(progress < 0.6)
+        figures = {}
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            codes = encoder(photos)[:, 0].float() + centre
+            y = synthesize(generator, codes)
+        figures["l2_0"] = (y - photos).square().mean().item()
+        offsets: dict[int, Tensor] = {}
+        for step in range(1, refinement_steps(progress) + 1):
+            with torch.autocast("cpu", torch.bfloat16):
+                offsets = refine(hypernet, photos, y, offsets)
+                y = synthesize(generator, codes, offsets)
+            loss = picture_loss(y, photos, weight)
+            loss.backward()
+            offsets, y = {index: offset.detach() for index, offset in offsets.items()}, y.detach()
+            figures[f"l2_{step}"] = (y - photos).square().mean().item()
+            yield {"loss": loss.item()} if step < refinement_steps(progress) else {"loss": loss.item(), **figures}
+
+    settings = {"batch": batch, "pictures": pictures, "lr": lr, "trunk": widths.trunk, "refinement_steps": STEPS}
+    groups = [{"params": list(hypernet.parameters()), "lr": lr}]
+    train(Training("hypernetwork", {"hypernet": hypernet}, groups, batches, settings), folder, steps)

@@ -1,0 +1,122 @@
+"""The published networks at the demo model's widths, and how they are initialised for training."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..export.networks.encoders import Encoder, EncoderShape, build_encoder
+from ..export.networks.hypernetwork import BlockShape, ChannelRefinement, HypernetShape, HyperNetwork, SharedHypernet
+from ..export.networks.layers import Blur, EqualLinear, ModulatedConv
+from ..export.networks.stylegan2 import Generator, GeneratorShape, StyledConv, ToRGB
+from ..export.networks.trunk import trunk_shape
+from ..runtime.manifest.layers import layer_table
+
+#: Spread of a hypernetwork's first offsets: small, for an offset of nothing is the generator as it was trained.
+FIRST_OFFSETS = 0.01
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How wide the demo model is; ``channels`` from 4x4 up, ``trunk`` and ``encoder`` per stage of one unit each."""
+
+    style: int = 64
+    channels: tuple[int, ...] = (64, 64, 64, 32, 32)
+    mapping: int = 8
+    trunk: tuple[int, ...] = (16, 24, 32, 48)
+    encoder: tuple[int, ...] = (16, 32, 48, 64)
+    code: int = 48
+    shared_inner: int = 16
+    channel_inner: int = 24
+
+    @property
+    def generator(self) -> GeneratorShape:
+        """Of the generator; its size is that of all pictures."""
+        return GeneratorShape(self.channels, self.style, self.mapping)
+
+    @property
+    def size(self) -> int:
+        """Height and width of pictures."""
+        return self.generator.size
+
+    @property
+    def w_encoder(self) -> EncoderShape:
+        """Of HyperStyle's W-encoder."""
+        trunk = trunk_shape("irse", 3, self.encoder[0], tuple((channels, 1) for channels in self.encoder))
+        return EncoderShape("pooled", trunk, self.generator.styles, self.style)
+
+    @property
+    def hypernet(self) -> HypernetShape:
+        """Of the hypernetwork: all 3x3 convolutions tuned, the widest ones through the shared hypernetwork."""
+        trunk = trunk_shape("resnet", 6, self.trunk[0], tuple((channels, 1) for channels in self.trunk))
+        halvings = int(math.log2(self.size // trunk.stride))
+        widest = self.channels[0]
+        blocks = []
+        for layer in layer_table(self.channels):
+            if layer.kernel == 1:
+                continue
+            if layer.in_channels == layer.out_channels == widest:
+                blocks.append(BlockShape(layer.index, "shared", self.shared_inner, halvings + 1))
+            else:
+                blocks.append(BlockShape(layer.index, "channel", self.channel_inner, halvings + 1, pooled=True))
+        return HypernetShape(trunk, self.code, tuple(blocks), hidden=self.code, channels=widest)
+
+
+def new_generator(widths: Widths) -> Generator:
+    """StyleGAN2 as it starts; levels above the first two add nothing to the picture until they have learned to."""
+    generator = Generator(widths.generator)
+    nn.init.normal_(generator.input.input)
+    for name, module in generator.named_modules():
+        if isinstance(module, ModulatedConv):
+            nn.init.normal_(module.weight)
+        elif isinstance(module, EqualLinear):
+            # The mapping's weights are stored divided by their learning-rate multiplier.
+            nn.init.normal_(module.weight, std=1 / module.lr_mul)
+            nn.init.constant_(module.bias, 1.0 if name.endswith("modulation") else 0.0)
+        elif isinstance(module, Blur):
+            taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+            module.kernel.copy_(torch.outer(taps, taps) / 16)
+    for to_rgb in generator.to_rgbs[1:]:
+        nn.init.zeros_(to_rgb.conv.weight)
+    for module in generator.modules():
+        if isinstance(module, StyledConv):
+            nn.init.zeros_(module.noise.weight)
+            nn.init.zeros_(module.activate.bias)
+        elif isinstance(module, ToRGB):
+            nn.init.zeros_(module.bias)
+    for noise in generator.noises.buffers():
+        nn.init.normal_(noise)
+    return generator
+
+
+def new_encoder(widths: Widths) -> Encoder:
+    """A W-encoder as it starts."""
+    encoder = build_encoder(widths.w_encoder)
+    _start_linear(encoder)
+    return encoder
+
+
+def new_hypernetwork(widths: Widths) -> HyperNetwork:
+    """A hypernetwork as it starts: its offsets are small."""
+    offsets = {block.layer: "full" if block.kind == "shared" else "channel" for block in widths.hypernet.blocks}
+    hypernet = HyperNetwork(widths.hypernet, layer_table(widths.channels, offsets))
+    _start_linear(hypernet)
+    for module in hypernet.modules():
+        if isinstance(module, SharedHypernet):
+            nn.init.normal_(module.w2, std=len(module.w2) ** -0.5)
+            nn.init.normal_(module.w1, std=FIRST_OFFSETS * len(module.w1) ** -0.5)
+            nn.init.zeros_(module.b1)
+            nn.init.zeros_(module.b2)
+        elif isinstance(module, ChannelRefinement):
+            project = module.project()
+            nn.init.normal_(project.weight, std=FIRST_OFFSETS * project.in_channels**-0.5)
+            nn.init.zeros_(project.bias)
+    return hypernet
+
+
+def _start_linear(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, EqualLinear):
+            nn.init.normal_(module.weight)
+            nn.init.zeros_(module.bias)
