@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import CheckpointError
 from ..runtime.backends.base import HostArray
 from ..runtime.manifest.manifest import Manifest
+from ..runtime.methods.base import CODES
 from ..runtime.quality.verification.steps import Expected
 from .methods.loading import load_model, read_checkpoints
 from .methods.model import Choices
@@ -43,4 +44,4 @@ class PyTorchReference:
         """The loop's states of one photo [1, C, H, W]; its accumulated offsets after the last step."""
         for step in refine(self._model, images, steps):
             offsets = {layer: offset[0] for layer, offset in step.offsets.items()} if step.index == steps else None
-            yield Expected(step.index, step.codes, step.image, offsets=offsets or None)
+            yield Expected(step.index, {CODES: step.codes[0]}, step.image, offsets=offsets or None)

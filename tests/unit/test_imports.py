@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def light_modules() -> list[str]:
     files += [*(ROOT / "export" / "engines").glob("*.py"), *(ROOT / "cli").rglob("*.py")]
     files += [ROOT / "calibration" / "__init__.py", ROOT / "export" / "__init__.py"]
     needs_a_package = {
+        "onnx_session.py",
         *("onnxruntime.py", "openvino.py", "onnxruntime_cuda.py", "__main__.py"),
         *("cuda.py", "cuda_calls.py", "cuda_memory.py"),
     }
@@ -88,20 +90,20 @@ def test_a_missing_extra_is_named() -> None:
     assert install_command("cpu") in result.stderr
 
 
-def test_a_missing_package_is_in_the_commands_own_extra(faces256_bundle: Path, tmp_path: Path) -> None:
-    arguments = ["calibrate", str(faces256_bundle), str(tmp_path), "-o", str(tmp_path / "out")]
+def test_a_missing_package_is_in_the_commands_own_extra(toys: Callable[..., Path], tmp_path: Path) -> None:
+    arguments = ["calibrate", str(toys()), str(tmp_path), "-o", str(tmp_path / "out")]
     result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
     assert result.returncode == 2
     assert install_command("calibrate") in result.stderr
 
 
-def test_a_missing_builder_is_named(tiny_bundle: Path) -> None:
+def test_a_missing_builder_is_named(toys: Callable[..., Path]) -> None:
     for target, extra in (("tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt-rtx")):
-        arguments = ["build", str(tiny_bundle), "--target", target]
+        arguments = ["build", str(toys()), "--target", target]
         result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain({arguments!r})")
         assert result.returncode == 2
         assert install_command(extra) in result.stderr
-    assert not (tiny_bundle / "engines").exists()
+    assert not (toys() / "engines").exists()
 
 
 def test_the_runtime_never_imports_torch() -> None:

@@ -1,5 +1,6 @@
 """Photos to calibrate on: a draw that a seed decides, and errors that name what cannot be read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from hyperstyle_deploy.runtime.manifest.manifest import Manifest
 
 
 @pytest.fixture(scope="module")
-def manifest(tiny_bundle: Path) -> Manifest:
-    return read_manifest(tiny_bundle)
+def manifest(toys: Callable[..., Path]) -> Manifest:
+    return read_manifest(toys())
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_seed_decides_the_draw(photos: Path, manifest: Manifest) -> None:
 
 def test_photos_are_what_the_networks_see(photos: Path, manifest: Manifest) -> None:
     pixels = read_photos([photos / "3.png"], manifest)[0].pixels
-    assert (pixels.shape, pixels.dtype) == ((3, 64, 64), np.float32)
+    assert (pixels.shape, pixels.dtype) == ((3, 32, 32), np.float32)
     assert pixels[0].max() == pytest.approx(60 / 127.5 - 1)
 
 

@@ -1,6 +1,7 @@
 """The TensorRT backend against a module that answers as TensorRT does: what is bound, shared, refused and said."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -154,7 +155,7 @@ class FakeModule:
 
 
 def entry(stage: str, target: str = "tensorrt", **flags: Any) -> Engine:
-    shapes = {"encoder": {"image": Profile((1, 3, 64, 64), (1, 3, 64, 64), (2, 3, 64, 64))}}.get(stage, {})
+    shapes = {"encoder": {"image": Profile((1, 3, 32, 32), (1, 3, 32, 32), (2, 3, 32, 32))}}.get(stage, {})
     recipe = Recipe(
         stage, target, "0" * 64, "float32", "0.1.0", "11.4.0", "Linux-x86_64", "fake", (89,), (1, 1, 2), shapes,
         Flags(**flags),
@@ -168,14 +169,14 @@ def module() -> FakeModule:
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path) -> Bundle:
-    return Bundle.open(tiny_bundle)
+def bundle(toys: Callable[..., Path]) -> Bundle:
+    return Bundle.open(toys())
 
 
 def arrays(device: FakeDevice, batch: int) -> dict[str, DeviceArray]:
     return {
-        "image": device.allocate((batch, 3, 64, 64), "float32"),
-        "codes": device.allocate((batch, 10, 32), "float32"),
+        "image": device.allocate((batch, 3, 32, 32), "float32"),
+        "codes": device.allocate((batch, 8, 8), "float32"),
     }
 
 
@@ -193,7 +194,7 @@ def test_every_array_is_bound_where_it_lies(bundle: Bundle, module: FakeModule) 
     runs.run("encoder", placed)
     (context,) = module.contexts
     assert context.addresses == {name: array.pointer for name, array in placed.items()}
-    assert context.shapes == {"image": (1, 3, 64, 64)}
+    assert context.shapes == {"image": (1, 3, 32, 32)}
     assert context.runs == [device.stream]
 
 
@@ -218,7 +219,7 @@ def test_scratch_memory_is_as_large_as_the_largest_needs(bundle: Bundle, module:
 
 def test_a_shape_outside_the_profile_names_the_command(bundle: Bundle, module: FakeModule) -> None:
     runs, device = runner(bundle, module, entry("encoder"))
-    with pytest.raises(EngineError, match=r"encoder was built for other shapes.*\[3, 3, 64, 64\].*--batch 1:1:3"):
+    with pytest.raises(EngineError, match=r"encoder was built for other shapes.*\[3, 3, 32, 32\].*--batch 1:1:3"):
         runs.run("encoder", arrays(device, 3))
 
 

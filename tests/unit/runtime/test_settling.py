@@ -15,17 +15,17 @@ from hyperstyle_deploy.runtime.session import Session
 
 
 class Drawn:
-    """A step that is only counted."""
+    """A step that has its errors, and is counted."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, index: int, errors: tuple[float, ...]) -> None:
+        self.index, self.l2 = index, np.array(errors)
 
 
 def run(curves: list[list[float]], until_gain: float | None) -> tuple[list[int], list[list[float]], int]:
     """Result's step and L2 of each photo, and the last step that was asked for."""
     settling = Settling(len(curves), until_gain)
     for index, errors in enumerate(zip(*curves, strict=True)):
-        if not settling.take(Drawn(index), np.array(errors)):
+        if not settling.take(Drawn(index, errors)):
             break
     return [settling.results[photo].index for photo in range(len(curves))], settling.l2, index
 
@@ -69,30 +69,32 @@ def photos(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_a_stopped_photo_is_what_the_plain_loop_had(faces256: Session, photos: list[Path]) -> None:
+@pytest.mark.exhaustive
+def test_a_stopped_photo_is_what_the_plain_loop_had(tiny: Session, photos: list[Path]) -> None:
     """On every backend: codes, picture and errors are the chosen step's, and other photos of the batch go on."""
-    batch = faces256.prepare(photos)
-    steps = list(faces256.refine(batch, 2))
+    batch = tiny.prepare(photos)
+    steps = list(tiny.refine(batch, 2))
     curves = np.array([mean_squared_error(batch, step.reconstruction) for step in steps]).T
     gains = np.sort((curves[:, 0] - curves[:, 1]) / curves[:, 0])
     assert gains[1] - gains[0] > 1e-4
     between = float(gains.mean())
     if not 0 <= between < 1:
         pytest.skip("seeded weights make both photos worse")
-    found = faces256.invert(list(photos), steps=2, until_gain=between)
+    found = tiny.invert(list(photos), steps=2, until_gain=between)
     expected = [run([list(curve)], between) for curve in curves]
     assert [inversion.steps for inversion in found] == [chosen[0][0] for chosen in expected]
     for photo, inversion in enumerate(found):
         step = steps[inversion.steps]
         np.testing.assert_allclose(inversion.l2, curves[photo][: inversion.steps + 1], rtol=1e-6)
         np.testing.assert_allclose(inversion.offset_codes, step.offset_codes[photo], atol=1e-6)
-        assert np.abs(faces256.synthesize(inversion)[0].astype(int) - inversion.image.astype(int)).max() <= 1
+        assert np.abs(tiny.synthesize(inversion)[0].astype(int) - inversion.image.astype(int)).max() <= 1
 
 
-def test_stopping_and_resuming(faces256: Session, photos: list[Path], tmp_path: Path) -> None:
+@pytest.mark.exhaustive
+def test_stopping_and_resuming(tiny: Session, photos: list[Path], tmp_path: Path) -> None:
     def invert(until_gain: float | None, steps: int = 1) -> list[tuple[str, int | None]]:
         outputs = Outputs(tmp_path / "out", steps, every_step=True, until_gain=until_gain)
-        records = list(invert_files(faces256, photos, outputs, batch=2, on_step=counted.append))
+        records = list(invert_files(tiny, photos, outputs, batch=2, on_step=counted.append))
         for record in records:
             assert all(file.exists() for file in record.files)
             assert len(record.l2) == record.steps + 1

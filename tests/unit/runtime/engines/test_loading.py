@@ -22,7 +22,7 @@ from hyperstyle_deploy.runtime.bundle.reader import Bundle
 if TYPE_CHECKING:
     from .conftest import EngineBundle
 
-IMAGE = (1, 3, 256, 256)
+IMAGE = (1, 3, 32, 32)
 AMPERE, OTHER_ADA = Gpu("NVIDIA GeForce RTX 3090", 86), Gpu("NVIDIA L40S", 89)
 HOPPER, TURING = Gpu("NVIDIA H200", 90), Gpu("NVIDIA T4", 75)
 
@@ -39,7 +39,7 @@ def options_of(error: pytest.ExceptionInfo[EngineError]) -> dict[str, object]:
 def test_an_engine_that_fits_is_returned(engines: "EngineBundle", target: str) -> None:
     recipe = engines.recipe(target=target)
     engine = engines.engine(recipe)
-    loaded = load_engine(engines.bundle, engines.machine(recipe), "encoder", {"image": (4, 3, 256, 256)})
+    loaded = load_engine(engines.bundle, engines.machine(recipe), "encoder", {"image": (4, 3, 32, 32)})
     assert loaded == (engine, b"an engine")
 
 
@@ -176,12 +176,12 @@ def test_a_graph_that_points_outside_is_told_by_the_overview(engines: "EngineBun
 
 @pytest.mark.parametrize(
     ("shape", "batch"),
-    [((5, 3, 256, 256), (1, 1, 5)), ((1, 3, 192, 256), None), ((3, 256, 256), None), ((), None)],
+    [((5, 3, 32, 32), (1, 1, 5)), ((1, 3, 24, 32), None), ((3, 32, 32), None), ((), None)],
 )
 def test_other_shapes(engines: "EngineBundle", shape: tuple[int, ...], batch: tuple[int, int, int] | None) -> None:
     recipe = engines.recipe()
     engines.engine(recipe)
-    with pytest.raises(EngineError, match=re.escape(f"Got: image {list(shape)}. Expected: [1, 3, 256, 256] to")) as got:
+    with pytest.raises(EngineError, match=re.escape(f"Got: image {list(shape)}. Expected: [1, 3, 32, 32] to")) as got:
         load_engine(engines.bundle, engines.machine(recipe), "encoder", {"image": shape})
     assert options_of(got)["batch"] == batch if batch else "hyperstyle-deploy build" not in str(got.value)
 
