@@ -12,7 +12,7 @@ from measure import NoiseClock, describe_machine, load_average, percent, progres
 from sides import LastInputs
 
 from hyperstyle_deploy.calibration.calibrate import calibrate
-from hyperstyle_deploy.calibration.document import write_report
+from hyperstyle_deploy.calibration.report import write_report
 from hyperstyle_deploy.calibration.settings import Settings
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend

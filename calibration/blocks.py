@@ -69,7 +69,7 @@ def _convolutions(graph: StageGraph) -> Iterator[tuple[str, str]]:
     for node in nodes:
         weight = node.input[1]
         if unit := _UNIT.search(weight):
-            yield next(f"units {piece[0] + 1}-{piece[-1] + 1}" for piece in pieces if int(unit[1]) in piece), weight
+            yield next(_named(piece) for piece in pieces if int(unit[1]) in piece), weight
         elif branches := _BRANCHES.search(weight):
             yield (f"branches {int(branches[1]) + 1}" if branches[1] else "branches"), weight
         else:
@@ -94,6 +94,10 @@ def _pieces(nodes: Iterable[onnx.NodeProto], fine: bool) -> list[range]:
         for piece, step in zip(pieces, steps, strict=True)
         for first in piece[::step]
     ]
+
+
+def _named(piece: range) -> str:
+    return f"unit {piece[0] + 1}" if len(piece) == 1 else f"units {piece[0] + 1}-{piece[-1] + 1}"
 
 
 def _stride(node: onnx.NodeProto) -> int:

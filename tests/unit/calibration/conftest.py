@@ -1,6 +1,6 @@
-"""What the tests of a whole calibration share: two photos, ranges, and one calibrated bundle of few blocks."""
+"""What the tests of a whole calibration share: a tiny bundle, two photos, ranges, and the calibrated bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hyperstyle_deploy.calibration import calibrate as module
-from hyperstyle_deploy.calibration.blocks import Block, find_blocks
 from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.document import Report
 from hyperstyle_deploy.calibration.photos import read_photos
@@ -20,8 +18,6 @@ from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 STEPS = 2
-#: Measuring each of the nineteen would take minutes; these are of every kind, and one does much harm.
-BLOCKS = ("encoder units 22-24", "hypernet units 14-16", "offsets w1", "offsets w2", "offsets per layer")
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Calibrated:
 
 
 @pytest.fixture(scope="session")
-def bundle(faces256_bundle: Path) -> Bundle:
-    return Bundle.open(faces256_bundle)
+def bundle(tinies: Callable[..., Path]) -> Bundle:
+    return Bundle.open(tinies("hyperstyle"))
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +56,8 @@ def ranges(
 
 @pytest.fixture(scope="session")
 def calibrated(bundle: Bundle, ranges: Ranges, tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
-    """``BLOCKS`` in INT8 as far as 40 dB allow, ranges from the cache."""
+    """In INT8 as far as 40 dB allow, ranges from the cache."""
     path, said = tmp_path_factory.mktemp("calibrated") / "int8.bundle", []
-
-    def few(graphs: Mapping[str, StageGraph]) -> tuple[Block, ...]:
-        return tuple(block for block in find_blocks(graphs) if block.name in BLOCKS)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "find_blocks", few)
-        settings = Settings(steps=STEPS, checked=1, backend="onnxruntime")
-        report = calibrate(bundle.path, [PHOTO], path, settings, progress=lambda *what: said.append(what))
+    settings = Settings(steps=STEPS, checked=1, backend="onnxruntime", threads=1)
+    report = calibrate(bundle.path, [PHOTO], path, settings, progress=lambda *what: said.append(what))
     return Calibrated(path, report, said)

@@ -1,10 +1,12 @@
-"""A whole calibration of the seeded 256 bundle, and the chain behind it: inspect, verify, invert, build."""
+"""A whole calibration of a tiny bundle, and the chain behind it: inspect, verify, invert, build."""
 
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,19 @@ import pytest
 from click.testing import CliRunner
 
 from hyperstyle_deploy.calibration import calibrate as module
+from hyperstyle_deploy.calibration.blocks import find_blocks
 from hyperstyle_deploy.calibration.calibrate import calibrate
 from hyperstyle_deploy.calibration.effects import Effect
 from hyperstyle_deploy.calibration.report import write_report
 from hyperstyle_deploy.calibration.settings import Settings
-from hyperstyle_deploy.calibration.stage_graph import place
+from hyperstyle_deploy.calibration.stage_graph import StageGraph, place
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.errors import BackendError, CalibrationError, OutputError
 from hyperstyle_deploy.runtime.bundle.reader import MANIFEST_NAME, Bundle
 from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.tests.unit.calibration.conftest import BLOCKS, STEPS, Calibrated
+from hyperstyle_deploy.tests.unit.calibration.conftest import STEPS, Calibrated
 
 
 def cli(*arguments: object) -> tuple[int, str]:
@@ -45,25 +48,42 @@ def test_the_target_is_met_at_every_step_where_it_is_measured_anew(calibrated: C
     assert np.allclose(found, calibrated.report.image.psnr, atol=0.01)
 
 
-def test_every_block_has_an_effect_and_a_fate(calibrated: Calibrated) -> None:
+def test_every_block_has_an_effect_and_a_fate(calibrated: Calibrated, graphs: dict[str, StageGraph]) -> None:
     blocks = {block.name: block for block in calibrated.report.blocks}
-    assert set(blocks) == set(BLOCKS)
+    assert list(blocks) == [block.name for block in find_blocks(graphs)]
     assert any(block.quantized for block in blocks.values())
     for block in blocks.values():
         assert len(block.alone.psnr) == STEPS + 1
         assert 20 < block.alone.worst < 90
         assert block.quantized is (block.reason is None)
     # What the hypernetwork does is not in the image before the first step.
-    assert blocks["hypernet units 14-16"].alone.psnr[0] == float("inf")
+    assert blocks["hypernet unit 5"].alone.psnr[0] == float("inf")
 
 
-def test_what_is_quantized_is_smaller_and_nothing_is_kept_twice(calibrated: Calibrated, bundle: Bundle) -> None:
+def elements(path: Path, stages: Iterable[str]) -> Counter[int]:
+    """Elements of the constants of graphs in files, each place once, by their types; scales are left out."""
+    found: dict[object, tuple[int, int]] = {}
+    for stage in stages:
+        for tensor in onnx.load(path / f"{stage}.onnx", load_external_data=False).graph.initializer:
+            if (where := place(tensor)) is not None and not tensor.name.endswith(".scale"):
+                found[where] = (tensor.data_type, prod(tensor.dims))
+    counts: Counter[int] = Counter()
+    for kind, size in found.values():
+        counts[kind] += size
+    return counts
+
+
+def test_what_is_quantized_is_smaller_and_nothing_is_kept_twice(
+    calibrated: Calibrated, bundle: Bundle, graphs: dict[str, StageGraph]
+) -> None:
     quantized = sum(block.parameters for block in calibrated.report.blocks if block.quantized)
-    sizes = {path: sum(f.stat().st_size for f in path.glob("*")) for path in (bundle.path, calibrated.path)}
-    saved = sizes[bundle.path] - sizes[calibrated.path]
-    assert quantized * 2.95 < saved < quantized * 3
+    before, after = (elements(path, graphs) for path in (bundle.path, calibrated.path))
+    assert after[onnx.TensorProto.INT8] == quantized
+    assert after[onnx.TensorProto.FLOAT] == before[onnx.TensorProto.FLOAT] - quantized
+    sizes = [sum(file.stat().st_size for file in path.glob("*.safetensors")) for path in (bundle.path, calibrated.path)]
+    assert quantized * 2.5 < sizes[0] - sizes[1] < quantized * 3
     spans = {}
-    for stage in calibrated.report.before.seconds:
+    for stage in bundle.manifest.graphs:
         for tensor in onnx.load(calibrated.path / f"{stage}.onnx", load_external_data=False).graph.initializer:
             if (where := place(tensor)) is not None:
                 entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -97,7 +117,7 @@ def test_onnxruntime_multiplies_matrices_as_they_are_stored(
     assert kinds["DequantizeLinear"] == 0
     layers = Counter(layer.offset for layer in bundle.manifest.layers)
     assert kinds["MatMulNBits"] == layers["channel"]
-    assert kinds["DynamicQuantizeMatMul"] == 1 + layers["shared"]
+    assert kinds["DynamicQuantizeMatMul"] == 1 + layers["full"]  # all of which share a part
 
 
 def test_the_report_is_in_the_bundle_and_says_what_saturates(calibrated: Calibrated) -> None:
@@ -106,7 +126,7 @@ def test_the_report_is_in_the_bundle_and_says_what_saturates(calibrated: Calibra
     assert document["met"] is True
     assert "calibration.json" in Bundle.open(calibrated.path).manifest.files
     for tensor in document["tensors"]:
-        assert tensor["block"] is None or tensor["block"] in BLOCKS
+        assert tensor["block"] is None or tensor["block"] in {block["name"] for block in document["blocks"]}
         assert len(tensor["steps"]) == (1 if tensor["stage"] == "encoder" else STEPS)
         peak = max(max(abs(step["minimum"]), abs(step["maximum"])) for step in tensor["steps"])
         assert 0 < tensor["threshold"] <= peak
@@ -127,11 +147,12 @@ def test_plots_are_written(calibrated: Calibrated, tmp_path: Path) -> None:
         assert {file.name for file in (tmp_path / "report").glob("*.png")} == {"ranges.png", "blocks.png"}
 
 
-def test_inspect_and_verify_know_it(calibrated: Calibrated, faces256_checkpoints: tuple[Path, Path]) -> None:
+def test_inspect_and_verify_know_it(calibrated: Calibrated, bundle: Bundle) -> None:
     status, text = cli("inspect", calibrated.path)
     assert status == 0
     assert "float32+int8" in text
-    against = ("--against", faces256_checkpoints[0], "--w-encoder", faces256_checkpoints[1])
+    checkpoint, encoder = (bundle.path.parent / each.file for each in bundle.manifest.checkpoints)
+    against = ("--against", checkpoint, "--w-encoder", encoder)
     status, text = cli("verify", calibrated.path, *against, "--steps", 1, "--backend", "onnxruntime")
     assert status == 0, text
     assert "within tolerance" in text
@@ -196,13 +217,22 @@ def test_an_output_that_exists_is_refused_before_the_work(bundle: Bundle, tmp_pa
         (Settings(form="int4"), "Unknown format"),
         (Settings(method="median"), "No such method"),
         (Settings(form="fp8", method="entropy"), "No such method"),
-        (Settings(steps=0), "steps is out of range"),
+        (Settings(steps=0), "steps is out of range for hyperstyle"),
+        (Settings(steps=1001), "1 to 1000"),
         (Settings(checked=0), "needs photos"),
     ],
 )
 def test_settings_that_make_no_sense(bundle: Bundle, tmp_path: Path, settings: Settings, what: str) -> None:
     with pytest.raises(CalibrationError, match=what):
         calibrate(bundle.path, [PHOTO], tmp_path / "out", settings)
+
+
+def test_a_method_without_steps_takes_none(toys: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"steps is out of range for e4e\. Got: 1\. Expected: 0"):
+        calibrate(toys("e4e"), [PHOTO], tmp_path / "out", Settings(steps=1))
+    with pytest.raises(CalibrationError, match=r"nothing to quantize\. Got: encoder"):  # its only layer reads pictures
+        calibrate(toys("e4e"), [PHOTO], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_sixteen_bits_and_gpus_are_refused(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.exhaustive
 @pytest.mark.parametrize("method", ["hyperstyle", "e4e"])
 def test_a_method_is_calibrated_and_keeps_its_promise(tinies: Callable[..., Path], tmp_path: Path, method: str) -> None:
     source, steps = tinies(method), 1 if method == "hyperstyle" else 0
-    settings = Settings(steps=steps, checked=1, backend="onnxruntime", min_psnr=35.0)
+    settings = Settings(steps=steps, checked=1, backend="onnxruntime", least_psnr=35.0)
     report = calibrate(source, [PHOTO], tmp_path / "int8.bundle", settings)
     assert report.met
     assert any(block.quantized for block in report.blocks)

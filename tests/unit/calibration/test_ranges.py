@@ -1,14 +1,18 @@
 """Ranges: of every step and photo their own, the same each time, and read again only for the same question."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from hyperstyle_deploy.calibration import ranges as module
+from hyperstyle_deploy.calibration.loop_backend import LoopBackend, MemorySession
 from hyperstyle_deploy.calibration.ranges import Ranges, Watched, collect
-from hyperstyle_deploy.calibration.stage_graph import StageGraph
+from hyperstyle_deploy.calibration.stage_graph import StageGraph, stage_graphs
 from hyperstyle_deploy.errors import CalibrationError
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.tests.unit.calibration.conftest import STEPS
@@ -32,6 +36,58 @@ def test_every_tensor_has_a_range_a_step(ranges: Ranges, graphs: dict[str, Stage
             assert {key.step for key in ranges.histograms if key[:2] == (stage, tensor)} == steps
 
 
+#: The steps at which a method's graphs are watched in a loop of two.
+WATCHED = {
+    "e4e": ({}, {"encoder": {0}}),
+    "restyle-psp": ({}, {"encoder": {1, 2}}),
+    "hyperstyle": ({"encoder_steps": 2}, {"encoder": {0}, "hypernet": {1, 2}}),
+}
+
+
+@pytest.mark.parametrize("method", WATCHED)
+def test_every_graph_is_watched_at_the_steps_that_it_leads_to(
+    method: str, toys: Callable[..., Path], tmp_path: Path
+) -> None:
+    options, watched = WATCHED[method]
+    bundle = Bundle.open(toys(method, **options))
+    photo = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32)).astype(np.float32)
+    found = collect(bundle, stage_graphs(bundle), [photo], 0 if method == "e4e" else 2, cache=tmp_path)
+    assert {key.stage for key in found.histograms} == set(watched)
+    for stage, steps in watched.items():
+        assert {key.step for key in found.histograms if key.stage == stage} == steps
+        (tensor,) = found.tensors(stage)
+        if len(steps) > 1:  # it sees another reconstruction at every step
+            one, two = (found.histograms[Watched(stage, tensor, step)] for step in sorted(steps))
+            assert not np.array_equal(one.counts, two.counts)
+    runs = 2 if options else 1  # an encoder's own steps count together
+    (tensor,) = found.tensors("encoder")
+    channels = 3 if method == "e4e" else 6
+    first = found.histograms[Watched("encoder", tensor, min(watched["encoder"]))]
+    assert first.counts.sum() == runs * channels * 32 * 32
+
+
+def test_what_a_photo_alone_gives_is_computed_once_while_nobody_watches(toys: Callable[..., Path]) -> None:
+    ran: list[str] = []
+
+    class Counting(MemorySession):
+        def run(self, inputs: Mapping[str, Any], watch: Any = None) -> list[Any]:
+            ran.append(self._name)
+            return super().run(inputs, watch)
+
+    bundle = Bundle.open(toys("hyperstyle"))
+    backend = LoopBackend(bundle)
+    for name in ("encoder", "hypernet"):
+        backend.sessions[name] = Counting(bundle, onnx.load(bundle.graph(name), load_external_data=False))
+    photo = np.zeros((3, 32, 32), np.float32)
+    first, again = (backend.images(photo, 1) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert ran == ["encoder", "hypernet", "hypernet"]
+    backend.images(photo + 1, 0)
+    backend.sessions["encoder"] = Counting(bundle, onnx.load(bundle.graph("encoder"), load_external_data=False))
+    backend.images(photo, 0)  # with another network
+    assert ran[3:] == ["encoder", "encoder"]
+
+
 def test_the_steps_differ(ranges: Ranges) -> None:
     """The photo is the same at every step, the reconstruction is not: a list that steps share would show here."""
     tensors = ranges.tensors("hypernet")
@@ -41,8 +97,8 @@ def test_the_steps_differ(ranges: Ranges) -> None:
     ]
     assert all(differ)
     one, two = (ranges.histograms[Watched("hypernet", tensors[0], step)] for step in (1, 2))
-    assert one.counts.sum() == two.counts.sum() == 2 * 6 * 256 * 256
-    assert ranges.of("hypernet", tensors[0]).counts.sum() == 4 * 6 * 256 * 256
+    assert one.counts.sum() == two.counts.sum() == 2 * 6 * 64 * 64
+    assert ranges.of("hypernet", tensors[0]).counts.sum() == 4 * 6 * 64 * 64
 
 
 def test_photos_differ_and_add_up(

@@ -78,7 +78,8 @@ def test_the_wrong_graph_is_named_and_no_other(form: str, graph: str, toys: Toys
     path = toys(method, **options)
     wrong = [stage for stage in compared(path, changed(path, tmp_path, graph)) if not stage.difference.within]
     assert {stage.stage for stage in wrong} == {graph}
-    assert wrong[0].step == graphs[graph][0]
+    # A toy's picture may be all black or white at a step, whatever draws it.
+    assert {stage.step for stage in wrong} <= set(graphs[graph])
 
 
 @pytest.mark.parametrize("name", ["noise.conv1", "weight.conv1", "latent_avg"])
