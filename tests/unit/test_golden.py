@@ -53,10 +53,11 @@ class Golden:
 
 
 FACES256 = Golden("faces256", 256, 3)
+CARS512 = Golden("cars512", 512, 3, dataset_type="cars")
+SEPARABLE256 = Golden("separable256", 256, 2, separable=True)
+FACES1024 = Golden("faces1024", 1024, 3)
 OTHERS = (
-    Golden("cars512", 512, 3, dataset_type="cars"),
-    Golden("separable256", 256, 2, separable=True),
-    Golden("faces1024", 1024, 3),
+    *(CARS512, SEPARABLE256, FACES1024),
     Golden("psp256", 256, 0, "psp"),
     Golden("e4e256", 256, 0, "e4e"),
     Golden("restyle_e4e256", 256, 3, "restyle-e4e"),
