@@ -13,8 +13,6 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy import __version__
-from hyperstyle_deploy.export.exporter import export
-from hyperstyle_deploy.export.seeded import write_checkpoints
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import load
@@ -119,7 +117,7 @@ def test_the_example_matches_the_authors_code(release: Path, faces256_bundle: Pa
 def test_the_other_golden_models_give_what_python_gives(release: Path, golden: Golden, tmp_path: Path) -> None:
     """Which is within 5e-5 of the authors' numbers: test_golden.py."""
     bundle = tmp_path / "bundle"
-    export(*write_checkpoints(tmp_path, golden.size, golden.dataset_type, golden.separable), bundle)
+    bundle = golden.export(tmp_path)
     run(release / "invert" / "invert", bundle, golden.photo, "-o", tmp_path, "--steps", golden.steps, "--threads", 2)
     expected = load(bundle, backend="onnxruntime", threads=2).invert(golden.photo, steps=golden.steps)
     check_equal(Inversion.load(tmp_path / f"{golden.photo.stem}.inversion"), expected)
