@@ -116,7 +116,6 @@ def test_the_example_matches_the_authors_code(release: Path, faces256_bundle: Pa
 @pytest.mark.parametrize("golden", [CARS512, SEPARABLE256, FACES1024], ids=lambda golden: golden.tag)
 def test_the_other_golden_models_give_what_python_gives(release: Path, golden: Golden, tmp_path: Path) -> None:
     """Which is within 5e-5 of the authors' numbers: test_golden.py."""
-    bundle = tmp_path / "bundle"
     bundle = golden.export(tmp_path)
     run(release / "invert" / "invert", bundle, golden.photo, "-o", tmp_path, "--steps", golden.steps, "--threads", 2)
     expected = load(bundle, backend="onnxruntime", threads=2).invert(golden.photo, steps=golden.steps)
