@@ -105,25 +105,11 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
     return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
 
 
-#: Below tests/unit: what was seen to pass since the frame was cut anew. The rest waits in `make test-all` until it was.
-SEEN = (
-    *("export/test_methods.py", "export/test_options.py", "export/test_tensors.py"),
-    *("runtime/engines/", "runtime/verification/", "runtime/test_bundle.py", "runtime/test_constants.py"),
-    *("runtime/test_dlpack.py", "runtime/test_engine_runner.py", "runtime/test_evaluation.py", "runtime/test_files.py"),
-    *("runtime/test_gpu.py", "runtime/test_images.py", "runtime/test_inversion.py", "runtime/test_methods.py"),
-    *("runtime/test_metrics.py", "runtime/test_onnx_paths.py", "runtime/test_settling.py"),
-    *("test_install_hint.py", "test_rooms.py", "test_session.py"),
-)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the published layout, or was not seen to pass yet, is exhaustive: `make test-all` runs it."""
-    unit = Path(__file__).parent / "unit"
+    """What needs the published layout's bundle is exhaustive: `make test-all` runs it."""
     for item in items:
-        published = {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ()))
-        seen = unit not in item.path.parents or item.path.relative_to(unit).as_posix().startswith(SEEN)
-        if published or not seen:
+        if {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.exhaustive)
 
 

@@ -16,9 +16,6 @@ from PIL import Image
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 DATA = Path(__file__).parents[1] / "data"
 
 

@@ -4,14 +4,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.tests.conftest import DEMO_STEPS
-
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
 
 
 def test_the_demo_does_the_whole_main_job(demo: Any) -> None:

@@ -12,9 +12,6 @@ from zipfile import ZipFile
 import numpy
 import pytest
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "tests" / "data" / "faces.png"
 

@@ -19,9 +19,6 @@ from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.refinement.loop import Step
 from hyperstyle_deploy.runtime.session import Session, load
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 DATA = Path(__file__).parents[1] / "data"
 LIMIT = TOLERANCE["float32"]
 Record = Callable[[str, object], None]

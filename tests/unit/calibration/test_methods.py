@@ -11,9 +11,6 @@ from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import load
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 
 @pytest.mark.parametrize("method", ["hyperstyle", "e4e"])
 def test_a_method_is_calibrated_and_keeps_its_promise(tinies: Callable[..., Path], tmp_path: Path, method: str) -> None:

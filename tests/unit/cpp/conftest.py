@@ -128,8 +128,5 @@ def probe(sanitized: Path) -> Probe:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What builds the C++ runtime is exhaustive for now; what waits for the fuzzer comes last: others run beside it."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.exhaustive)
+    """What waits for the fuzzer comes last: others run beside it."""
     items.sort(key=lambda item: item.name == "test_the_fuzzer_has_no_finding")

@@ -27,9 +27,6 @@ from hyperstyle_deploy.runtime.quality.verification.steps import compare_steps
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.unit.export.conftest import Written
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle")
 #: HyperStyle's codes from a ReStyle encoder, which draws with a generator and an average code of its own.
 LOOPED = "hyperstyle behind restyle-e4e"

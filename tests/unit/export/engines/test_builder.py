@@ -41,9 +41,6 @@ from hyperstyle_deploy.tests.toy_bundle import write_toy_bundle
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 RTX = "tensorrt-rtx"
 #: The graphs of HyperStyle's loop on a GPU, where a kernel does what is left of `weights`.
 LOOP = ("encoder", "hypernet", "offsets", "synthesis_one")

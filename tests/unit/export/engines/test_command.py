@@ -23,9 +23,6 @@ from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 RTX = "tensorrt-rtx"
 GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
 

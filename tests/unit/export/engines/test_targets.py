@@ -18,9 +18,6 @@ from hyperstyle_deploy.runtime.backends.gpu import Gpu
 if TYPE_CHECKING:
     from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 ADA = Gpu("NVIDIA GeForce RTX 4090", 89)
 
 

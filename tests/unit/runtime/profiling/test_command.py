@@ -20,9 +20,6 @@ from hyperstyle_deploy.runtime.profiling.measure import Inverter
 from hyperstyle_deploy.tests import toy_bundle
 from hyperstyle_deploy.tests.toy_bundle import write_toy_bundle
 
-#: Not seen to pass on this version: `make test-all` runs it.
-pytestmark = pytest.mark.exhaustive
-
 Toys = Callable[..., Path]
 
 #: ONNX Runtime tells of blocks of 16 features, on some processors of 8.
