@@ -1,6 +1,7 @@
 """The command line: thin commands over the rooms, one module each, that import what they need when they run."""
 
 import signal
+from types import FrameType
 
 import click
 
@@ -20,8 +21,12 @@ from .verify import verify
 @click.version_option(__version__)
 def main() -> None:
     """Export HyperStyle checkpoints to bundles of ONNX graphs, and invert photos with them, without PyTorch."""
-    # A terminated run cleans up as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """A terminated run cleans up as an interrupted one does; the exception carries the signal, for the exit status."""
+    raise KeyboardInterrupt(number)
 
 
 for command in (inspect, export, build, calibrate, invert, verify, evaluate, profile, demo):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, JSON_OPTION, user_errors
+from .options import FILE, JSON_OPTION, exit_stopped, user_errors
 
 
 @click.command()
@@ -32,14 +32,21 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
     measures, missing = dict(MEASURES), missing_lpips()
     if lpips or missing is None:
         measures["LPIPS"] = open_lpips()
+    scores, interrupt = [], None
     with count_progress("Evaluating", len(paired), "pictures") as advance:
-        scores = []
-        for score in scores_of(paired, measures):
-            scores.append(score)
-            advance()
+        try:
+            for score in scores_of(paired, measures):
+                scores.append(score)
+                advance()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None and not scores:
+        raise interrupt
     if as_json:
         click.echo(json.dumps(evaluation_document(scores, published), indent=1))
     else:
         show_scores(scores, missing)
         if published:
             show_beside(scores, published)
+    if interrupt is not None:
+        exit_stopped(interrupt, f"These are {len(scores)} of {len(paired)} results.")

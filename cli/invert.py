@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, loading_options, user_errors
+from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
 
 
 @click.command()
@@ -19,7 +19,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, loading_optio
     "--until-gain",
     type=click.FloatRange(0, 1, max_open=True),
     metavar="SHARE",
-    help="Stop a photo after a step that lowers its L2 by less than this share of it, such as 0.01.",
+    help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
@@ -44,7 +44,7 @@ def invert(
     """Invert photos: the result at full size, a strip of the steps, and the inversion, for each.
 
     Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
-    could be run, 130 interrupted.
+    could be run, 130 interrupted, 143 terminated; then the results have what was done until then.
     """
     from ..runtime.photos import find_photos
     from ..runtime.serving.batch import FAILED, Outputs, invert_files
@@ -57,11 +57,20 @@ def invert(
     session = load(bundle, **loading)
     steps = session.checked_steps(steps)
     outputs = Outputs(output, steps, not no_strip, every_step, overwrite, until_gain)
+    records, interrupt = [], None
     with photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
-        records = list(invert_files(session, found, outputs, batch, advance))
+        try:
+            for record in invert_files(session, found, outputs, batch, advance):
+                records.append(record)
+        except KeyboardInterrupt as error:
+            interrupt = error
     if as_json:
-        click.echo(json.dumps(inversions_document(session, steps, until_gain, records), indent=1))
+        document = inversions_document(session, steps, until_gain, records, len(found))
+        click.echo(json.dumps(document, indent=1))
     else:
         show_records(output, records)
+    if interrupt is not None:
+        message = f"{len(records)} of {len(found)} photos are done; the same command does the others."
+        exit_stopped(interrupt, message)
     if any(record.status == FAILED for record in records):
         sys.exit(EXIT_FAILED)

@@ -1,10 +1,11 @@
 """What commands share: options that load a bundle, errors without a traceback, exit codes."""
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -12,7 +13,7 @@ from ..errors import HyperStyleDeployError
 from ..install_hint import extra_for, install_command
 from ..runtime.manifest.checks import MAX_STEPS
 
-EXIT_FAILED, EXIT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_ERROR = 1, 2
 
 FILE = click.Path(path_type=Path)
 BACKEND_OPTION = click.option(
@@ -36,8 +37,14 @@ STEPS_OPTION = click.option(
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 
+def exit_stopped(interrupt: KeyboardInterrupt, message: str) -> NoReturn:
+    """Say that a signal ended the command, and exit as shells expect: 130 after SIGINT, 143 after SIGTERM."""
+    click.echo(f"Stopped. {message}", err=True)
+    sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+
+
 def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print the package's own errors without a traceback and exit 2; stop cleanly on Ctrl-C with 130."""
+    """Print the package's own errors without a traceback and exit 2; stop cleanly when told to."""
 
     @wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -52,9 +59,8 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             click.echo(f"Error: {error.name} is not installed. Install it with: {install_command(extra)}", err=True)
             sys.exit(EXIT_ERROR)
-        except KeyboardInterrupt:
-            click.echo("Stopped. Nothing is half-written; the same command goes on where it can.", err=True)
-            sys.exit(EXIT_INTERRUPTED)
+        except KeyboardInterrupt as interrupt:
+            exit_stopped(interrupt, "Nothing is half-written; the same command goes on where it can.")
 
     return guarded
 

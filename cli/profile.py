@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.checks import MAX_STEPS
-from .options import EXIT_ERROR, EXIT_FAILED, EXIT_INTERRUPTED, FILE, JSON_OPTION, user_errors
+from .options import EXIT_ERROR, EXIT_FAILED, FILE, JSON_OPTION, exit_stopped, user_errors
 from .parameters import CommaList, Numbers
 
 
@@ -107,9 +107,8 @@ def run(
     if report.error is not None:
         click.echo(f"{report.error}\nThe report has what was measured until then.", err=True)
         sys.exit(EXIT_ERROR)
-    if report.interrupted:
-        click.echo("Stopped. The report has what was measured until then.", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    if report.interrupt is not None:
+        exit_stopped(report.interrupt, "The report has what was measured until then.")
 
 
 def _write(report: Any, document: dict[str, Any], output: Path | None, html: Path | None, trace: Path | None) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, loading_options, user_errors
+from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
 from .parameters import CommaList
 
 if TYPE_CHECKING:
     from ..runtime.bundle.reader import Bundle
-    from ..runtime.quality.verification.verify import Reference
+    from ..runtime.quality.verification.verify import Comparison, Reference
 
 BACKENDS_OPTION = click.option(
     "--backend",
@@ -81,9 +81,16 @@ def verify(
     backends = _backends(loading)
     verifier = Verifier(opened, _reference(opened, reference, against, encoder), backends)
     steps = verifier.steps(steps)
+    comparisons: list[Comparison] = []
+    interrupt = None
     with count_progress("Verifying", len(photos) * (1 + len(backends)) * (steps + 1), "states") as advance:
-        run = verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance)
-        comparisons = list(run)
+        try:
+            for comparison in verifier.run(photos, steps, find_node=bisect, look=html is not None, on_step=advance):
+                comparisons.append(comparison)
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None and not comparisons:
+        raise interrupt
     if html is not None:
         from ..runtime.reports.verification import write_page
 
@@ -92,6 +99,8 @@ def verify(
         click.echo(json.dumps(verification_document(opened, comparisons), indent=1))
     else:
         show_comparisons(comparisons, html)
+    if interrupt is not None:
+        exit_stopped(interrupt, f"These are {len(comparisons)} of {len(photos) * len(backends)} comparisons.")
     if not all(comparison.within for comparison in comparisons):
         sys.exit(EXIT_FAILED)
 

@@ -19,7 +19,7 @@ extern "C" {
 HYPERSTYLE_API int hyperstyle_add(const float* left, const float* right, float* total, int64_t count, void* stream);
 
 /* errors[r] = mean over i of (left[r, i] - right[r, i])^2 for `rows` rows of `size` numbers; differences in float32,
- * their squares and sum in float64, always in the same order: the paper's L2, a row a photo. */
+ * their squares and sum in float64, always in the same order: the loop's L2, a row a photo. */
 HYPERSTYLE_API int hyperstyle_squared_error(const float* left, const float* right, double* errors, int64_t rows,
                                             int64_t size, void* stream);
 

@@ -141,7 +141,7 @@ class KernelLibrary:
         self._launched(self._add(left, right, total, count, stream))
 
     def squared_error(self, left: int, right: int, errors: int, rows: int, size: int, stream: int = 0) -> None:
-        """Enqueue the paper's L2 of ``rows`` photos: ``errors[r] = mean((left[r] - right[r])^2)``.
+        """Enqueue the loop's L2 of ``rows`` photos: ``errors[r] = mean((left[r] - right[r])^2)``.
 
         Args:
             left: [rows, size] float32.

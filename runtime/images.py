@@ -158,7 +158,7 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def mean_squared_error(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The paper's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W] in [-1, 1]."""
+    """The loop's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W] in [-1, 1]."""
     return np.square(left - right, dtype=np.float64).mean((1, 2, 3))
 
 

@@ -1,5 +1,6 @@
 """Which files are photos, and what results of them are called."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     """
     photos: list[Path] = []
     for path in paths:
+        if not os.path.exists(path):  # Path.exists raises where a name is too long
+            raise ImageError(f"There is no {path}", expected="photos, or folders of them")
         if not path.is_dir():
             photos.append(path)
             continue

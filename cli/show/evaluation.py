@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 PAPER = "The paper has these measures for faces of CelebA-HQ: arXiv:2111.15666, section 4; --beside prints a table."
 
+#: Why a measure may have no value.
+NO_VALUE = {
+    "L2": "a picture has a value that is no number",
+    "MS-SSIM": "at some scale result and photo differ so much that their contrasts correlate negatively on the whole",
+    "LPIPS": "the network gave no number",
+}
+
 
 def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
     """Print every result's measures, and mean and deviation as the authors' script prints them."""
@@ -24,7 +31,7 @@ def show_scores(scores: "Sequence[Score]", note: str | None) -> None:
         add_row(table, score.original.name, *(_number(score.values[name]) for name in names))
     OUT.print(table)
     for name, summary in summaries(scores).items():
-        left_out = f" ({summary.left_out} without a value left out)" if summary.left_out else ""
+        left_out = f" ({summary.left_out} left out: {NO_VALUE[name]})" if summary.left_out else ""
         OUT.print(f"{name:8s} {_number(summary.mean)}+-{_number(summary.std)} over {summary.count}{left_out}")
     if note:
         OUT.print(note)

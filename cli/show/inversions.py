@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def show_records(folder: Path, records: "Sequence[Record]") -> None:
-    """Print what became of each photo, with the paper's L2 before refinement and after every step."""
-    table = Table("photo", "", right("seconds"), right("steps"), "L2 before refinement and after each step")
+    """Print what became of each photo, with the loop's L2 before refinement and after every step."""
+    table = Table("photo", "", right("seconds"), right("steps"), "loop L2 before refinement and after each step")
     for record in records:
         l2 = " ".join(f"{value:.4f}" for value in record.l2)
         add_row(
@@ -26,4 +26,5 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
             record.error or l2,
         )
     OUT.print(table)
-    OUT.print(f"Results are in {folder}")
+    if any(record.files for record in records):
+        OUT.print(f"Results are in {folder}")

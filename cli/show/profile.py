@@ -82,7 +82,7 @@ def _show_stages(label: str, case: dict[str, Any]) -> None:
 def _show_quality(label: str, case: dict[str, Any]) -> None:
     if not case["quality"]:
         return
-    table = Table("steps", *map(right, ("ms", "L2", "PSNR", "gain")), title=f"quality: {label}")
+    table = Table("steps", *map(right, ("ms", "loop L2", "PSNR", "gain")), title=f"quality: {label}")
     for step in case["quality"]:
         gain = "" if step["gain"] is None else f"{step['gain']:.1%}"
         add_row(table, str(step["steps"]), _ms(step["seconds"]), f"{step['l2']:.4f}", f"{step['psnr']:.2f} dB", gain)

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, BinaryIO, Protocol
 
 from ...errors import BuildError
@@ -126,14 +127,20 @@ def interruptible() -> Iterator[threading.Event]:
     Raised at once they would land in one of the callbacks above, where the library prints and forgets them.
 
     Raises:
-        KeyboardInterrupt: one of them came.
+        KeyboardInterrupt: one of them came; it carries the signal's number.
     """
     asked = threading.Event()
+    came: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        asked.set()
+
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield asked
         return
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: asked.set()) for number in signals]
+    before = [signal.signal(number, ask) for number in signals]
     try:
         yield asked
     except BuildError:
@@ -142,5 +149,5 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
-    if asked.is_set():
-        raise KeyboardInterrupt
+    if came:
+        raise KeyboardInterrupt(came[0])

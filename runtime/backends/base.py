@@ -56,7 +56,7 @@ class Backend(ABC):
 
     @abstractmethod
     def squared_error(self, left: Array, right: Array) -> Array:
-        """The paper's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W]; [B] float64."""
+        """The loop's L2, one value a photo: mean of ``(left - right)^2`` over [B, 3, H, W]; [B] float64."""
 
     @abstractmethod
     def pixels(self, image: Array) -> Array:

@@ -62,13 +62,13 @@ class CaseReport:
 class Report:
     """All cases of one run of `profile`, and the machine they ran on.
 
-    ``error`` is what ended the run early when the latencies were measured already.
+    ``interrupt`` is what ended the run early from outside, ``error`` what did when the latencies were measured already.
     """
 
     environment: dict[str, Any]
     cases: list[CaseReport]
     date: str
-    interrupted: bool = False
+    interrupt: KeyboardInterrupt | None = None
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Report:
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
             "date": self.date,
-            "interrupted": self.interrupted,
+            "interrupted": self.interrupt is not None,
             "error": self.error,
             "environment": self.environment,
             "cases": [case.to_json() for case in self.cases],

@@ -1,10 +1,12 @@
 """Measure cases in turn: warm-up until stable, then rounds of one inversion each, with and without a stage clock."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from ..refinement.settling import Settling
 from ..session import Session
 from .cases import Case
 from .stage_clock import Span, StageClock
+
+Result = TypeVar("Result")
 
 #: Runs in a row that lie this close together, as a share of their median, are stable, and end a warm-up.
 STABLE_RUNS, STABLE_SPREAD = 3, 0.05
@@ -74,11 +78,14 @@ class Measurement:
         return middle, low, high
 
 
-def inverted(backend: Backend, photos: HostArray, steps: int) -> list[Inversion]:
-    """What ``Session.invert`` does once photos are arrays [B, C, H, W]."""
+def inverted(
+    backend: Backend, photos: HostArray, steps: int, ended: Callable[[], bool] = lambda: False
+) -> list[Inversion]:
+    """What ``Session.invert`` does once photos are arrays [B, C, H, W]; fewer steps if it is ``ended`` from outside."""
     settling = Settling(len(photos), None)
     for step in refine(backend, photos, steps):
-        settling.take(step)
+        if not settling.take(step) or ended():
+            break
     return Session(backend).settled(settling)
 
 
@@ -90,29 +97,38 @@ class Inverter:
         #: Photos that differ a little, so that nothing can be shared between them.
         self._photos = np.ascontiguousarray(np.stack([np.roll(photo, shift, -1) for shift in range(case.batch)]))
         self._pool = ThreadPoolExecutor(case.streams)
+        self._ended = threading.Event()
 
     def run(self) -> tuple[list[float], float]:
         """Seconds of an inversion on every stream at once, and of all together."""
         start = time.perf_counter()
-        seconds = list(self._pool.map(lambda _: self._plain(), range(self.case.streams)))
+        seconds = self._on_all_streams(self._plain)
         return seconds, time.perf_counter() - start
 
     def run_clocked(self) -> tuple[list[float], float, list[list[Span]]]:
         """The same under a stage clock on each stream, and what the clocks saw."""
         start = time.perf_counter()
-        results = list(self._pool.map(lambda _: self._clocked(), range(self.case.streams)))
+        results = self._on_all_streams(self._clocked)
         elapsed = time.perf_counter() - start
         return [seconds for seconds, _ in results], elapsed, [spans for _, spans in results]
 
+    def _on_all_streams(self, work: Callable[[], Result]) -> list[Result]:
+        try:
+            return list(self._pool.map(lambda _: work(), range(self.case.streams)))
+        except BaseException:
+            # Threads cannot be interrupted, and Python waits for them before it exits: they look after every step.
+            self._ended.set()
+            raise
+
     def _plain(self) -> float:
         start = time.perf_counter()
-        inverted(self._backend, self._photos, self.case.steps)
+        inverted(self._backend, self._photos, self.case.steps, self._ended.is_set)
         return time.perf_counter() - start
 
     def _clocked(self) -> tuple[float, list[Span]]:
         clock = StageClock(self._backend)
         start = time.perf_counter()
-        inverted(clock, self._photos, self.case.steps)
+        inverted(clock, self._photos, self.case.steps, self._ended.is_set)
         return time.perf_counter() - start, clock.take()
 
 

@@ -74,8 +74,8 @@ class Profiler:
                 self._look_closer()
             except HyperStyleDeployError as error:
                 self.report.error = str(error)
-        except KeyboardInterrupt:
-            self.report.interrupted = True
+        except KeyboardInterrupt as interrupt:
+            self.report.interrupt = interrupt
         self.report.environment |= {"after": current_state(self._device), "noise": noise.shares()}
         return self.report
 

@@ -18,7 +18,7 @@ from .stage_clock import StageClock
 class StepQuality:
     """After ``steps`` refinement steps: seconds from the photo in memory, medians over the photos, and their L2.
 
-    ``l2`` is the paper's, at the networks' input size over [-1, 1]; ``psnr`` in dB is ``10 log10(4 / l2)``, the median
+    ``l2`` is the loop's, at the networks' input size over [-1, 1]; ``psnr`` in dB is ``10 log10(4 / l2)``, the median
     over the photos; ``gain`` is the share of the L2 that this step took away, the median, None before refinement.
     """
 

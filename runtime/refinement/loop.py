@@ -44,7 +44,7 @@ class Step:
 
     @cached_property
     def l2(self) -> NDArray[np.float64] | None:
-        """The paper's L2 of every photo [B], at the networks' input size over [-1, 1]; None where the input is none."""
+        """The loop's L2 of every photo [B], at the networks' input size over [-1, 1]; None where the input is none."""
         return self._host(*ERRORS) if ERRORS in self._state else None
 
     @property

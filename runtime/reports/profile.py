@@ -133,7 +133,9 @@ def _quality(cases: Sequence[dict[str, Any]], labels: Sequence[str]) -> "Markup 
     if not drawn:
         return None
     figure = Figure(figsize=(8, 3.2), layout="constrained")
-    for axes, measure, name in zip(figure.subplots(1, 2), ("l2", "psnr"), ("L2 to the photo", "PSNR, dB"), strict=True):
+    for axes, measure, name in zip(
+        figure.subplots(1, 2), ("l2", "psnr"), ("loop L2 to the photo", "PSNR, dB"), strict=True
+    ):
         for text, steps in drawn:
             axes.plot([step["seconds"] for step in steps], [step[measure] for step in steps], "o-", label=text)
             for step in steps:

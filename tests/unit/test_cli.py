@@ -48,7 +48,7 @@ def test_invert_writes_resumes_and_reports(tiny_bundle: Path, photos: Path, tmp_
         "car.png": "done",
     }
     assert "broken.jpg" in status["broken.jpg"]["error"]
-    assert len(status["car.png"]["l2"]) == 2
+    assert len(status["car.png"]["loop_l2"]) == 2
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     kinds = ("inversion", "png", "step0.png", "step1.png", "strip.png")
     assert written == sorted(f"{name}.{kind}" for name in ("a[b]", "car") for kind in kinds)

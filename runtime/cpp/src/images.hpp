@@ -18,7 +18,7 @@ Array network_input(const std::vector<ImageView>& photos, const ImageSpec& image
 // Images [N, 3, H, W] float32 to [N, H, W, 3] uint8: clip((y + 1) / 2, 0, 1) * 255, truncated. Throws ArrayError: NaN.
 Array to_uint8(const Array& images);
 
-// The paper's L2, one value a photo: mean of (left - right)^2 over [B, 3, H, W]; [B] float64.
+// The loop's L2, one value a photo: mean of (left - right)^2 over [B, 3, H, W]; [B] float64.
 Array mean_squared_error(const Array& left, const Array& right);
 
 // Throws ArrayError unless there are pixels.

@@ -15,7 +15,7 @@ struct Step {
   std::vector<State> states;  // of every photo
   std::vector<Array> images;  // [1, 3, height, width] each photo
   Array reconstructions;      // what the next step looks at: [B, 3, H, W]
-  Array errors;               // the paper's L2 [B] float64; no data where the input is no photo
+  Array errors;               // the loop's L2 [B] float64; no data where the input is no photo
 };
 
 // Photos that need not be drawn any more, by their numbers.

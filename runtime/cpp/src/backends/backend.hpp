@@ -24,7 +24,7 @@ class Backend {
   virtual Arrays run(const std::string& graph, const Arrays& inputs) = 0;
   // One of the bundle's constants. Throws BackendError if it has none of that name.
   virtual const Array& constant(const std::string& name) const = 0;
-  // The paper's L2, one value a photo; [B] float64.
+  // The loop's L2, one value a photo; [B] float64.
   virtual Array squared_error(const Array& left, const Array& right) = 0;
   // Images [N, 3, height, width] about [-1, 1] to [N, height, width, 3] uint8.
   virtual Array pixels(const Array& image) = 0;
