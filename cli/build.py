@@ -1,10 +1,10 @@
 """`build`: engines of a bundle's graphs."""
 
-import json
 from pathlib import Path
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import FILE, JSON_OPTION, user_errors
 from .parameters import BatchRange, Capabilities, CommaList
 
@@ -74,6 +74,6 @@ def build(
     with build_progress(f"Building for {target}", None if stages is None else len(stages)) as progress:
         built = build_engines(bundle, target, stages, options, force, progress)
     if as_json:
-        click.echo(json.dumps([one.to_json() for one in built], indent=1))
+        click.echo(dump([one.to_json() for one in built]))
     else:
         show_built(engines_folder(bundle, target), built)

@@ -1,12 +1,12 @@
 """`calibrate`: a float32 bundle to one with layers in 8 bits."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, user_errors
 
 
@@ -74,7 +74,7 @@ def calibrate(
         result = calibrate_bundle(bundle, images, output, settings, overwrite, progress)
     plotted = write_report(result, folder)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=1))
+        click.echo(dump(result.to_json()))
     else:
         show_report(result, output, folder, plotted)
     if not result.met:

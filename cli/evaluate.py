@@ -1,10 +1,10 @@
 """`evaluate`: results against the photos that they came from."""
 
-import json
 from pathlib import Path
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import FILE, JSON_OPTION, exit_stopped, user_errors
 
 
@@ -43,7 +43,7 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
     if interrupt is not None and not scores:
         raise interrupt
     if as_json:
-        click.echo(json.dumps(evaluation_document(scores, published), indent=1))
+        click.echo(dump(evaluation_document(scores, published)))
     else:
         show_scores(scores, missing)
         if published:

@@ -1,10 +1,10 @@
 """`inspect`: what a checkpoint or a bundle is."""
 
-import json
 from pathlib import Path
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import FILE, JSON_OPTION, user_errors
 
 
@@ -28,7 +28,7 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
         states = engine_states(Bundle(path, manifest))
         if as_json:
             engines = [state.to_json() for state in states]
-            click.echo(json.dumps({**manifest.to_json(), "engines": engines}, indent=1))
+            click.echo(dump({**manifest.to_json(), "engines": engines}))
         else:
             show_bundle(path, manifest)
             show_engines(states)
@@ -36,4 +36,4 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
     from ..export.inspection import inspect as inspect_checkpoint
 
     description = inspect_checkpoint(path, every_byte=check)
-    click.echo(json.dumps(description.to_json(), indent=1)) if as_json else show_checkpoint(description)
+    click.echo(dump(description.to_json())) if as_json else show_checkpoint(description)

@@ -1,12 +1,12 @@
 """`invert`: photos to inversions."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
 
 
@@ -66,7 +66,7 @@ def invert(
             interrupt = error
     if as_json:
         document = inversions_document(session, steps, until_gain, records, len(found))
-        click.echo(json.dumps(document, indent=1))
+        click.echo(dump(document))
     else:
         show_records(output, records)
     if interrupt is not None:

@@ -1,6 +1,5 @@
 """`profile`: latencies of bundles in backends; `profile compare`: two such reports against each other."""
 
-import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.checks import MAX_STEPS
+from ..runtime.manifest.strict_json import dump
 from .options import EXIT_ERROR, EXIT_FAILED, FILE, JSON_OPTION, exit_stopped, user_errors
 from .parameters import CommaList, Numbers
 
@@ -102,7 +102,7 @@ def run(
     with profile_progress() as tell:
         report = measure_all(cases, find_photos(photos or (PHOTO,)), Budget(duration, runs), wanted, tell)
     document = report.to_json()
-    click.echo(json.dumps(document, indent=1)) if as_json else show_profile(document)
+    click.echo(dump(document)) if as_json else show_profile(document)
     _write(report, document, output, html, trace)
     if report.error is not None:
         click.echo(f"{report.error}\nThe report has what was measured until then.", err=True)
@@ -147,7 +147,7 @@ def compare(before: Path, after: Path, fail_above: float | None, as_json: bool) 
     comparison = compare_reports(read_report(before), read_report(after))
     slower = [] if fail_above is None else comparison.slower_than(fail_above)
     if as_json:
-        click.echo(json.dumps(comparison.to_json(slower), indent=1))
+        click.echo(dump(comparison.to_json(slower)))
     else:
         show_comparison(comparison, slower)
     if slower or (fail_above is not None and comparison.only_before):

@@ -1,6 +1,5 @@
 """`verify`: a bundle's files, and its results against a reference."""
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime.manifest.strict_json import dump
 from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
 from .parameters import CommaList
 
@@ -66,7 +66,7 @@ def verify(
     _check_options(reference, against, encoder, bisect, files_only, (images, steps, html))
     opened = Bundle.open(bundle)
     if files_only:
-        click.echo(json.dumps(files_document(opened))) if as_json else show_files(opened)
+        click.echo(dump(files_document(opened))) if as_json else show_files(opened)
         return
     from ..demo import PHOTO
     from ..runtime.quality.verification.verify import Verifier
@@ -96,7 +96,7 @@ def verify(
 
         write_page(html, opened, comparisons)
     if as_json:
-        click.echo(json.dumps(verification_document(opened, comparisons), indent=1))
+        click.echo(dump(verification_document(opened, comparisons)))
     else:
         show_comparisons(comparisons, html)
     if interrupt is not None:

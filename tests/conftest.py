@@ -1,5 +1,6 @@
 """Fixtures that every test may use: what `demo` makes, once a run, and sessions on its bundle."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle
 from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
@@ -36,21 +38,43 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def kept_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder for an export: a new one, or with HYPERSTYLE_TINIES=DIR one that stays from run to run.
+
+    Empty DIR after a change to the exporter.
+    """
+    kept = os.environ.get("HYPERSTYLE_TINIES")
+    if not kept:
+        return factory.mktemp(name)
+    folder = Path(kept) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo as a user runs it; its checkpoints and bundle serve the other tests."""
+    folder = kept_folder(tmp_path_factory, "demo")
+    printed = folder / "printed.txt"
+    if not printed.exists():
+        printed.write_text(run_demo(folder))
+    return Demo(printed.read_text(), folder)
+
+
+def run_demo(folder: Path) -> str:
+    """Run the command; what it printed."""
     from click.testing import CliRunner
 
     from hyperstyle_deploy.cli import main
 
-    folder = tmp_path_factory.mktemp("demo")
+    quicken_tracing()
     result = CliRunner().invoke(
         main,
         ["demo", "-o", str(folder), "--backend", "onnxruntime", "--steps", str(DEMO_STEPS)],
         catch_exceptions=False,
     )
     assert result.exit_code == 0, result.output
-    return Demo(result.stdout, folder)
+    return result.stdout
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +104,16 @@ def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     from hyperstyle_deploy.export.exporter import export
     from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 
+    quicken_tracing()
+
     @cache
     def bundle(method: str = "hyperstyle", precision: str = "float32", **options: Any) -> Path:
-        folder = tmp_path_factory.mktemp(method)
-        paths = write_checkpoints(folder, method, TINY, **options)
-        return export(paths, folder / "tiny.bundle", precision=precision).path
+        name = "-".join([method, precision, *(f"{key}={value}" for key, value in sorted(options.items()))])
+        folder = kept_folder(tmp_path_factory, name)
+        if not (folder / "tiny.bundle").exists():
+            paths = write_checkpoints(folder, method, TINY, **options)
+            export(paths, folder / "tiny.bundle", precision=precision)
+        return folder / "tiny.bundle"
 
     return bundle
 

@@ -147,6 +147,14 @@ NOT_JSON: dict[str, bytes] = {
     "cut later": b'{"schema_version": 2',
     "deep list": b"[" * 200_000,
     "deep object": b'{"a":' * 200_000,
+    "deep within limits of a stack": b"[" * 900 + b"]" * 900,
+    "a key twice": b'{"schema_version": 2, "schema_version": 2}',
+    "a key twice within": b'{"schema_version": 2, "method": {"name": "psp", "name": "e4e"}}',
+    "not a number": b'{"schema_version": NaN}',
+    "infinite": b'{"schema_version": Infinity}',
+    "beyond a double": b'{"schema_version": 1e999}',
+    "half a pair": b'{"schema_version": "\\ud800"}',
+    "half a pair as a key": b'{"\\udc00": 1}',
 }
 
 
@@ -375,6 +383,16 @@ def _graphs() -> Iterator[Hostile]:
 
     for content in (b"\xff" * 50, b"\x0b", b"<net name='an OpenVINO graph'/>", tag(7, bytes(9))[:-3], b"\x0a\xff\x7f"):
         yield Hostile(f"no graph {content[:12]!r}", graph(content), "not ONNX")
+    outside = tag(5, tag(13, tag(1, b"location") + tag(2, b"unlisted.bin")))
+    for name, start in {
+        "padded tag": b"\xba\x00",
+        "tag beyond 32 bits": b"\xba\x80\x80\x80\x10",
+        "tag beyond 64 bits": b"\xba\x80\x80\x80\x80\x80\x80\x80\x80\x02",
+        "field 0": b"\x02",
+    }.items():
+        yield Hostile(name, graph(start + bytes([len(outside)]) + outside), "not ONNX")
+    yield Hostile("padded length", graph(b"\x3a" + bytes([len(outside) | 0x80, 0]) + outside), "not ONNX")
+    yield Hostile("a million empty graphs", graph(b"\x3a\x00" * 1_000_001), "too many parts")
     for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
         entry = tag(13, tag(1, b"location") + tag(2, location))
         for name, wrap in {"initializer": (5,), "attribute": (1, 5, 5), "subgraph": (1, 5, 6, 5)}.items():

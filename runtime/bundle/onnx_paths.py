@@ -16,18 +16,28 @@ _BELOW: dict[str, dict[int, str]] = {
     "tensor": {13: "entry"},
 }
 _MAX_DEPTH = 100  # protobuf's own limit
+#: A published model's largest graph has some ten thousand.
+_MAX_MESSAGES = 1_000_000
+_MAX_TAG = (1 << 32) - 1
 
 
 def external_locations(content: bytes) -> set[str]:
     """The ``location`` of every tensor that keeps its values outside the graph, sub-graphs and functions included.
 
+    Other readers must not see other files: encodings that protobuf's writers never make are refused, since readers
+    differ in what they take them for.
+
     Raises:
-        BundleError: the bytes are no ONNX graph.
+        BundleError: the bytes are no ONNX graph, or encoded as no writer does.
     """
     locations: set[str] = set()
     pending: list[tuple[str, memoryview, int]] = [("model", memoryview(content), 0)]
+    messages = 0
     while pending:
         kind, message, depth = pending.pop()
+        messages += 1
+        if messages > _MAX_MESSAGES:
+            raise BundleError("A graph of the bundle has too many parts", expected=f"at most {_MAX_MESSAGES:,}")
         if depth > _MAX_DEPTH:
             raise BundleError("A graph of the bundle is nested too deeply")
         if kind == "entry":
@@ -46,6 +56,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < len(message):
         tag, at = _varint(message, at)
         wire = tag & 7
+        if not 8 <= tag <= _MAX_TAG:
+            raise BundleError("A graph of the bundle is not ONNX", got="the number of a field that cannot be")
         if wire == 2:
             length, at = _varint(message, at)
             if at + length > len(message):
@@ -68,5 +80,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         value |= (message[at] & 0x7F) << shift
         at += 1
         if message[at - 1] < 0x80:
-            return value & (1 << 64) - 1, at
+            if value >= 1 << 64 or (shift and not message[at - 1]):
+                break
+            return value, at
     raise BundleError("A graph of the bundle is not ONNX", got="a damaged number")

@@ -1,6 +1,5 @@
 """A bundle on disk: opened only when its manifest is valid and every file is the one that was exported."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
 from ...errors import BundleError
+from ..manifest import strict_json
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
@@ -155,10 +155,10 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: there is none, it is not a valid manifest, or not one of its method.
     """
     try:
-        document = json.loads(_read_document(path))
+        document = strict_json.parse(_read_document(path))
     except OSError as error:
         raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
     manifest = Manifest.from_json(document)
     method_of(manifest)

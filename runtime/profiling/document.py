@@ -1,6 +1,5 @@
 """What a profile found, as one JSON document: docs/profile.md describes every field."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from ...errors import ReportError
 from ..bundle.files import atomic_file
+from ..manifest import strict_json
 from .cases import Case
 from .cold_start import ColdStart
 from .distribution import Distribution
@@ -147,7 +147,7 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
         OutputError: the folder cannot be written.
     """
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
+        partial.write_text(strict_json.dump(document) + "\n")
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def read_report(path: Path) -> dict[str, Any]:
         ReportError: there is none, it is no profile, or one of another version.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = strict_json.parse(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ReportError(f"Cannot read the profile {path}", got=getattr(error, "strerror", None) or error) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:

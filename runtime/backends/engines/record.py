@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ....errors import EngineError
 from ...bundle.files import atomic_file
+from ...manifest import strict_json
 from ...manifest.schema import Reader
 
 SCHEMA_VERSION = 1
@@ -181,10 +182,10 @@ def read_record(bundle: Path, target: str) -> Record:
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
             raise wrong(str(path), "a link, no file, or too large a file", f"a file up to {MAX_RECORD_BYTES} bytes")
-        record = Record.from_json(json.loads(path.read_bytes()), str(path))
+        record = Record.from_json(strict_json.parse(path.read_bytes()), str(path))
     except OSError as error:
         raise EngineError(f"Cannot read {path}", got=error.strerror or error) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise wrong(str(path), str(error)[:120], "JSON") from error
     if record.target != target:
         raise wrong(str(path), f"engines for {record.target}", target)

@@ -27,6 +27,8 @@ constexpr Below table[] = {
     {attribute, 23, sparse}, {sparse, 1, tensor},    {sparse, 2, tensor},    {tensor, 13, entry},
 };
 constexpr int max_depth = 100;  // protobuf's own limit
+constexpr std::size_t max_messages = 1000000;
+constexpr std::uint64_t max_tag = 0xffffffff;
 
 struct Pending {
   Kind kind;
@@ -42,8 +44,11 @@ std::uint64_t varint(std::string_view message, std::size_t& at) {
   std::uint64_t value = 0;
   for (int shift = 0; shift < 70 && at < message.size(); shift += 7) {
     const auto byte = static_cast<unsigned char>(message[at++]);
-    if (shift < 64) value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
+    value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+    if (byte >= 0x80) continue;
+    // No writer makes more than 64 bits or more bytes than needed, and readers differ in what they take them for.
+    if ((shift == 63 && byte > 1) || (shift > 0 && byte == 0)) break;
+    return value;
   }
   throw not_onnx("a damaged number");
 }
@@ -53,6 +58,7 @@ void fields(std::string_view message, const std::function<void(std::uint64_t, st
   for (std::size_t at = 0; at < message.size();) {
     const std::uint64_t tag = varint(message, at);
     const auto wire = static_cast<unsigned>(tag & 7);
+    if (tag < 8 || tag > max_tag) throw not_onnx("the number of a field that cannot be");
     if (wire == 2) {
       const std::uint64_t length = varint(message, at);
       if (length > message.size() - at) throw not_onnx("a field past the end");
@@ -83,7 +89,11 @@ void read_entry(std::string_view message, std::set<std::string>& locations) {
 std::set<std::string> external_locations(std::string_view content) {
   std::set<std::string> locations;
   std::vector<Pending> pending{{model, content, 0}};
+  std::size_t messages = 0;
   while (!pending.empty()) {
+    if (++messages > max_messages) {
+      throw BundleError(Message("A graph of the bundle has too many parts").expected("at most 1,000,000"));
+    }
     const Pending next = pending.back();
     pending.pop_back();
     if (next.depth > max_depth) throw BundleError(Message("A graph of the bundle is nested too deeply"));

@@ -84,8 +84,9 @@ def test_photos_stop_early_as_in_python(
 ) -> None:
     session = load(toys(), backend="onnxruntime", threads=1)
     stops = set()
-    for gain in (0, 0.05, 0.5):
-        arguments = (toys(), *pictures, "-o", tmp_path, "--steps", 6, "--threads", 1, "--until-gain", gain)
+    for gain in (None, 0, 0.5):
+        stopping = () if gain is None else ("--until-gain", gain)
+        arguments = (toys(), *pictures, "-o", tmp_path, "--steps", 6, "--threads", 1, *stopping)
         run(release / "invert" / "invert", *arguments)
         for photo in pictures:
             expected = session.invert(photo, steps=6, until_gain=gain)

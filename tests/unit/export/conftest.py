@@ -9,6 +9,7 @@ import pytest
 
 from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
+from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 
 #: A method and options of ``write_checkpoints`` to the paths of its files.
 Written = Callable[..., tuple[Path, ...]]
@@ -18,6 +19,8 @@ Read = Callable[..., tuple[Checkpoint, ...]]
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    quicken_tracing()
+
     @cache
     def write(method: str = "hyperstyle", **options: Any) -> tuple[Path, ...]:
         return write_checkpoints(tmp_path_factory.mktemp("tiny"), method, TINY, **options)
