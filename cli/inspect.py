@@ -1,4 +1,4 @@
-"""`inspect`: what a checkpoint or a bundle is."""
+"""`inspect`: what a checkpoint, a bundle, or a file of either is."""
 
 from pathlib import Path
 
@@ -9,31 +9,45 @@ from .options import FILE, JSON_OPTION, user_errors
 
 
 @click.command()
-@click.argument("path", type=FILE, metavar="CHECKPOINT|BUNDLE")
+@click.argument("path", type=FILE, metavar="CHECKPOINT|BUNDLE|FILE")
 @click.option("--check", is_flag=True, help="Of a checkpoint, also look at every number and compute the SHA-256.")
 @JSON_OPTION
 @user_errors
 def inspect(path: Path, check: bool, as_json: bool) -> None:
-    """Say what a checkpoint is and what exporting it needs, or what a bundle holds and which engines it has.
+    """Say what a file or a folder is, what is in it, and what to do with it.
 
-    A checkpoint is described by its options and the names and shapes of its tensors.
+    A checkpoint is described by its options and the names and shapes of its tensors, with what exporting it needs; a
+    bundle by its manifest, with the engines that it has. Inversions, graphs and engines are described as well.
     """
-    from .show.bundle import show_bundle, show_checkpoint, show_engines
-
     if path.is_dir():
-        from ..runtime.backends.engines.overview import engine_states
-        from ..runtime.bundle.reader import Bundle, read_manifest
-
-        manifest = read_manifest(path)
-        states = engine_states(Bundle(path, manifest))
-        if as_json:
-            engines = [state.to_json() for state in states]
-            click.echo(dump({**manifest.to_json(), "engines": engines}))
-        else:
-            show_bundle(path, manifest)
-            show_engines(states)
+        _inspect_bundle(path, as_json)
         return
+    from ..export.archive import check_archive
+    from ..runtime.inspection import describe
+
+    found = describe(path) if path.is_file() else None
+    if found is not None:
+        from .show.bundle import show_found
+
+        click.echo(dump(found.to_json())) if as_json else show_found(found)
+        return
+    check_archive(path)
     from ..export.inspection import inspect as inspect_checkpoint
+    from .show.bundle import show_checkpoint
 
     description = inspect_checkpoint(path, every_byte=check)
     click.echo(dump(description.to_json())) if as_json else show_checkpoint(description)
+
+
+def _inspect_bundle(path: Path, as_json: bool) -> None:
+    from ..runtime.backends.engines.overview import engine_states
+    from ..runtime.bundle.reader import Bundle, read_manifest
+    from .show.bundle import show_bundle, show_engines
+
+    manifest = read_manifest(path)
+    states = engine_states(Bundle(path, manifest))
+    if as_json:
+        click.echo(dump({**manifest.to_json(), "engines": [state.to_json() for state in states]}))
+    else:
+        show_bundle(path, manifest)
+        show_engines(states)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..install_hint import install_command
 from ..runtime.bundle.files import sha256_of
+from .archive import bomb, check_archive
 
 #: Older releases of PyTorch had ways around ``weights_only=True``.
 OLDEST_TORCH = (2, 10)
@@ -72,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     _require_safe_torch()
     try:
-        _check_archive(path)
+        check_archive(path)
         _check_records(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -92,51 +93,15 @@ def _require_safe_torch() -> None:
         )
 
 
-def _check_archive(path: Path) -> None:
-    """Look at the file's kind and its zip directory before anything is unpacked."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a checkpoint", got="a folder" if path.exists() else "nothing there")
-    with path.open("rb") as stream:
-        head = stream.read(512)
-    if head.lstrip()[:1] == b"<":
-        raise CheckpointError(
-            f"{path} is a web page, not a checkpoint",
-            got=f"{path.stat().st_size} bytes of HTML",
-            hint="Google Drive sends such a page in place of a large file: open the link in a browser and confirm.",
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as error:
-        hint = "Download it again; it is cut short or of another kind."
-        if head[:1] == b"\x80":
-            hint = "It is from before PyTorch 1.6, which cannot be checked before it is unpacked: save it again."
-        raise CheckpointError(f"{path} is not a checkpoint", got=error, expected="a zip file", hint=hint) from error
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise CheckpointError(
-            f"{path} is a TorchScript program, not a checkpoint", hint="Use the file that training saved."
-        )
-    packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
-    claimed = sum(entry.file_size for entry in entries)
-    if packed or claimed > path.stat().st_size:
-        raise _bomb(path, f"{claimed} bytes from {path.stat().st_size}, {len(packed)} compressed entries")
-
-
 def _check_records(path: Path) -> None:
     """Look at what ``torch.load`` will unpack, through its own reader: two readers can be shown two directories."""
     reader = torch._C.PyTorchFileReader(str(path))
     claimed = sum(reader.get_record_size(name) for name in reader.get_all_records())
     if claimed > path.stat().st_size:
-        raise _bomb(path, f"{claimed} bytes from {path.stat().st_size}")
+        raise bomb(path, f"{claimed} bytes from {path.stat().st_size}")
     # torch.load lets a pickle make a bytearray of any size, and writes to all of it.
     if b"bytearray\n" in reader.get_record("data.pkl"):
-        raise _bomb(path, "a bytearray")
-
-
-def _bomb(path: Path, got: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} may unpack to more than it holds", got=got, expected="stored entries, as torch.save writes them"
-    )
+        raise bomb(path, "a bytearray")
 
 
 def _load_error(path: Path, error: BaseException) -> CheckpointError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import ArrayError, ImageError
-from .bundle.files import atomic_file
+from .bundle.files import atomic_file, open_plain
 from .manifest.manifest import ImageSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -46,7 +46,8 @@ def read_photo(photo: Photo) -> Image.Image:
         converted, transparency laid over white.
 
     Raises:
-        ImageError: the file is missing, of another format, damaged, empty, or has more than 40 million pixels.
+        ImageError: the file is missing, no plain file, of another format, damaged, empty, or has more than 40 million
+            pixels.
         ArrayError: an array of another shape or type.
     """
     if isinstance(photo, np.ndarray):
@@ -57,7 +58,7 @@ def read_photo(photo: Photo) -> Image.Image:
         with _typed_errors("the given image"):
             return _upright_rgb(photo, "the given image")
     path = Path(photo)
-    with _typed_errors(path), Image.open(path, formats=FORMATS) as image:
+    with _typed_errors(path), open_plain(path) as file, Image.open(file, formats=FORMATS) as image:
         return _upright_rgb(image, path)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...export.engines.builder import Built
     from ...export.inspection import Description
     from ...runtime.backends.engines.overview import EngineState
+    from ...runtime.inspection import Found
     from ...runtime.manifest.manifest import Manifest
 
 
@@ -45,6 +46,22 @@ def show_checkpoint(description: "Description") -> None:
         OUT.print(f"needs: {need}")
     if description.export:
         OUT.print(f"export with: {description.export}")
+
+
+def show_found(found: "Found") -> None:
+    """Print what a file is that is neither checkpoint nor bundle."""
+    OUT.print(f"{found.file}  {found.kind}, {size(found.bytes)}")
+    for name, value in found.facts.items():
+        if isinstance(value, dict) and value:
+            OUT.print(f"  {name}")
+            for key, each in value.items():
+                OUT.print(f"    {key}: {each}")
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
+            OUT.print(f"  {name}")
+            for tensor in value:
+                OUT.print(f"    {tensor['name']}  {tensor['dtype']} {list(tensor['shape'])}")
+        elif value not in (None, [], {}):
+            OUT.print(f"  {name:12s} {value}")
 
 
 def show_bundle(path: Path, manifest: "Manifest") -> None:

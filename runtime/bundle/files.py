@@ -1,5 +1,6 @@
 """Files that are whole or not there: atomic writes, content hashes, and paths that stay inside their folder."""
 
+import errno
 import glob
 import hashlib
 import itertools
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ...errors import BundleError, OutputError
 
@@ -21,10 +23,33 @@ _RUN = secrets.token_hex(4)
 _COUNT = itertools.count()
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file to read it. A pipe, on which opening would wait for ever, or a device is an error.
+
+    Raises:
+        OSError: it cannot be opened, or is no plain file.
+        ValueError: a name that no file can have.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "It is no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def kind_of(path: Path) -> str:
+    """What stands at a path, in words."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "nothing there"
+    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a pipe, socket or device"
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
+    """SHA-256 of a plain file, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as stream:
+    with open_plain(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """An inversion: the few numbers that hold a photo, and their file."""
 
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ...errors import InversionError
+from ..manifest import strict_json
 from ..manifest.checks import MAX_STEPS
 from ..manifest.manifest import Manifest
-from .files import atomic_file
+from .files import atomic_file, open_plain
 
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
 L2 = "l2"
+#: The largest has 1000 steps of offset codes, 60 MB at the published width.
+MAX_BYTES = 128 << 20
+MAX_HEADER_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +118,13 @@ class Inversion:
             InversionError: there is none, it is damaged, of another version, or its arrays are of the wrong type.
         """
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        # AttributeError: a dtype that numpy lacks.
-        except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-            raise InversionError(f"Cannot read the inversion {path}", got=error) from error
+            with open_plain(Path(path)) as stream:
+                content = stream.read(MAX_BYTES + 1)
+            metadata = _metadata(content)
+            arrays: dict[str, NDArray[Any]] = load(content)
+        # KeyError: a dtype that NumPy lacks.
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InversionError(f"Cannot read the inversion {path}", got=str(error)[:200]) from error
         if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
             raise InversionError(
                 f"{path} is not an inversion of this version",
@@ -135,6 +141,20 @@ class Inversion:
         l2 = tuple(float(value) for value in arrays.pop(L2))
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The text in a safetensors file's header.
+
+    Raises:
+        ValueError: the file or its header is larger than an inversion's, or the header is not strict JSON.
+    """
+    (length,) = struct.unpack_from("<Q", content.ljust(8, b"\0"))
+    if len(content) > MAX_BYTES or length > MAX_HEADER_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes, or a header of more than {MAX_HEADER_BYTES}")
+    header = strict_json.parse(content[8 : 8 + length])
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]], steps: int) -> None:

@@ -16,7 +16,7 @@ from ..manifest import strict_json
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
-from .files import inside, sha256_of_all
+from .files import inside, kind_of, sha256_of_all
 from .onnx_paths import external_locations
 
 MANIFEST_NAME = "bundle.json"
@@ -167,9 +167,7 @@ def read_manifest(path: Path) -> Manifest:
 
 def _read_document(path: Path) -> bytes:
     if not path.is_dir():
-        raise BundleError(
-            f"{path} is not a bundle", got="a file" if path.exists() else "nothing there", expected="a folder"
-        )
+        raise BundleError(f"{path} is not a bundle", got=kind_of(path), expected="a folder")
     if not (path / MANIFEST_NAME).exists():
         raise BundleError(
             f"{path} is not a bundle", got=f"no {MANIFEST_NAME} in it", hint="Make one with: hyperstyle-deploy export"

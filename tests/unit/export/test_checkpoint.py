@@ -125,7 +125,7 @@ def test_a_part_is_what_lies_below_its_prefix() -> None:
     "page", [b"<!DOCTYPE html><html>Google Drive - Virus scan warning</html>", b"\n \t<html>", b"<?xml version='1.0'?>"]
 )
 def test_a_web_page_is_recognised(write: Write, page: bytes) -> None:
-    with pytest.raises(CheckpointError, match=r"is a web page.*Google Drive"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint. Got: a web page.*Google Drive"):
         read_checkpoint(write(page))
 
 
