@@ -23,13 +23,13 @@ class PyTorchReference:
     label = "PyTorch"
 
     def __init__(self, manifest: Manifest, checkpoints: Sequence[Path]) -> None:
-        files = read_checkpoints(checkpoints)
-        if len(files) != len(manifest.checkpoints):
+        if len(checkpoints) != len(manifest.checkpoints):
             raise CheckpointError(
-                "The bundle was exported from other files",
-                got=f"{len(files)}",
+                "The bundle was exported from more or fewer files",
+                got=", ".join(path.name for path in checkpoints),
                 expected=", ".join(f"{exported.file} ({exported.role})" for exported in manifest.checkpoints),
             )
+        files = read_checkpoints(checkpoints)
         for file, exported in zip(files, manifest.checkpoints, strict=True):
             if file.sha256 != exported.sha256:
                 raise CheckpointError(

@@ -140,7 +140,7 @@ def test_verify_compares_with_the_checkpoint(
     assert json.loads(good.stdout)["within"] is True
     swapped = run("verify", tiny_bundle, "--against", encoder, "--w-encoder", checkpoint)
     assert swapped.exit_code == 2
-    assert "not the file" in swapped.stderr
+    assert "is a W-encoder's file" in swapped.stderr
     files = run("verify", tiny_bundle, "--files-only")
     assert files.exit_code == 0
     assert "files have their checksums" in files.stdout

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,8 +81,10 @@ def test_help_prints(command: str | None) -> None:
     assert "Usage:" in result.stdout
 
 
-def test_a_missing_extra_is_named() -> None:
-    result = in_base_install("from hyperstyle_deploy.cli import main\nmain(['inspect', 'x.pt'])")
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("x/data.pkl", b"")
+    result = in_base_install(f"from hyperstyle_deploy.cli import main\nmain(['inspect', {str(tmp_path / 'x.pt')!r}])")
     assert result.returncode == 2
     assert install_command("export") in result.stderr
     no_spec = "import hyperstyle_deploy.runtime.backends as backends\nbackends.find_spec = lambda name: None\n"

@@ -73,7 +73,7 @@ def test_the_profile_shown_is_what_the_command_prints(capsys: Any) -> None:
     """From a report that is kept: its numbers are a machine's, the rest is the command's."""
     document = json.loads((ROOT / "tests" / "data" / "profile.json").read_bytes())
     for case in document["cases"]:
-        case["layers"], case["quality"] = None, []
+        case["nodes"], case["quality"] = None, []
     show_profile(document)
     (shown,) = blocks("text", (ROOT / "docs" / "profile.md").read_text())
     assert shown.splitlines() == [line.rstrip() for line in capsys.readouterr().out.splitlines()]
