@@ -19,6 +19,8 @@ from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
 
 #: Fewer than the command's own 5: most of its time goes to PyTorch, which it compares with.
 DEMO_STEPS = 2
+#: Of the tiny exports' weights.
+LICENCE = "CC0-1.0"
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ def tiny(request: pytest.FixtureRequest, tiny_bundle: Path) -> Session:
 
 
 @pytest.fixture(scope="session")
-def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def tinies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Exports of seeded checkpoints in the tiny layout, each once: method and options to a bundle's folder.
 
-    The checkpoints lie beside it. Options are those of ``write_checkpoints``, and ``precision``.
+    Options are those of ``write_checkpoints``, and ``precision``. HyperStyle without options is the demo's.
     """
     from hyperstyle_deploy.export.exporter import export
     from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
@@ -108,11 +110,13 @@ def tinies(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     @cache
     def bundle(method: str = "hyperstyle", precision: str = "float32", **options: Any) -> Path:
+        if (method, precision, options) == ("hyperstyle", "float32", {}):
+            return Path(request.getfixturevalue("tiny_bundle"))
         name = "-".join([method, precision, *(f"{key}={value}" for key, value in sorted(options.items()))])
         folder = kept_folder(tmp_path_factory, name)
         if not (folder / "tiny.bundle").exists():
             paths = write_checkpoints(folder, method, TINY, **options)
-            export(paths, folder / "tiny.bundle", precision=precision)
+            export(paths, folder / "tiny.bundle", precision=precision, licence=LICENCE)
         return folder / "tiny.bundle"
 
     return bundle

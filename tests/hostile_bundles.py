@@ -392,7 +392,7 @@ def _graphs() -> Iterator[Hostile]:
     }.items():
         yield Hostile(name, graph(start + bytes([len(outside)]) + outside), "not ONNX")
     yield Hostile("padded length", graph(b"\x3a" + bytes([len(outside) | 0x80, 0]) + outside), "not ONNX")
-    yield Hostile("a million empty graphs", graph(b"\x3a\x00" * 1_000_001), "too many parts")
+    yield Hostile("many empty graphs", graph(b"\x3a\x00" * 200_001), "too many parts")
     for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
         entry = tag(13, tag(1, b"location") + tag(2, location))
         for name, wrap in {"initializer": (5,), "attribute": (1, 5, 5), "subgraph": (1, 5, 6, 5)}.items():

@@ -17,7 +17,7 @@ _BELOW: dict[str, dict[int, str]] = {
 }
 _MAX_DEPTH = 100  # protobuf's own limit
 #: A published model's largest graph has some ten thousand.
-_MAX_MESSAGES = 1_000_000
+_MAX_MESSAGES = 200_000
 _MAX_TAG = (1 << 32) - 1
 
 

@@ -41,14 +41,8 @@ Images = list[np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def float16_bundle(tiny_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    folder = tmp_path_factory.mktemp("float16") / "bundle"
-    checkpoint, encoder = map(str, tiny_checkpoints)
-    command = ["export", checkpoint, "--w-encoder", encoder, "-o", str(folder), "--precision", "fp16"]
-    result = CliRunner().invoke(main, command, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    yield Bundle.open(folder)
-    shutil.rmtree(folder)
+def float16_bundle(tinies: Callable[..., Path]) -> Bundle:
+    return Bundle.open(tinies("hyperstyle", "float16"))
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +239,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Model, B
     shutil.rmtree(folder)
 
 
+@pytest.mark.exhaustive
 def test_a_hostile_checkpoint_inverts_in_float16(hostile: tuple[Model, Bundle], record_property: Record) -> None:
     model, bundle = hostile
     scales = activation_scales(model.generator, model.layers, model.latent_avg, FLOAT16)

@@ -27,7 +27,7 @@ constexpr Below table[] = {
     {attribute, 23, sparse}, {sparse, 1, tensor},    {sparse, 2, tensor},    {tensor, 13, entry},
 };
 constexpr int max_depth = 100;  // protobuf's own limit
-constexpr std::size_t max_messages = 1000000;
+constexpr std::size_t max_messages = 200000;
 constexpr std::uint64_t max_tag = 0xffffffff;
 
 struct Pending {
@@ -92,7 +92,7 @@ std::set<std::string> external_locations(std::string_view content) {
   std::size_t messages = 0;
   while (!pending.empty()) {
     if (++messages > max_messages) {
-      throw BundleError(Message("A graph of the bundle has too many parts").expected("at most 1,000,000"));
+      throw BundleError(Message("A graph of the bundle has too many parts").expected("at most 200,000"));
     }
     const Pending next = pending.back();
     pending.pop_back();

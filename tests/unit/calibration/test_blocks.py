@@ -28,7 +28,7 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("method", BLOCKS)
+@pytest.mark.parametrize("method", ["hyperstyle", pytest.param("psp", marks=pytest.mark.exhaustive)])
 def test_the_blocks_of_a_method(tinies: Tinies, method: str) -> None:
     names = [block.name for block in find_blocks(stage_graphs(Bundle.open(tinies(method))))]
     assert sorted(names) == sorted(BLOCKS[method])

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,26 +82,6 @@ def build(source: Path, folder: Path, prefixes: Sequence[Path], *options: str, t
     return folder
 
 
-@dataclass(frozen=True)
-class Builds:
-    """Folders that are being built side by side: the shared library with the example, and the sanitized programs."""
-
-    release: "Future[Path]"
-    sanitized: "Future[Path]"
-
-
-@pytest.fixture(scope="session")
-def builds(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Builds:
-    strict = "-DHYPERSTYLE_WARNINGS_AS_ERRORS=ON"
-    release = (strict, "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON")
-    flags = ("-DCMAKE_CXX_FLAGS=-O1 -g1", "-DHYPERSTYLE_SANITIZE=ON", "-DBUILD_SHARED_LIBS=OFF")
-    pool = ThreadPoolExecutor(1)  # one after the other: each takes all cores
-    return Builds(
-        pool.submit(build, PROGRAMS, build_folder(tmp_path_factory, "release"), [prefix], *release),
-        pool.submit(build, PROGRAMS, build_folder(tmp_path_factory, "sanitized"), [prefix], *flags),
-    )
-
-
 def build_folder(factory: pytest.TempPathFactory, name: str) -> Path:
     """A new folder; or one that stays from run to run, so that only what changed is compiled."""
     kept = os.environ.get("HYPERSTYLE_CPP_BUILDS")
@@ -110,20 +89,29 @@ def build_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def release(builds: Builds) -> Path:
+def release(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build as it is shipped, warnings as errors."""
-    return builds.release.result()
+    options = ("-DHYPERSTYLE_WARNINGS_AS_ERRORS=ON", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON")
+    return build(PROGRAMS, build_folder(tmp_path_factory, "release"), [prefix], *options)
 
 
 @pytest.fixture(scope="session")
-def sanitized(builds: Builds) -> Path:
+def sanitized(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build with AddressSanitizer and UndefinedBehaviorSanitizer, any finding ends a program."""
-    return builds.sanitized.result()
+    options = ("-DCMAKE_CXX_FLAGS=-O1 -g1", "-DHYPERSTYLE_SANITIZE=ON", "-DBUILD_SHARED_LIBS=OFF")
+    return build(PROGRAMS, build_folder(tmp_path_factory, "sanitized"), [prefix], *options)
+
+
+@pytest.fixture(scope="session", params=["release", pytest.param("sanitized", marks=pytest.mark.exhaustive)])
+def programs(request: pytest.FixtureRequest) -> Path:
+    """The folder with `probe` and `session_checks`; CI compiles once, `make test-all` under the sanitizers as well."""
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def probe(sanitized: Path) -> Probe:
-    return Probe(sanitized / "probe")
+def probe(programs: Path) -> Probe:
+    return Probe(programs / "probe")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,9 @@ from hyperstyle_deploy.tests.hostile_inversions import hostile_inversions, sound
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import SOURCES, build, build_folder, missing
 
+#: Another compiler and another build: `make test-all`.
+pytestmark = pytest.mark.exhaustive
+
 SECONDS = int(os.environ.get("HYPERSTYLE_FUZZ_SECONDS", "60"))
 MANIFEST, GRAPH, INVERSION = b"\0", b"\1", b"\2"
 

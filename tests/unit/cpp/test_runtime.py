@@ -170,11 +170,9 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(
 
 
 @pytest.mark.parametrize("form", ALL_FORMS)
-def test_sessions_from_inside_a_sanitized_program(
-    sanitized: Path, toys: Callable[..., Path], tmp_path: Path, form: str
-) -> None:
+def test_sessions_from_inside_a_program(programs: Path, toys: Callable[..., Path], tmp_path: Path, form: str) -> None:
     method, options = ALL_FORMS[form]
-    text = run(sanitized / "session_checks", toys(method, **options), PHOTO, cwd=tmp_path)
+    text = run(programs / "session_checks", toys(method, **options), PHOTO, cwd=tmp_path)
     assert "FAIL" not in text
     assert text.count("ok  ") >= 50
 

@@ -22,14 +22,19 @@ from hyperstyle_deploy.export.onnx_writer import array_of, collect_constants, tr
 from hyperstyle_deploy.export.precision import FLOAT32
 from hyperstyle_deploy.export.verification import PyTorchReference
 from hyperstyle_deploy.runtime.bundle.constants import Constants
-from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.bundle.reader import Bundle, read_manifest
 from hyperstyle_deploy.runtime.quality.verification.steps import compare_steps
 from hyperstyle_deploy.runtime.session import load
+from hyperstyle_deploy.tests.conftest import LICENCE, kept_folder
 from hyperstyle_deploy.tests.unit.export.conftest import Written
 
-METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle")
 #: HyperStyle's codes from a ReStyle encoder, which draws with a generator and an average code of its own.
 LOOPED = "hyperstyle behind restyle-e4e"
+#: Tracing takes half a minute each, so that `make test` has a pass, a loop and HyperStyle; `make test-all` has all.
+METHODS = (
+    *("e4e", "restyle-e4e", "hyperstyle"),
+    *(pytest.param(method, marks=pytest.mark.exhaustive) for method in ("psp", "restyle-psp", LOOPED)),
+)
 
 #: A method to its bundle's folder; tests must not change it.
 Exported = Callable[[str], Path]
@@ -40,22 +45,25 @@ def checkpoints(written: Written, method: str) -> tuple[Path, ...]:
 
 
 @pytest.fixture(scope="module")
-def exported(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(written: Written, tinies: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Exported:
     @cache
     def exported(method: str) -> Path:
-        choices = Choices(encoder_steps=2 if method == LOOPED else None)
-        folder = tmp_path_factory.mktemp("bundle") / "bundle"
-        return export(checkpoints(written, method), folder, choices=choices, licence="CC0-1.0").path
+        if method != LOOPED:
+            return tinies(method)
+        folder = kept_folder(tmp_path_factory, "looped") / "bundle"
+        if not folder.exists():
+            export(checkpoints(written, LOOPED), folder, choices=Choices(encoder_steps=2), licence=LICENCE)
+        return folder
 
     return exported
 
 
-@pytest.mark.parametrize("method", [*METHODS, LOOPED])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_bundle_is_whole(exported: Exported, method: str) -> None:
     folder = exported(method)
     manifest = Bundle.open(folder).manifest
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "bundle.json"}
-    assert manifest.licence == "CC0-1.0"
+    assert manifest.licence == (None if method == "hyperstyle" else LICENCE)  # the demo gives none
     for name, graph in manifest.graphs.items():
         model = onnx.load(folder / graph.file, load_external_data=False)
         assert [value.name for value in model.graph.input] == [tensor.name for tensor in graph.inputs]
@@ -67,7 +75,7 @@ def test_the_bundle_is_whole(exported: Exported, method: str) -> None:
         assert not operators & {"Shape", "GatherND", "Where"}, f"{name} computes shapes or indices"
 
 
-@pytest.mark.parametrize("method", [*METHODS, LOOPED])
+@pytest.mark.parametrize("method", METHODS)
 def test_sessions_reproduce_pytorch(exported: Exported, written: Written, method: str) -> None:
     """From the exported graphs and constants through the runtime's loop, at every step."""
     session = load(exported(method), backend="onnxruntime")
@@ -84,7 +92,7 @@ def test_another_checkpoint_is_no_reference(exported: Exported, written: Written
     manifest = Bundle.open(exported("hyperstyle")).manifest
     with pytest.raises(CheckpointError, match="is not the file that the bundle was exported from"):
         PyTorchReference(manifest, [written()[0], *written("e4e")])
-    with pytest.raises(CheckpointError, match=r"other files.*hyperstyle\.pt \(hyperstyle\), w_encoder\.pt"):
+    with pytest.raises(CheckpointError, match=r"more or fewer files.*hyperstyle\.pt \(hyperstyle\), w_encoder\.pt"):
         PyTorchReference(manifest, written("psp"))
 
 
@@ -103,6 +111,7 @@ def test_free_axes_have_names(exported: Exported) -> None:
     assert document["state"] == [{"name": "codes", "shape": [10, 32]}, {"name": "offset_codes", "shape": [9, 22]}]
 
 
+@pytest.mark.exhaustive
 def test_the_manifest_says_where_it_came_from(exported: Exported) -> None:
     manifest = Bundle.open(exported(LOOPED)).manifest
     assert [(each.role, each.file) for each in manifest.checkpoints] == [
@@ -133,6 +142,7 @@ def test_every_constant_is_stored_once(exported: Exported) -> None:
     assert {location for location, _ in weights - offsets} == {"generator.safetensors"}
 
 
+@pytest.mark.exhaustive
 def test_two_equal_generators_are_one(written: Written, tmp_path: Path) -> None:
     """A ReStyle encoder beside the generator that it was trained for: its weights are the bundle's already."""
     folder = export((written()[0], *written("restyle-e4e")), tmp_path / "bundle").path
@@ -151,11 +161,17 @@ def test_demodulation_keeps_its_eps(exported: Exported) -> None:
     assert np.isfinite(image).all()
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-@pytest.mark.parametrize("method", ["restyle-psp", "hyperstyle"])
-def test_16_bit_bundles_agree_with_pytorch(written: Written, tmp_path: Path, method: str, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [
+        ("hyperstyle", "float16"),
+        pytest.param("hyperstyle", "bfloat16", marks=pytest.mark.exhaustive),
+        pytest.param("restyle-psp", "float16", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_16_bit_bundles_agree_with_pytorch(tinies: Callable[..., Path], method: str, precision: str) -> None:
     """`export` itself compares every graph, its results rounded as on a GPU."""
-    manifest = export(written(method), tmp_path / "bundle", precision=precision).manifest
+    manifest = read_manifest(tinies(method, precision))
     narrow = {tensor.name for tensor in manifest.graphs["synthesis"].inputs if tensor.dtype == precision}
     assert narrow == {
         tensor.name for tensor in manifest.graphs["synthesis"].inputs if tensor.name.startswith(("weight.", "noise."))
