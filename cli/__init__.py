@@ -1,6 +1,7 @@
 """The command line: thin commands over the rooms, one module each, that import what they need when they run."""
 
 import signal
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -13,15 +14,33 @@ from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .invert import invert
+from .options import FILE, user_errors
 from .profile import profile
 from .verify import verify
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class InOrder(click.Group):
+    """Lists its commands in the order in which they were added: that of the work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress: results and errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what goes on, with its seconds.")
+@click.option("--log-file", type=FILE, help="Add the same to the end of this file, with dates.")
 @click.version_option(__version__)
-def main() -> None:
-    """Export HyperStyle checkpoints to bundles of ONNX graphs, and invert photos with them, without PyTorch."""
+@user_errors
+def main(quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    """Export StyleGAN inversion checkpoints to bundles of ONNX graphs, and invert photos with them without PyTorch.
+
+    `demo` shows the whole work in one go. Options here stand before the command: hyperstyle-deploy -v invert ...
+    """
+    from .show.text import set_up
+
     signal.signal(signal.SIGTERM, _terminated)
+    set_up(quiet, verbose, log_file)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -29,5 +48,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (inspect, export, build, calibrate, invert, verify, evaluate, profile, demo):
+for command in (demo, inspect, export, verify, invert, evaluate, profile, calibrate, build):
     main.add_command(command)

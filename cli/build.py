@@ -58,10 +58,11 @@ def build(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Build engines of a bundle's graphs for NVIDIA GPUs, into engines/TARGET inside it.
+    """Build TensorRT engines of a bundle's graphs.
 
-    An engine that is there and follows from the same graph, options and versions is kept. Exit status: 0 all engines
-    are there, 2 one could not be built, 130 interrupted; those that were finished before stay.
+    They are for NVIDIA GPUs, and go into engines/TARGET inside the bundle. An engine that is there and follows from
+    the same graph, options and versions is kept. Exit status: 0 all engines are there, 2 one could not be built,
+    130 interrupted; those that were finished before stay.
     """
     from ..export.engines.builder import build as build_engines
     from ..export.engines.targets import Options

@@ -55,11 +55,12 @@ def calibrate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Quantize a float32 bundle: INT8 or FP8 where it does no harm to the face.
+    """Quantize a bundle where it does no harm to the face.
 
-    Ranges come from the refinement loop on the photos. Blocks that do the most harm stay in float32 until the image is
-    within --min-psnr of the float32 one at every step. Exit status: 0 it is, 1 it cannot be and no bundle was
-    written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept for the next run.
+    Layers become INT8 or FP8. Ranges come from the refinement loop on the photos. Blocks that do the most harm stay
+    in float32 until the image is within --min-psnr of the float32 one at every step. Exit status: 0 it is, 1 it
+    cannot be and no bundle was written, 2 nothing could be run, 130 interrupted; ranges of finished photos are kept
+    for the next run.
     """
     from ..calibration.calibrate import calibrate as calibrate_bundle
     from ..calibration.report import check_report_folder, write_report

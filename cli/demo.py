@@ -29,7 +29,10 @@ from .verify import verify
 @click.pass_context
 @user_errors
 def demo(context: click.Context, output: Path, size: str, steps: int, loading: dict[str, Any]) -> None:
-    """Do the whole main job on a seeded checkpoint: inspect, export, verify, invert a photo."""
+    """Do the whole main job on a seeded checkpoint.
+
+    That is: inspect it, export it, verify the bundle, invert a photo.
+    """
     from ..demo import PHOTO, closing_words, demo_checkpoints
 
     checkpoint, encoder = demo_checkpoints(output, size)

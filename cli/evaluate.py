@@ -16,9 +16,10 @@ from .options import FILE, JSON_OPTION, exit_stopped, user_errors
 @JSON_OPTION
 @user_errors
 def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, as_json: bool) -> None:
-    """Measure results against their photos as the paper does: L2, MS-SSIM, and LPIPS where it is installed.
+    """Measure results against their photos by the paper's measures.
 
-    ORIGINALS and RESULTS are folders, such as what `invert` read and wrote, or two pictures.
+    These are L2, MS-SSIM, and LPIPS where it is installed. ORIGINALS and RESULTS are folders, such as what `invert`
+    read and wrote, or two pictures.
     """
     from ..runtime.quality.evaluation import MEASURES, evaluation_document, pairs
     from ..runtime.quality.evaluation import evaluate as scores_of

@@ -46,7 +46,7 @@ def export(
     encoder_steps: int | None,
     licence: str | None,
 ) -> None:
-    """Export a checkpoint of HyperStyle, pSp, e4e or ReStyle to a bundle.
+    """Export a HyperStyle, pSp, e4e or ReStyle checkpoint to a bundle.
 
     TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.
@@ -55,6 +55,7 @@ def export(
     from ..export.methods.model import Choices
     from .show.bundle import show_bundle
     from .show.progress import stages
+    from .show.text import show_next
 
     with stages(f"Exporting {checkpoint.name}") as report:
         bundle = export_bundle(
@@ -67,3 +68,6 @@ def export(
             precision=PRECISIONS[precision],
         )
     show_bundle(output, bundle.manifest)
+    against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]
+    show_next("verify", output, *against)
+    show_next("invert", output, "PHOTO", "-o", "results")

@@ -14,7 +14,7 @@ from .options import FILE, JSON_OPTION, user_errors
 @JSON_OPTION
 @user_errors
 def inspect(path: Path, check: bool, as_json: bool) -> None:
-    """Say what a file or a folder is, what is in it, and what to do with it.
+    """Say what a file or folder is and what to do with it.
 
     A checkpoint is described by its options and the names and shapes of its tensors, with what exporting it needs; a
     bundle by its manifest, with the engines that it has. Inversions, graphs and engines are described as well.

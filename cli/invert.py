@@ -41,7 +41,7 @@ def invert(
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Invert photos: the result at full size, a strip of the steps, and the inversion, for each.
+    """Invert photos: results, strips of the steps, and inversions.
 
     Photos whose results are there already are skipped. Exit status: 0 all photos are done, 1 some failed, 2 nothing
     could be run, 130 interrupted, 143 terminated; then the results have what was done until then.

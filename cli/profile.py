@@ -26,10 +26,10 @@ class DefaultCommand(click.Group):
 
 @click.group(cls=DefaultCommand)
 def profile() -> None:
-    """Measure how fast bundles run: `profile BUNDLE...`, or compare two reports: `profile compare A B`."""
+    """Measure how fast bundles run, or compare two such reports."""
 
 
-@profile.command("run", hidden=True)
+@profile.command("run", hidden=True, epilog="`profile compare --help` tells how two reports are compared.")
 @click.argument("bundles", type=FILE, nargs=-1, required=True, metavar="BUNDLE...")
 @click.option("--backend", "backends", type=CommaList(), default="auto", show_default=True, help="One, or several.")
 @click.option("--threads", type=Numbers(1), help="CPU threads a run may use: one number, or several.")

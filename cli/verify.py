@@ -52,10 +52,11 @@ def verify(
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Check a bundle's files, and its results at every step of the loop against a reference.
+    """Check a bundle's files, and its results against a reference.
 
-    The reference is the float32 graphs, run node by node on the CPU, or with --against the networks in PyTorch.
-    Exit status: 0 all is well, 1 a result is out of tolerance, 2 the bundle cannot be used.
+    Results are compared at every step of the loop. The reference is the float32 graphs, run node by node on the
+    CPU, or with --against the networks in PyTorch. Exit status: 0 all is well, 1 a result is out of tolerance, 2
+    the bundle cannot be used.
     """
     from ..runtime.bundle.reader import Bundle
     from ..runtime.photos import find_photos

@@ -1,6 +1,8 @@
 """A loaded bundle: invert photos, look at every refinement step, draw edits."""
 
+import logging
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
 from typing import overload
@@ -20,6 +22,8 @@ from .manifest.manifest import Manifest
 from .methods.base import CODES, Arrays
 from .refinement.loop import Step, refine
 from .refinement.settling import Settling
+
+LOGGER = logging.getLogger(__name__)
 
 
 def load(
@@ -49,8 +53,13 @@ def load(
     name = resolve(backend)
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
+    started = time.monotonic()
     bundle = Bundle.open(path)
-    return Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
+    verified = time.monotonic()
+    LOGGER.info("%s: every file has its checksum (%.1f s)", path, verified - started)
+    session = Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
+    LOGGER.info("%s is loaded (%.1f s)", session, time.monotonic() - verified)
+    return session
 
 
 class Session:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from .text import OUT, add_row, right, size
+from .text import OUT, add_row, right, show_next, size
 
 if TYPE_CHECKING:
     from ...export.engines.builder import Built
@@ -118,3 +118,4 @@ def show_built(folder: Path, built: "Sequence[Built]") -> None:
         for warning in one.warnings:
             OUT.print(f"warning ({one.engine.recipe.stage}): {warning}")
     OUT.print(f"Engines are in {folder}")
+    show_next("invert", folder.parent.parent, "PHOTO", "-o", "results", "--backend", folder.name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from .text import OUT, add_row, right
+from .text import OUT, add_row, right, show_next
 
 if TYPE_CHECKING:
     from ...runtime.serving.batch import Record
@@ -28,3 +28,7 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
     OUT.print(table)
     if any(record.files for record in records):
         OUT.print(f"Results are in {folder}")
+        if len(records) == 1:
+            show_next("evaluate", records[0].photo, records[0].files[0])
+        elif len(parents := {record.photo.parent for record in records}) == 1:
+            show_next("evaluate", *parents, folder)

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .text import ERR
+from .text import ERR, LOGGER
 
 
 def _counting() -> Progress:
@@ -36,7 +36,9 @@ def stages(title: str) -> Iterator[Callable[[str, int | None], None]]:
 
         def finish() -> None:
             name, started = running.pop()
-            progress.console.print(f"  {name:38s} {time.monotonic() - started:6.1f} s")
+            seconds = time.monotonic() - started
+            progress.console.print(f"  {name:38s} {seconds:6.1f} s")
+            LOGGER.info("%s: %s (%.1f s)", title, name, seconds)
             progress.advance(task)
 
         def report(name: str, count: int | None) -> None:
@@ -69,7 +71,9 @@ class BuildProgress:
 
     def stage_finished(self, stage: str, note: str) -> None:
         """Leave a line that says what became of a stage."""
-        self._progress.console.print(f"  {stage:38s} {time.monotonic() - self._started:6.1f} s  {note}")
+        seconds = time.monotonic() - self._started
+        self._progress.console.print(f"  {stage:38s} {seconds:6.1f} s  {note}")
+        LOGGER.info("%s: %s (%.1f s)", stage, note, seconds)
         self._progress.advance(self._all)
 
     def phase_started(self, phase: str, parent: str | None, steps: int) -> None:

@@ -1,12 +1,51 @@
 """The two consoles, and what tables need: progress goes to standard error, results to standard output."""
 
+import logging
+import shlex
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from ...errors import OutputError
+
 # No markup: names of files and options are the users' own text, square brackets and all.
 OUT = Console(markup=False, highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, markup=False, highlight=False)
+
+
+#: What goes on, from all rooms; `-v` and `--log-file` show it.
+LOGGER = logging.getLogger("hyperstyle_deploy")
+
+
+def set_up(quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    """Choose what the commands of this process tell beside their results.
+
+    Raises:
+        OutputError: the log file cannot be written.
+    """
+    ERR.quiet = quiet
+    handlers: list[logging.Handler] = []
+    if verbose:
+        handlers.append(logging.StreamHandler())
+        handlers[-1].setFormatter(logging.Formatter("%(message)s"))
+    if log_file is not None:
+        try:
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise OutputError(f"Cannot write {log_file}", got=error.strerror) from error
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for handler in LOGGER.handlers:
+        handler.close()
+    LOGGER.handlers[:] = handlers
+    LOGGER.setLevel(logging.INFO if handlers else logging.WARNING)
+    LOGGER.propagate = not handlers
+
+
+def show_next(*words: object) -> None:
+    """Print the command to type next."""
+    OUT.print(f"Next: hyperstyle-deploy {' '.join(shlex.quote(str(word)) for word in words)}")
 
 
 def right(name: str) -> Column:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from logging import INFO, WARNING, getLogger
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..refinement.loop import Step
 from ..refinement.settling import Settling
 from ..session import Session
 
+LOGGER = getLogger(__name__)
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -121,7 +123,7 @@ def invert_files(
         opened = _open(session, photo, names[photo], outputs)
         if isinstance(opened, Record):
             on_step(outputs.steps + 1)
-            yield opened
+            yield _logged(opened)
         else:
             waiting.append(opened)
         if len(waiting) == batch:
@@ -129,6 +131,12 @@ def invert_files(
             waiting = []
     if waiting:
         yield from _invert_batch(session, waiting, outputs, on_step)
+
+
+def _logged(record: Record) -> Record:
+    what = record.error or ("" if record.status == SKIPPED else f"{record.steps} steps, {record.seconds:.2f} s")
+    LOGGER.log(WARNING if record.status == FAILED else INFO, "%s: %s %s", record.photo, record.status, what)
+    return record
 
 
 def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
@@ -176,7 +184,7 @@ def _invert_batch(
     seconds = (time.monotonic() - started) / len(pending)
     for item, inversion in zip(pending, inversions, strict=True):
         files = outputs.files(item.name, inversion.steps)
-        yield Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds)
+        yield _logged(Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds))
 
 
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:

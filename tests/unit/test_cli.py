@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,35 @@ def test_a_killed_export_leaves_no_bundle(tiny_checkpoints: tuple[Path, Path], t
     process.wait(timeout=60)
     assert not bundle.exists()
     assert list(tmp_path.glob(".killed.bundle.partial-*"))  # killed in the middle, indeed
+
+
+def test_commands_are_listed_in_the_order_of_the_work_in_whole_sentences() -> None:
+    lines = run("--help").stdout.partition("Commands:")[2].strip().splitlines()
+    assert [line.split()[0] for line in lines] == list(main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+    assert "profile compare" in run("profile", "--help").stdout
+
+
+def test_quiet_shows_results_alone_and_a_log_has_what_went_on(
+    toys: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    arguments = ("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 1, "--backend", "onnxruntime")
+    first = run("--quiet", "--log-file", log, *arguments)
+    assert first.exit_code == 1
+    assert first.stderr == ""
+    assert "Results are in" in first.stdout
+    assert "Next: hyperstyle-deploy evaluate" in first.stdout
+    text = log.read_text()
+    assert "every file has its checksum" in text
+    assert "car.png: done 1 steps" in text
+    assert "WARNING" in next(line for line in text.splitlines() if "broken.jpg" in line)
+    second = run("-v", *arguments)
+    assert "car.png: skipped" in second.stderr
+    assert text == log.read_text()
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    result = run("--log-file", tmp_path / "missing" / "run.log", "inspect", tmp_path)
+    assert result.exit_code == 2
+    assert "Cannot write" in result.stderr
