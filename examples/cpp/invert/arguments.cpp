@@ -1,15 +1,19 @@
 #include "arguments.hpp"
 
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <stdexcept>
 
 namespace {
 
-constexpr const char* usage =
+const char* const usage =
     "usage: invert BUNDLE PHOTO... [-o FOLDER] [--steps N] [--until-gain SHARE] [--threads N] [--backend NAME]\n"
     "              [--device N] [--trust-engines]\n"
-    "Writes NAME.png, NAME.strip.png (input, first reconstruction, every step) and NAME.inversion for each photo.";
+    "Writes NAME.png, NAME.strip.png (input, first reconstruction, every step) and NAME.inversion for each photo.\n"
+    "Exit status: 0 all photos are done, 1 some failed, 2 nothing could be run, 130 interrupted, 143 terminated.";
 
 double number(const std::string& option, const std::string& text) {
   std::size_t used = 0;
@@ -52,7 +56,10 @@ Arguments parse(int argc, char** argv) {
   for (int at = 1; at < argc; ++at) {
     const std::string word = argv[at];
     const auto option = options.find(word);
-    if (word == "--trust-engines") {
+    if (word == "--help" || word == "-h") {
+      std::puts(usage);
+      std::exit(0);
+    } else if (word == "--trust-engines") {
       arguments.options.trust_engines = true;
     } else if (option != options.end()) {
       if (++at == argc) throw std::invalid_argument(word + " takes a value");
@@ -66,5 +73,8 @@ Arguments parse(int argc, char** argv) {
     }
   }
   if (arguments.photos.empty()) throw std::invalid_argument(usage);
+  for (const std::string& photo : arguments.photos) {  // before the model is loaded
+    if (!std::filesystem::exists(photo)) throw std::invalid_argument("There is no " + photo + ". Expected: photos.");
+  }
   return arguments;
 }

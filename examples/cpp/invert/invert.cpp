@@ -12,8 +12,12 @@
 namespace {
 
 hyperstyle::Cancellation cancellation;
+volatile std::sig_atomic_t signal_number = 0;
 
-void on_signal(int) { cancellation.cancel(); }
+void on_signal(int number) {
+  signal_number = number;
+  cancellation.cancel();
+}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -21,7 +25,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 void print_step(const hyperstyle::StepView& step, double seconds) {
   std::printf("  step %lld", static_cast<long long>(step.index));
-  if (step.l2 != nullptr) std::printf("  L2 %.6f", step.l2[0]);
+  if (step.l2 != nullptr) std::printf("  loop L2 %.6f", step.l2[0]);
   std::printf("  %.2f s\n", seconds);
   std::fflush(stdout);
 }
@@ -62,13 +66,14 @@ int run(const Arguments& arguments) {
       ++failed;
     }
   }
-  return failed > 0 ? 2 : 0;
+  return failed > 0 ? 1 : 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
   try {
     return run(parse(argc, argv));
   } catch (const std::invalid_argument& error) {
@@ -76,7 +81,7 @@ int main(int argc, char** argv) {
     return 2;
   } catch (const hyperstyle::Cancelled& error) {
     std::fprintf(stderr, "%s\n", error.what());
-    return 130;
+    return 128 + signal_number;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;

@@ -70,7 +70,7 @@ def test_the_example_gives_what_python_gives(
     steps = 3 if session.manifest.default_steps else 0
     text = run(release / "invert" / "invert", bundle, *pictures, "-o", tmp_path, "--steps", steps, "--threads", 1)
     comparable = session.manifest.image.comparable
-    line = r"step \d" + (r"  L2 \d+\.\d{6}" if comparable else "") + r"  \d+\.\d\d s"
+    line = r"step \d" + (r"  loop L2 \d+\.\d{6}" if comparable else "") + r"  \d+\.\d\d s"
     assert len(re.findall(line, text)) == 2 * (steps + 1)
     for photo in pictures:
         expected = session.invert(photo, steps=steps)
@@ -125,8 +125,33 @@ def test_the_other_golden_models_give_what_python_gives(release: Path, golden: G
     shutil.rmtree(tmp_path)
 
 
-def test_ctrl_c_ends_the_example_and_leaves_nothing_half_written(
-    release: Path, toys: Callable[..., Path], tmp_path: Path
+def test_a_bad_photo_among_others_is_status_1(release: Path, toys: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    command = [
+        release / "invert" / "invert",
+        toys(),
+        tmp_path / "bad.png",
+        PHOTO,
+        "-o",
+        tmp_path / "out",
+        "--steps",
+        "1",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "bad.png" in result.stderr
+    assert (tmp_path / "out" / "faces.inversion").exists()
+
+
+def test_help_is_no_error(release: Path) -> None:
+    text = run(release / "invert" / "invert", "--help")
+    assert text.startswith("usage: invert BUNDLE PHOTO")
+    assert "Exit status: 0" in text
+
+
+@pytest.mark.parametrize("number", [2, 15])
+def test_a_signal_ends_the_example_and_leaves_nothing_half_written(
+    release: Path, toys: Callable[..., Path], tmp_path: Path, number: int
 ) -> None:
     photos = [PHOTO] * 50  # many, since a photo takes a moment only
     command = [release / "invert" / "invert", toys(), *photos, "-o", tmp_path / "out", "--steps", "1000"]
@@ -134,10 +159,10 @@ def test_ctrl_c_ends_the_example_and_leaves_nothing_half_written(
         assert process.stdout is not None
         for line in process.stdout:
             if "step 1" in line:
-                process.send_signal(2)
+                process.send_signal(number)
                 break
         _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert error == "The work was cancelled.\n"
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"faces.png", "faces.strip.png", "faces.inversion"}
 
@@ -148,7 +173,7 @@ def test_ctrl_c_ends_the_example_and_leaves_nothing_half_written(
         ((), "usage: invert BUNDLE PHOTO"),
         (("{bundle}",), "usage: invert BUNDLE PHOTO"),
         (("/nowhere", "{photo}"), "/nowhere is not a bundle. Got: nothing there. Expected: a folder."),
-        (("{bundle}", "/nowhere.png"), "Cannot read /nowhere.png. Got: No such file or directory."),
+        (("{bundle}", "/nowhere.png"), "There is no /nowhere.png. Expected: photos."),
         (("{bundle}", "{photo}", "--steps", "1001"), "steps is out of range. Got: 1001. Expected: 0 to 1000."),
         (("{bundle}", "{photo}", "--steps", "x"), "--steps takes a number, not x"),
         (("{bundle}", "{photo}", "--steps", "1.5"), "--steps takes a whole number, not 1.5"),
