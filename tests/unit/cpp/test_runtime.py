@@ -22,6 +22,7 @@ from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS, ROOT, Probe, bu
 from hyperstyle_deploy.tests.unit.test_golden import CARS512, FACES256, FACES1024, SEPARABLE256, Golden, largest
 
 CONSUMER = ROOT / "examples" / "cpp" / "consumer"
+EXAMPLE = ROOT / "examples" / "cpp" / "invert"
 DOCS = ROOT / "docs" / "cpp.md"
 PHOTO = ROOT / "tests" / "data" / "faces.png"
 MAX_LIBRARY_BYTES = 1 << 20
@@ -245,6 +246,11 @@ def test_the_consumer_uses_the_installed_package_alone(
     assert np.abs(np.asarray(Image.open(tmp_path / "smile.png")).astype(int) - drawn).max() <= 1
     own = session.synthesize(expected)[0]
     assert np.abs(np.asarray(Image.open(tmp_path / "invert_c.png")).astype(int) - own).max() <= 1
+
+
+@pytest.mark.exhaustive
+def test_the_example_builds_from_the_installed_package(installed: Path, tmp_path: Path) -> None:
+    assert run(build(EXAMPLE, tmp_path / "build", [installed]) / "invert", "--help").startswith("usage: invert")
 
 
 def test_pkg_config_knows_the_library(installed: Path, tmp_path: Path) -> None:
