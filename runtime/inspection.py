@@ -45,13 +45,14 @@ def content_of(path: Path) -> str:
         head = stream.read(_HEAD)
     length = struct.unpack("<Q", head[:8])[0] if len(head) > 8 else 0
     kinds = {
+        # First: its first byte, of a length, may be any.
+        "a safetensors file": head[8:9] == b"{" and length <= path.stat().st_size,
         **{kind: head.startswith(start) for start, kind in _PICTURES.items()},
         "a web page": head.lstrip()[:1] == b"<",
         "a zip file": head.startswith(b"PK\x03\x04"),
         "a pickle": head.startswith(b"\x80"),
         "an engine": head.startswith(_ENGINES),
         "a graph": path.suffix == ".onnx" and head.startswith(b"\x08"),
-        "a safetensors file": head[8:9] == b"{" and length <= path.stat().st_size,
         "an empty file": not head,
     }
     return next((kind for kind, fits in kinds.items() if fits), "a file of no known kind")

@@ -145,7 +145,8 @@ class DeviceBackend(Backend):
         if not self.records:
             return work(inputs)
         with self._use():
-            key = name, tuple((place, array.shape, array.dtype) for place, array in inputs.items())
+            # Whatever their order: the first step's arrays come from elsewhere than the next ones'.
+            key = name, frozenset((place, array.shape, array.dtype) for place, array in inputs.items())
             if key not in self._recordings:
                 if len(self._recordings) == MAX_RECORDINGS:
                     del self._recordings[next(iter(self._recordings))]

@@ -39,14 +39,14 @@ def test_an_inversion_is_described(toys: Toys, tmp_path: Path) -> None:
 def test_a_bundles_graph_is_described_by_its_manifest(toys: Toys) -> None:
     text = inspect(toys() / "encoder.onnx").stdout
     assert "stage        encoder" in text
-    assert "photos  float32 ['batch', 3, 32, 32]" in text
+    assert "image  float32 ['batch', 3, 32, 32]" in text
 
 
 def test_another_graph_is_described_by_onnx(toys: Toys, tmp_path: Path) -> None:
     (tmp_path / "alone.onnx").write_bytes((toys() / "encoder.onnx").read_bytes())
     found = describe(tmp_path / "alone.onnx")
     assert found is not None
-    assert found.facts["inputs"][0] == {"name": "photos", "dtype": "float", "shape": ["batch", 3, 32, 32]}
+    assert found.facts["inputs"][0] == {"name": "image", "dtype": "float", "shape": ["batch", 3, 32, 32]}
     assert found.facts["nodes"] > 1
 
 

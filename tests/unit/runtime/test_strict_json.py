@@ -23,7 +23,7 @@ def test_sound_documents_are_read_as_they_are_written() -> None:
         (b'"\\ud800"', "surrogates"),
         (b'{"\\udfff": 1}', "surrogates"),
         (b"\xff", "utf-8"),
-        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested"),
+        (b"[" * (MAX_DEPTH + 2) + b"]" * (MAX_DEPTH + 2), "nested"),
         (b"[" * 100_000, "nested"),
         (b"{'a': 1}", "property name"),
         (b"", "Expecting value"),
