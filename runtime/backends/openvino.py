@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import openvino
+from openvino.frontend import FrontEndManager
 
 from ...errors import BackendError
 from ..bundle.reader import Bundle
@@ -97,14 +98,16 @@ class OpenVinoBackend(HostBackend):
 
     def _read(self, graph: str, batch: int) -> Any:
         inputs = self.bundle.manifest.graphs[graph].inputs
-        model = self._core.read_model(self.bundle.graph(graph))
+        # As what it is: OpenVINO would take a file that looks like its own format for that, and follow its paths.
+        frontend = FrontEndManager().load_by_framework("onnx")
+        model = frontend.convert(frontend.load(str(self.bundle.graph(graph))))
         model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
         return model
 
     def _build(self, graph: str, batch: int) -> Any:
         try:
             return self._core.compile_model(self._read(graph, batch), "CPU", self._config)
-        except RuntimeError as error:
+        except Exception as error:  # its frontend's errors have only that in common
             raise BackendError(f"OpenVINO cannot load {graph}", got=str(error)[:400]) from error
 
 
