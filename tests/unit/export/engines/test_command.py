@@ -142,6 +142,7 @@ def check_sizes(bundle: Path, built: list[dict[str, Any]]) -> None:
         assert 0.9 * sum(lengths.values()) < entry["bytes"] < 1.1 * sum(lengths.values()) + 20e6, stage
 
 
+@pytest.mark.exhaustive
 def test_every_stage_of_the_demo_bundle_is_built(demo_copy: Path) -> None:
     built = json.loads(run("build", demo_copy, "--target", RTX, "--stages", ",".join(GRAPHS), "--json").stdout)
     assert sorted(entry["recipe"]["stage"] for entry in built) == sorted(GRAPHS)
