@@ -1,16 +1,19 @@
 """The sdist and the wheel: what is in them, and that the main job runs from a wheel, without the clone."""
 
 import os
-import re
 import subprocess
 import sys
 import tarfile
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
 import numpy
 import pytest
+
+#: Two builds and an environment: `make test-all`.
+pytestmark = pytest.mark.exhaustive
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "tests" / "data" / "faces.png"
@@ -27,14 +30,6 @@ def run(*command: object, cwd: Path, **variables: str) -> subprocess.CompletedPr
 
 def tracked(*patterns: str) -> set[str]:
     return set(run("git", "ls-files", *patterns, cwd=ROOT).stdout.split())
-
-
-def test_every_package_is_packed() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    packed = set(re.findall(r'^    "(hyperstyle_deploy[\w.]*)",$', text, re.MULTILINE))
-    rooms = ("calibration", "cli", "export", "kernels", "runtime")
-    folders = [file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("__init__.py")]
-    assert packed == {"hyperstyle_deploy", *(".".join(("hyperstyle_deploy", *folder.parts)) for folder in folders)}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,6 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.exhaustive
 def test_the_sdist_has_what_the_repository_has(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -66,7 +60,6 @@ def test_the_sdist_has_what_the_repository_has(sdist: Path) -> None:
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
 
-@pytest.mark.exhaustive
 def test_the_wheel_has_the_packages_and_the_kernels_sources(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -75,8 +68,7 @@ def test_the_wheel_has_the_packages_and_the_kernels_sources(wheel: Path) -> None
     assert not [name for name in names if "/tests/" in name or "/cpp/" in name]
 
 
-@pytest.mark.exhaustive
-def test_the_main_job_runs_from_a_wheel(wheel: Path, faces256_bundle: Path, tmp_path: Path) -> None:
+def test_the_main_job_runs_from_a_wheel(wheel: Path, toys: Callable[..., Path], tmp_path: Path) -> None:
     """In a fresh environment, with the packages of this one beside it, away from the clone."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = next(path for path in (tmp_path / "venv").glob("*/python*") if path.stem == "python")
@@ -84,7 +76,7 @@ def test_the_main_job_runs_from_a_wheel(wheel: Path, faces256_bundle: Path, tmp_
     site = run(python, "-c", "import site; print(site.getsitepackages()[0])", cwd=tmp_path).stdout.strip()
     (Path(site) / "packages.pth").write_text(str(Path(numpy.__file__).parents[1]))
     command = python.with_name("hyperstyle-deploy")
-    arguments = ("invert", faces256_bundle, PHOTO, "-o", tmp_path / "out", "--steps", 1, "--backend", "onnxruntime")
+    arguments = ("invert", toys(), PHOTO, "-o", tmp_path / "out", "--steps", 1, "--backend", "onnxruntime")
     run(command, *arguments, cwd=tmp_path)
     assert {path.suffix for path in (tmp_path / "out").iterdir()} >= {".inversion", ".png"}
     program = (
