@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 #: How deep lists and objects may nest; our own documents need eight.
 MAX_DEPTH = 32
-#: Digits of a whole number; sizes of files have fewer.
-MAX_DIGITS = 18
+#: Digits of a whole number that readers keep whose numbers are all doubles; sizes of files have fewer.
+MAX_DIGITS = 15
 
 
 def parse(content: bytes) -> Any:
@@ -15,7 +15,7 @@ def parse(content: bytes) -> Any:
 
     Raises:
         ValueError: not UTF-8 or not JSON; a key twice in one object, NaN or Infinity, a number beyond those of a double
-            or of more than 18 digits, half a surrogate pair, or lists and objects nested more than 32 deep.
+            or of more than 15 digits, half a surrogate pair, or lists and objects nested more than 32 deep.
     """
     try:
         value = json.loads(

@@ -6,7 +6,7 @@ from hyperstyle_deploy.runtime.manifest.strict_json import MAX_DEPTH, dump, pars
 
 
 def test_sound_documents_are_read_as_they_are_written() -> None:
-    document = {"a": [1, -2.5, "\u2603 \U0001f600", None, True], "b": {"c": {}}, "d": 123456789012345678}
+    document = {"a": [1, -2.5, "\u2603 \U0001f600", None, True], "b": {"c": {}}, "d": 123456789012345}
     assert parse(dump(document).encode()) == document
 
 
@@ -18,7 +18,7 @@ def test_sound_documents_are_read_as_they_are_written() -> None:
         (b"NaN", "NaN is no number"),
         (b"[-Infinity]", "-Infinity is no number"),
         (b"1e999", "beyond the numbers of a double"),
-        (b"[" + b"9" * 19 + b"]", "19 digits"),
+        (b"[" + b"9" * 16 + b"]", "16 digits"),
         (b"9" * 5000, "5000 digits"),
         (b'"\\ud800"', "surrogates"),
         (b'{"\\udfff": 1}', "surrogates"),
