@@ -73,7 +73,7 @@ def test_profile_ends_its_threads_and_writes_what_it_measured(toys: Callable[...
     _, errors, calls = stopped(SESSION, 50, *arguments)
     assert json.loads(report.read_text())["interrupted"] is True
     assert "has what was measured" in errors
-    assert calls <= 50 + 2 * 2 * STEP  # a step in each thread, and one that had begun
+    assert calls <= 150  # some steps in each thread, of a thousand
 
 
 @pytest.mark.parametrize("command", ["verify", "calibrate"])
