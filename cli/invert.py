@@ -1,6 +1,7 @@
 """`invert`: photos to inversions."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,11 @@ def invert(
     from .show.progress import photo_progress
 
     found = find_photos(photos)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
+    outputs.make_folder(found)
     session = load(bundle, **loading)
     steps = session.checked_steps(steps)
-    outputs = Outputs(output, steps, not no_strip, every_step, overwrite, until_gain)
+    outputs = replace(outputs, steps=steps)
     records, interrupt = [], None
     with photo_progress(len(found), steps + 1, f"{session.backend}, {session.manifest.domain}") as advance:
         try:

@@ -77,7 +77,14 @@ def resolve(name: str) -> str:
     if name == AUTO and installed:
         return installed[0]
     if name == AUTO:
-        raise BackendError("No backend is installed", hint=f"Install one with: {install_command('cpu')}")
+        there = [each for each, needs in BACKENDS.items() if needs.gpu and not missing(each)]
+        raise BackendError(
+            "No backend for the CPU is installed",
+            got=f"those for GPUs alone: {', '.join(there)}" if there else None,
+            hint=f"Name one of them, or install one with: {install_command('cpu')}"
+            if there
+            else f"Install one with: {install_command('cpu')}",
+        )
     if name not in BACKENDS:
         raise BackendError("Unknown backend", got=name, expected=f"{AUTO} or one of {', '.join(BACKENDS)}")
     if modules := missing(name):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import HyperStyleDeployError, InversionError, OutputError
-from ..bundle.files import sha256_of
+from ..bundle.files import check_folder_of, sha256_of
 from ..bundle.inversion import Inversion
 from ..images import read_photo, strip, to_uint8, write_png
 from ..photos import output_names
@@ -57,6 +57,24 @@ class Outputs:
         """All files of a photo that took ``steps``, in the order they are written."""
         each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
         return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
+
+    def make_folder(self, photos: Sequence[Path]) -> None:
+        """Make the folder, before the model is loaded for results that could not be written.
+
+        Raises:
+            OutputError: it cannot be made or written, or photos are in it.
+        """
+        if any(photo.parent.resolve() == self.folder.resolve() for photo in photos):
+            raise OutputError(
+                "Results would be written among the photos",
+                got=self.folder,
+                hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"Cannot make the folder {self.folder}", got=error.strerror) from error
+        check_folder_of(self.folder / "result")
 
     @property
     def stopping(self) -> dict[str, str]:
@@ -108,16 +126,7 @@ def invert_files(
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
     """
     names = output_names(photos)
-    if any(photo.parent.resolve() == outputs.folder.resolve() for photo in photos):
-        raise OutputError(
-            "Results would be written among the photos",
-            got=outputs.folder,
-            hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
-        )
-    try:
-        outputs.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
+    outputs.make_folder(photos)
     waiting: list[_Pending] = []
     for photo in photos:
         opened = _open(session, photo, names[photo], outputs)

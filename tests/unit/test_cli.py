@@ -235,3 +235,19 @@ def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     result = run("--log-file", tmp_path / "missing" / "run.log", "inspect", tmp_path)
     assert result.exit_code == 2
     assert "Cannot write" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_bundle_is_opened(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    result = run("invert", tmp_path / "no.bundle", photos, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "a folder that cannot be written" in result.stderr
+
+
+def test_a_photo_that_is_not_there_is_told_before_the_bundle_is_opened(tmp_path: Path) -> None:
+    result = run("invert", tmp_path / "no.bundle", tmp_path / "none.jpg", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "There is no" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -89,7 +89,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     assert install_command("export") in result.stderr
     no_spec = "import hyperstyle_deploy.runtime.backends as backends\nbackends.find_spec = lambda name: None\n"
     result = in_base_install(no_spec + "import hyperstyle_deploy as hd\nhd.load('x')")
-    assert "BackendError: No backend is installed" in result.stderr
+    assert "BackendError: No backend for the CPU is installed" in result.stderr
     assert install_command("cpu") in result.stderr
 
 
