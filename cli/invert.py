@@ -56,7 +56,7 @@ def invert(
 
     found = find_photos(photos)
     outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
-    outputs.make_folder(found)
+    outputs.check_folder(found)
     session = load(bundle, **loading)
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)

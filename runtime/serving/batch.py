@@ -1,5 +1,6 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import HyperStyleDeployError, InversionError, OutputError
-from ..bundle.files import check_folder_of, sha256_of
+from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
 from ..images import read_photo, strip, to_uint8, write_png
 from ..photos import output_names
@@ -58,11 +59,11 @@ class Outputs:
         each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
         return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
 
-    def make_folder(self, photos: Sequence[Path]) -> None:
-        """Make the folder, before the model is loaded for results that could not be written.
+    def check_folder(self, photos: Sequence[Path]) -> None:
+        """See that results can be written, before the model is loaded for them; nothing is made yet.
 
         Raises:
-            OutputError: it cannot be made or written, or photos are in it.
+            OutputError: the folder, or the one that it would be made in, cannot be written; or photos are in it.
         """
         if any(photo.parent.resolve() == self.folder.resolve() for photo in photos):
             raise OutputError(
@@ -70,11 +71,10 @@ class Outputs:
                 got=self.folder,
                 hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"Cannot make the folder {self.folder}", got=error.strerror) from error
-        check_folder_of(self.folder / "result")
+        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            got = f"{there} cannot be written" if there.is_dir() else f"{there} is a file"
+            raise OutputError(f"Cannot make the folder {self.folder}", got=got, hint="Choose another output folder.")
 
     @property
     def stopping(self) -> dict[str, str]:
@@ -126,7 +126,11 @@ def invert_files(
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
     """
     names = output_names(photos)
-    outputs.make_folder(photos)
+    outputs.check_folder(photos)
+    try:
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
     waiting: list[_Pending] = []
     for photo in photos:
         opened = _open(session, photo, names[photo], outputs)

@@ -243,7 +243,8 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_bundle_is_opened(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     result = run("invert", tmp_path / "no.bundle", photos, "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "a folder that cannot be written" in result.stderr
+    assert "cannot be written" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_photo_that_is_not_there_is_told_before_the_bundle_is_opened(tmp_path: Path) -> None:
