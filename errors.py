@@ -19,10 +19,10 @@ class HyperStyleDeployError(Exception):
             parts.append(f"Expected: {expected}.")
         if hint:
             parts.append(hint)
-        super().__init__(_printable(" ".join(parts)))
+        super().__init__(printable(" ".join(parts)))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what a hostile name could do to a terminal, and what no terminal can encode."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 

@@ -1,11 +1,15 @@
 """Which files are photos, and what results of them are called."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ImageError
 from .images import SUFFIXES
+
+#: What `invert` writes beside a result of this name: its strip, and the images of its steps.
+BESIDE = re.compile(r"(?P<name>.+)\.(strip|step\d+)", re.DOTALL)
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -31,11 +35,18 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
 def output_names(photos: Sequence[Path]) -> dict[Path, str]:
     """A name for each photo's files: its stem, or with its suffix where two share the stem.
 
+    So is a photo named that is called like a strip or a step of another one's.
+
     Raises:
         ImageError: two photos of one name, from different folders.
     """
     stems = [photo.stem for photo in photos]
-    names = {photo: photo.stem if stems.count(photo.stem) == 1 else photo.name for photo in photos}
+
+    def is_taken(stem: str) -> bool:
+        beside = BESIDE.fullmatch(stem)
+        return stems.count(stem) > 1 or (beside is not None and beside["name"] in stems)
+
+    names = {photo: photo.name if is_taken(photo.stem) else photo.stem for photo in photos}
     taken: dict[str, Path] = {}
     for photo, name in names.items():
         if name in taken:

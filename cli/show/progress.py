@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ...errors import printable
 from .text import ERR, LOGGER
 
 
@@ -30,6 +31,7 @@ def stages(title: str) -> Iterator[Callable[[str, int | None], None]]:
 
     The result is called with a piece's name, and how many there are, None as long as that is not known.
     """
+    title = printable(title)
     with _counting() as progress:
         task = progress.add_task(title, total=None)
         running: list[tuple[str, float]] = []

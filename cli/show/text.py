@@ -3,16 +3,25 @@
 import logging
 import shlex
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from ...errors import OutputError
+from ...errors import OutputError, printable
 
-# No markup: names of files and options are the users' own text, square brackets and all.
-OUT = Console(markup=False, highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, markup=False, highlight=False)
+
+class PlainConsole(Console):
+    """Shows text as it is: names of files are the users' own, square brackets and all, or strangers', escapes and all."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, with what a terminal would obey made visible."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+OUT = PlainConsole(markup=False, highlight=False, soft_wrap=True)
+ERR = PlainConsole(stderr=True, markup=False, highlight=False)
 
 
 #: What goes on, from all rooms; `-v` and `--log-file` show it.
@@ -55,7 +64,7 @@ def right(name: str) -> Column:
 
 def add_row(table: Table, *cells: str) -> None:
     """Tables read markup in plain strings whatever the console says."""
-    table.add_row(*(Text(cell) for cell in cells))
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def size(count: int) -> str:

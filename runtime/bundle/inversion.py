@@ -1,5 +1,6 @@
 """An inversion: the few numbers that hold a photo, and their file."""
 
+import json
 import os
 import struct
 from collections.abc import Mapping
@@ -89,6 +90,10 @@ class Inversion:
                     expected=theirs[:12],
                     hint="Use the bundle that it was made with.",
                 )
+        if type(self.steps) is not int or not 0 <= self.steps <= MAX_STEPS:
+            raise InversionError(
+                "The inversion has no number of steps", got=repr(self.steps)[:80], expected=f"0 to {MAX_STEPS}"
+            )
         got = {name: list(array.shape) for name, array in self.arrays.items()}
         expected = {array.name: list(array.sized(self.steps)) for array in manifest.state}
         if got != expected:
@@ -108,7 +113,7 @@ class Inversion:
         metadata |= {"method": self.method, "model": self.model}
         _check_arrays("The inversion", arrays, self.steps)
         with atomic_file(Path(path)) as partial:
-            partial.write_bytes(save(arrays, metadata))
+            partial.write_bytes(_stored(arrays, metadata))
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -119,7 +124,10 @@ class Inversion:
         """
         try:
             with open_plain(Path(path)) as stream:
-                content = stream.read(MAX_BYTES + 1)
+                size = os.fstat(stream.fileno()).st_size
+                content = stream.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
+            if not 8 < size <= MAX_BYTES:
+                raise ValueError(f"{size} bytes; an inversion has 9 to {MAX_BYTES}")
             metadata = _metadata(content)
             arrays: dict[str, NDArray[Any]] = load(content)
         # KeyError: a dtype that NumPy lacks.
@@ -143,15 +151,25 @@ class Inversion:
         return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)
 
 
+def _stored(arrays: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
+    """A safetensors file, the same bytes every time: the package's own writer draws the metadata's order anew."""
+    content = save(arrays, metadata)
+    (length,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + length])
+    text = json.dumps({**header, "__metadata__": metadata}, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
 def _metadata(content: bytes) -> dict[str, str]:
     """The text in a safetensors file's header.
 
     Raises:
-        ValueError: the file or its header is larger than an inversion's, or the header is not strict JSON.
+        ValueError: the header is larger than an inversion's, or not strict JSON.
     """
-    (length,) = struct.unpack_from("<Q", content.ljust(8, b"\0"))
-    if len(content) > MAX_BYTES or length > MAX_HEADER_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes, or a header of more than {MAX_HEADER_BYTES}")
+    (length,) = struct.unpack_from("<Q", content)
+    if length > MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes; an inversion's has at most {MAX_HEADER_BYTES}")
     header = strict_json.parse(content[8 : 8 + length])
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     return metadata if isinstance(metadata, dict) else {}

@@ -1,7 +1,6 @@
 """Results of an inversion against the photos that they came from, by the paper's measures."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import ImageError
 from ..images import read_photo
-from ..photos import find_photos, output_names
+from ..photos import BESIDE, find_photos, output_names
 from .json_values import finite
 from .metrics import l2, ms_ssim, paper_input
 from .published import Published
@@ -23,8 +22,6 @@ Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float32]], float
 #: By name, in the order in which they are shown.
 MEASURES: dict[str, Measure] = {"L2": l2, "MS-SSIM": ms_ssim}
 
-#: What `invert` writes beside results: strips, and the images of steps.
-_BESIDE = re.compile(r"(?P<name>.+)\.(strip|step\d+)")
 _NAMED = 5
 
 
@@ -64,7 +61,7 @@ def pairs(originals: Path, results: Path) -> list[tuple[Path, Path]]:
     pictures = find_photos([results])
     stems = {picture.stem for picture in pictures}
     for picture in pictures:
-        beside = _BESIDE.fullmatch(picture.stem)
+        beside = BESIDE.fullmatch(picture.stem)
         if beside and beside["name"] in stems and picture.stem not in names:
             continue
         if picture.stem in found:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import HyperStyleDeployError, InversionError, OutputError
+from ...errors import HyperStyleDeployError, InversionError, OutputError, printable
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
 from ..images import read_photo, strip, to_uint8, write_png
@@ -154,7 +154,11 @@ def _logged(record: Record) -> Record:
 
 def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pending | Record":
     try:
-        source = {"file": photo.name, "sha256": sha256_of(photo), "precision": session.precision} | outputs.stopping
+        source = {
+            "file": printable(photo.name),
+            "sha256": sha256_of(photo),
+            "precision": session.precision,
+        } | outputs.stopping
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
             return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)

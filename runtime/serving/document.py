@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...errors import printable
 from ..session import Session
 from .batch import Record
 
@@ -23,12 +24,12 @@ def inversions_document(
         "interrupted": len(records) < photos,
         "photos": [
             {
-                "photo": str(record.photo),
+                "photo": printable(str(record.photo)),
                 "status": record.status,
                 "seconds": round(record.seconds, 3),
                 "steps": record.steps,
                 "loop_l2": list(record.l2),
-                "files": [str(file) for file in record.files],
+                "files": [printable(str(file)) for file in record.files],
                 "error": record.error,
             }
             for record in records

@@ -1,5 +1,6 @@
 """Inversion files: what is saved comes back, and nothing but a whole inversion of this version is read."""
 
+import dataclasses
 import os
 import pickle
 from collections.abc import Callable
@@ -157,3 +158,28 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(
     error, left = on_small_disk(code, "x.inversion")
     assert "Cannot write" in error
     assert left == []
+
+
+def test_equal_inversions_are_equal_files(tmp_path: Path) -> None:
+    one = inversion(offset_shape=(17, 512))
+    source = {f"key {index}": "x" for index in range(9)}
+    contents = set()
+    for index in range(5):
+        dataclasses.replace(one, source=dict(sorted(source.items(), reverse=index % 2 == 0))).save(tmp_path / "x")
+        contents.add((tmp_path / "x").read_bytes())
+    assert len(contents) == 1
+    assert Inversion.load(tmp_path / "x").source == source
+
+
+def test_a_pipe_is_no_inversion(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InversionError, match="no plain file"):
+        Inversion.load(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("size", [1 << 40, 129 << 20])
+def test_a_file_larger_than_any_inversion_is_refused_unread(tmp_path: Path, size: int) -> None:
+    (tmp_path / "x").touch()
+    os.truncate(tmp_path / "x", size)
+    with pytest.raises(InversionError, match="an inversion has 9 to"):
+        Inversion.load(tmp_path / "x")
