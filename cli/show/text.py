@@ -13,7 +13,7 @@ from ...errors import OutputError, printable
 
 
 class PlainConsole(Console):
-    """Shows text as it is: names of files are the users' own, square brackets and all, or strangers', escapes and all."""
+    """Shows text as it is: names of files are the users' own, with square brackets, or strangers', with escapes."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, with what a terminal would obey made visible."""
