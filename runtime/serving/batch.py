@@ -21,6 +21,8 @@ from ..refinement.settling import Settling
 from ..session import Session
 
 LOGGER = getLogger(__name__)
+#: Before the names of files whose checksums an inversion keeps.
+WRITTEN = "written."
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -170,16 +172,22 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
-    """The inversion of an earlier run, if photo, precision, model and steps agree and no file is missing."""
+    """The inversion of an earlier run, if photo, precision, model and steps agree and its files are as it wrote them."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
         inversion.check(session.manifest)
-    except InversionError:
+        written = _written(outputs.files(name, inversion.steps))
+    except (InversionError, OSError):
         return None
-    same = dict(inversion.source) == source
+    digests = {key: value for key, value in inversion.source.items() if key.startswith(WRITTEN)}
+    same = {key: value for key, value in inversion.source.items() if key not in digests} == source
     fits = inversion.steps == outputs.steps or outputs.until_gain is not None
-    whole = all(file.exists() for file in outputs.files(name, inversion.steps))
-    return inversion if same and fits and whole else None
+    return inversion if same and fits and written.items() <= digests.items() else None
+
+
+def _written(files: Sequence[Path]) -> dict[str, str]:
+    """The checksums of a photo's files, but for its inversion, which keeps them."""
+    return {f"{WRITTEN}{printable(file.name)}": sha256_of(file) for file in files if file.suffix != ".inversion"}
 
 
 def _invert_batch(
@@ -222,4 +230,5 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
-    replace(inversion, source=item.source).save(outputs.inversion(item.name))
+    source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
+    replace(inversion, source=source).save(outputs.inversion(item.name))

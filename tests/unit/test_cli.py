@@ -252,3 +252,34 @@ def test_a_photo_that_is_not_there_is_told_before_the_bundle_is_opened(tmp_path:
     assert result.exit_code == 2
     assert "There is no" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_result_that_was_changed_is_made_again(toys: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").unlink()
+    arguments = ("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 1, "--backend", "onnxruntime", "--json")
+
+    def statuses() -> dict[str, str]:
+        found = json.loads(run(*arguments).stdout)["photos"]
+        return {Path(photo["photo"]).name: photo["status"] for photo in found}
+
+    assert statuses() == {"a[b].jpg": "done", "car.png": "done"}
+    before = (tmp_path / "out" / "car.png").read_bytes()
+    (tmp_path / "out" / "car.png").write_bytes(b"")
+    assert statuses() == {"a[b].jpg": "skipped", "car.png": "done"}
+    assert (tmp_path / "out" / "car.png").read_bytes() == before
+
+
+def test_photos_whose_names_no_text_can_hold_are_photos(
+    toys: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    """Bytes that are not UTF-8, what a terminal would obey, and a name that another photo's strip would have."""
+    (photos / "broken.jpg").unlink()
+    for name in ("\udcff.png", "\x1b[2J.png", "car.strip.png"):
+        shutil.copy(photos / "car.png", photos / name)
+    result = run("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 0, "--backend", "onnxruntime")
+    assert result.exit_code == 0
+    assert "\x1b[2J" not in result.stdout
+    assert (tmp_path / "out" / "car.strip.png.png").exists()
+    assert len(list((tmp_path / "out").glob("*.inversion"))) == 5
+    again = run("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 0, "--backend", "onnxruntime", "--json")
+    assert {photo["status"] for photo in json.loads(again.stdout)["photos"]} == {"skipped"}
