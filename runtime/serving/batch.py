@@ -172,7 +172,7 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
-    """The inversion of an earlier run, if photo, precision, model and steps agree and its files are as it wrote them."""
+    """The inversion of an earlier run, if photo, precision, model and steps agree and its files are unchanged."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
         inversion.check(session.manifest)

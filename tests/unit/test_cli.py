@@ -269,9 +269,7 @@ def test_a_result_that_was_changed_is_made_again(toys: Callable[..., Path], phot
     assert (tmp_path / "out" / "car.png").read_bytes() == before
 
 
-def test_photos_whose_names_no_text_can_hold_are_photos(
-    toys: Callable[..., Path], photos: Path, tmp_path: Path
-) -> None:
+def test_photos_of_odd_names_are_photos(toys: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     """Bytes that are not UTF-8, what a terminal would obey, and a name that another photo's strip would have."""
     (photos / "broken.jpg").unlink()
     for name in ("\udcff.png", "\x1b[2J.png", "car.strip.png"):
