@@ -24,7 +24,7 @@ FORMAT_VERSION = "2"
 L2 = "l2"
 #: The largest has 1000 steps of offset codes, 60 MB at the published width.
 MAX_BYTES = 128 << 20
-MAX_HEADER_BYTES = 256 << 10
+MAX_HEADER_BYTES = 0x40000
 
 
 @dataclass(frozen=True, eq=False)

@@ -240,7 +240,7 @@ def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told_before_the_bundle_is_opened(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
     result = run("invert", tmp_path / "no.bundle", photos, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
