@@ -138,11 +138,23 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
     return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
 
 
+#: Below tests/unit: files that compile, trace or build for minutes. `make test-all` runs them; docs/tests.md says what
+#: catches the same before.
+MINUTES = (
+    *("cpp/", "kernels/test_build.py", "export/engines/test_builder.py", "export/engines/test_command.py"),
+    *("export/test_exporter.py", "test_precision.py", "test_golden.py"),
+    *("calibration/test_calibrate.py", "calibration/test_methods.py"),
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the published layout's bundle is exhaustive: `make test-all` runs it."""
+    """What takes minutes, or the published layout's bundle, is exhaustive: `make test-all` runs it."""
+    unit = Path(__file__).parent / "unit"
     for item in items:
-        if {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ())):
+        published = {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ()))
+        minutes = unit in item.path.parents and item.path.relative_to(unit).as_posix().startswith(MINUTES)
+        if published or minutes:
             item.add_marker(pytest.mark.exhaustive)
 
 

@@ -76,6 +76,7 @@ def test_profile_ends_its_threads_and_writes_what_it_measured(toys: Callable[...
     assert calls <= 150  # some steps in each thread, of a thousand
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", ["verify", "calibrate"])
 def test_long_runs_end(tinies: Callable[..., Path], tmp_path: Path, command: str) -> None:
     """Of the tiny layout: of a toy there is nothing to calibrate."""
@@ -97,6 +98,7 @@ def test_evaluate_shows_the_results_until_then(tmp_path: Path) -> None:
     assert calls == 5
 
 
+@pytest.mark.exhaustive
 def test_export_leaves_nothing(tiny_checkpoints: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, encoder = tiny_checkpoints
     arguments = ("export", checkpoint, "--w-encoder", encoder, "-o", tmp_path / "bundle")

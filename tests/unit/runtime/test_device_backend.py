@@ -74,7 +74,9 @@ def same(ours: object, want: object) -> None:
 
 
 @pytest.mark.parametrize("recordable", [True, False], ids=["recorded", "plain"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=() if form == "hyperstyle" else pytest.mark.exhaustive) for form in FORMS]
+)
 def test_every_method_on_a_device_is_the_hosts(
     toys: Callable[..., Path], cpu_library: KernelLibrary, form: str, recordable: bool
 ) -> None:
