@@ -1,23 +1,22 @@
 """What a file is, seen from its first bytes; and what is in those that come of bundles: inversions, graphs, engines."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from ..errors import BundleError
 from .backends.engines.record import FOLDER, MODULES, Engine, read_record
 from .bundle.files import open_plain
-from .bundle.inversion import FORMAT, MAX_HEADER_BYTES, Inversion
+from .bundle.inversion import FORMAT, Inversion
 from .bundle.reader import MANIFEST_NAME, read_manifest
-from .manifest import strict_json
 
 #: First bytes -> what it is.
 _PICTURES = {b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture", b"RIFF": "a WebP picture"}
 _ENGINES = (b"ptrt", b"ftrt", b"vtrt")
-#: Constants of a published bundle are some hundred tensors.
-_MAX_SAFETENSORS_HEADER = 4 << 20
 _HEAD = 512
 
 
@@ -74,35 +73,24 @@ def describe(path: Path) -> Found | None:
 
 
 def _safetensors(path: Path) -> tuple[str, dict[str, Any]]:
-    header = _header(path)
-    metadata = header.pop("__metadata__", None)
-    if isinstance(metadata, dict) and metadata.get("format") == FORMAT:
-        inversion = Inversion.load(path)
-        arrays = {name: list(array.shape) for name, array in inversion.arrays.items()}
-        source = dict(inversion.source)
-        return "inversion", {
-            "method": inversion.method,
-            "steps": inversion.steps,
-            "arrays": arrays,
-            "loop_l2": list(inversion.l2),
-            "model": inversion.model,
-            **({"source": source} if source else {}),
-        }
-    shapes = {name: entry.get("shape") for name, entry in header.items() if isinstance(entry, dict)}
-    return "safetensors file", {"tensors": shapes}
-
-
-def _header(path: Path) -> dict[str, Any]:
-    with open_plain(path) as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        text = stream.read(min(length, max(MAX_HEADER_BYTES, _MAX_SAFETENSORS_HEADER)))
     try:
-        header = strict_json.parse(text)
-    except ValueError as error:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(f"{path} has a header that cannot be read", got=str(error)[:120]) from error
-    if not isinstance(header, dict):
-        raise BundleError(f"{path} has a header that cannot be read", got=type(header).__name__, expected="an object")
-    return header
+    if metadata.get("format") != FORMAT:
+        return "safetensors file", {"tensors": shapes}
+    inversion = Inversion.load(path)
+    source = dict(inversion.source)
+    return "inversion", {
+        "method": inversion.method,
+        "steps": inversion.steps,
+        "arrays": {name: list(array.shape) for name, array in inversion.arrays.items()},
+        "loop_l2": list(inversion.l2),
+        "model": inversion.model,
+        **({"source": source} if source else {}),
+    }
 
 
 def _graph(path: Path) -> tuple[str, dict[str, Any]]:
@@ -123,19 +111,18 @@ def _graph(path: Path) -> tuple[str, dict[str, Any]]:
     opsets = {opset.domain or "ai.onnx": opset.version for opset in model.opset_import}
     return "graph", {
         "opset": opsets,
-        "inputs": [_value(value) for value in model.graph.input],
-        "outputs": [_value(value) for value in model.graph.output],
+        **{
+            kind: [_tensor(value, onnx.TensorProto.DataType.Name) for value in values]
+            for kind, values in (("inputs", model.graph.input), ("outputs", model.graph.output))
+        },
         "nodes": len(model.graph.node),
     }
 
 
-def _value(value: Any) -> dict[str, Any]:
+def _tensor(value: Any, name_of: Callable[[int], str]) -> dict[str, Any]:
     tensor = value.type.tensor_type
     shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    import onnx
-
-    dtype = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-    return {"name": value.name, "dtype": dtype, "shape": shape}
+    return {"name": value.name, "dtype": name_of(tensor.elem_type).lower(), "shape": shape}
 
 
 def _engine(path: Path) -> tuple[str, dict[str, Any]]:

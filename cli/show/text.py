@@ -24,6 +24,13 @@ OUT = PlainConsole(markup=False, highlight=False, soft_wrap=True)
 ERR = PlainConsole(stderr=True, markup=False, highlight=False)
 
 
+class PlainFormatter(logging.Formatter):
+    """Does the same for what is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 #: What goes on, from all rooms; `-v` and `--log-file` show it.
 LOGGER = logging.getLogger("hyperstyle_deploy")
 
@@ -38,13 +45,13 @@ def set_up(quiet: bool, verbose: bool, log_file: Path | None) -> None:
     handlers: list[logging.Handler] = []
     if verbose:
         handlers.append(logging.StreamHandler())
-        handlers[-1].setFormatter(logging.Formatter("%(message)s"))
+        handlers[-1].setFormatter(PlainFormatter("%(message)s"))
     if log_file is not None:
         try:
             handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
         except OSError as error:
             raise OutputError(f"Cannot write {log_file}", got=error.strerror) from error
-        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers[-1].setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     for handler in LOGGER.handlers:
         handler.close()
     LOGGER.handlers[:] = handlers

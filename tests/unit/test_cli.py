@@ -274,9 +274,9 @@ def test_photos_of_odd_names_are_photos(toys: Callable[..., Path], photos: Path,
     (photos / "broken.jpg").unlink()
     for name in ("\udcff.png", "\x1b[2J.png", "car.strip.png"):
         shutil.copy(photos / "car.png", photos / name)
-    result = run("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 0, "--backend", "onnxruntime")
+    result = run("-v", "invert", toys(), photos, "-o", tmp_path / "out", "--steps", 0, "--backend", "onnxruntime")
     assert result.exit_code == 0
-    assert "\x1b[2J" not in result.stdout
+    assert "\x1b[2J" not in result.stdout + result.stderr
     assert (tmp_path / "out" / "car.strip.png.png").exists()
     assert len(list((tmp_path / "out").glob("*.inversion"))) == 5
     again = run("invert", toys(), photos, "-o", tmp_path / "out", "--steps", 0, "--backend", "onnxruntime", "--json")
