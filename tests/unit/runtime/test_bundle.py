@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def test_a_file_that_cannot_be_read_is_refused(small_bundle: "SmallBundle", monk
         raise PermissionError(13, "Permission denied")
 
     manifest = read_manifest(small_bundle.path)
-    monkeypatch.setattr(Path, "open", no_access)
+    monkeypatch.setattr(os, "open", no_access)
     monkeypatch.setattr(Path, "read_bytes", no_access)
     with pytest.raises(BundleError, match="Permission denied"):
         read_manifest(small_bundle.path)
