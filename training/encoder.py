@@ -29,7 +29,7 @@ _IMPORTANCE = {
 
 
 def train_encoder(
-    folder: Path, widths: Widths, steps: int, batch: int = 32, pictures: int = 8_000, lr: float = 3e-3
+    folder: Path, widths: Widths, steps: int, batch: int = 32, pictures: int = 20_000, lr: float = 3e-3
 ) -> None:
     """Train the encoder on the true codes; it never needs the generator.
 
@@ -43,8 +43,7 @@ def train_encoder(
     def batches(random: Random, progress: float) -> Iterator[dict[str, float]]:
         photos, parameters = album(random.integers(0, pictures, batch))
         encoder.train(progress < 0.8)  # the last steps see the statistics that inference will see
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = encoder(photos)[:, 0].float() + codes.centre
+        predicted = encoder(photos)[:, 0] + codes.centre
         difference = codes.parameters_of(predicted) - parameters
         outside = predicted - codes(codes.parameters_of(predicted))  # what no parameter explains
         loss = (importance * difference.square()).mean() + 0.1 * outside.square().mean()

@@ -50,7 +50,7 @@ def growth(progress: float, levels: int) -> int:
 
 
 def train_generator(
-    folder: Path, widths: Widths, steps: int, batch: int = 16, pictures: int = 8_000, lr: float = 3e-3
+    folder: Path, widths: Widths, steps: int, batch: int = 16, pictures: int = 20_000, lr: float = 3e-3
 ) -> None:
     """Train the synthesis network; the mapping network is left as it was initialised."""
     torch.manual_seed(1)
@@ -62,12 +62,11 @@ def train_generator(
         target, parameters = album(random.integers(0, pictures, batch))
         levels = growth(progress, len(widths.channels) - 1)
         shrink = widths.size // (4 << levels)
-        with torch.autocast("cpu", torch.bfloat16):
-            drawn = synthesize(generator, codes(parameters), levels=levels)
+        drawn = synthesize(generator, codes(parameters), levels=levels)
         target = F.avg_pool2d(target, shrink)
         loss = picture_loss(drawn, target, F.avg_pool2d(weight[None, None], shrink)[0, 0])
         loss.backward()
-        yield {"loss": loss.item(), "l2": (drawn.detach().float() - target).square().mean().item()}
+        yield {"loss": loss.item(), "l2": (drawn.detach() - target).square().mean().item()}
 
     synthesis = [p for name, p in generator.named_parameters() if not name.startswith("style.")]
     settings = {"batch": batch, "pictures": pictures, "lr": lr, "channels": widths.channels, "style": widths.style}

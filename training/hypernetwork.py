@@ -20,10 +20,8 @@ STEPS = 5
 
 def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int, Tensor]) -> dict[int, Tensor]:
     """One refinement step: the offsets so far, plus what the hypernetwork makes of photo and reconstruction."""
-    features = hypernet.features(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last)).float()
-    # In bfloat16 oneDNN leaves rubbish in the gradient of kernel taps that only ever see padding, as a block's last do.
-    with torch.autocast("cpu", enabled=False):
-        fresh = {int(index): block(features) for index, block in hypernet.refinement_blocks.items()}
+    features = hypernet.features(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last))
+    fresh = {int(index): block(features) for index, block in hypernet.refinement_blocks.items()}
     return {index: offset + offsets.get(index, 0.0) for index, offset in fresh.items()}
 
 
@@ -33,7 +31,7 @@ def refinement_steps(progress: float) -> int:
 
 
 def train_hypernetwork(
-    folder: Path, widths: Widths, steps: int, batch: int = 8, pictures: int = 8_000, lr: float = 1e-3
+    folder: Path, widths: Widths, steps: int, batch: int = 8, pictures: int = 20_000, lr: float = 1e-3
 ) -> None:
     """Train on pictures half of which have extras.
 
@@ -51,15 +49,14 @@ def train_hypernetwork(
         photos, _ = album(random.integers(0, pictures, batch))
         hypernet.train(progress < 0.6)
         figures = {}
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            codes = encoder(photos)[:, 0].float() + centre
+        with torch.no_grad():
+            codes = encoder(photos)[:, 0] + centre
             y = synthesize(generator, codes)
         figures["l2_0"] = (y - photos).square().mean().item()
         offsets: dict[int, Tensor] = {}
         for step in range(1, refinement_steps(progress) + 1):
-            with torch.autocast("cpu", torch.bfloat16):
-                offsets = refine(hypernet, photos, y, offsets)
-                y = synthesize(generator, codes, offsets)
+            offsets = refine(hypernet, photos, y, offsets)
+            y = synthesize(generator, codes, offsets)
             loss = picture_loss(y, photos, weight)
             loss.backward()
             offsets, y = {index: offset.detach() for index, offset in offsets.items()}, y.detach()
