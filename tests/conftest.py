@@ -143,7 +143,7 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
 MINUTES = (
     *("cpp/", "kernels/", "training/", "export/engines/test_builder.py", "export/engines/test_command.py"),
     *("export/test_exporter.py", "export/test_stages.py", "export/test_layout.py", "export/test_inspection.py"),
-    *("export/test_checkpoint.py", "export/test_precision.py", "test_precision.py", "test_golden.py"),
+    *("export/test_precision.py", "test_precision.py", "test_golden.py"),
     *("calibration/test_calibrate.py", "calibration/test_methods.py"),
 )
 

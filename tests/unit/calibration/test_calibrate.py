@@ -151,11 +151,11 @@ def test_plots_are_written(calibrated: Calibrated, tmp_path: Path) -> None:
         assert {file.name for file in (tmp_path / "report").glob("*.png")} == {"ranges.png", "blocks.png"}
 
 
-def test_inspect_and_verify_know_it(calibrated: Calibrated, bundle: Bundle) -> None:
+def test_inspect_and_verify_know_it(calibrated: Calibrated, tiny_checkpoints: tuple[Path, Path]) -> None:
     status, text = cli("inspect", calibrated.path)
     assert status == 0
     assert "float32+int8" in text
-    checkpoint, encoder = (bundle.path.parent / each.file for each in bundle.manifest.checkpoints)
+    checkpoint, encoder = tiny_checkpoints
     against = ("--against", checkpoint, "--w-encoder", encoder)
     status, text = cli("verify", calibrated.path, *against, "--steps", 1, "--backend", "onnxruntime")
     assert status == 0, text
