@@ -395,15 +395,21 @@ def _graphs() -> Iterator[Hostile]:
     yield Hostile("many empty graphs", graph(b"\x3a\x00" * 200_001), "too many parts")
     for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
         entry = tag(13, tag(1, b"location") + tag(2, location))
-        for name, wrap in {"initializer": (5,), "attribute": (1, 5, 5), "subgraph": (1, 5, 6, 5)}.items():
-            content = entry
-            for number in (*reversed(wrap), 7):
-                content = tag(number, content)
-            yield Hostile(f"{name} in {location!r}", graph(content), "not the bundle's")
-    deep = b""
-    for _ in range(60):
-        deep = tag(1, tag(5, tag(6, deep)))
-    yield Hostile("deep graph", graph(tag(7, deep)), "nested too deeply")
+        constant = tag(4, b"Constant") + tag(5, tag(5, entry))
+        for name, inside in {"initializer": tag(5, entry), "attribute": tag(1, constant)}.items():
+            yield Hostile(f"{name} in {location!r}", graph(tag(7, inside)), "not the bundle's")
+    branch = tag(7, tag(1, tag(4, b"Identity") + tag(5, tag(6, tag(1, tag(4, b"Identity"))))))
+    for name, content in {"functions": b"\xca\1\0", "training": b"\xa2\1\0", "a branch": branch}.items():
+        yield Hostile(name, graph(content), "more than a graph")
+    for name, node in {
+        "endless loop": tag(4, b"Loop"),
+        "4 GB from a shape": tag(4, b"ConstantOfShape"),
+        "foreign domain": tag(4, b"Add") + tag(7, b"com.example"),
+        "two operators": tag(4, b"Add") + tag(4, b"Mul"),
+        "two domains": tag(4, b"Add") + tag(7, b"") + tag(7, b"com.microsoft"),
+        "no operator": tag(3, b"a name alone"),
+    }.items():
+        yield Hostile(name, graph(tag(7, tag(1, node))), "operator that no export writes")
 
 
 def raw(header: str, body: bytes) -> bytes:

@@ -17,7 +17,7 @@ from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
 from .files import inside, kind_of, sha256_of_all
-from .onnx_paths import external_locations
+from .onnx_scan import scan_graph
 
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
@@ -96,7 +96,7 @@ class Bundle:
             BundleError: a graph is not ONNX, or names a file that the manifest does not list.
         """
         for graph in self.manifest.graphs.values():
-            named = external_locations(self.file(graph.file).read_bytes())
+            named = scan_graph(self.file(graph.file).read_bytes())
             if unlisted := sorted(named - set(self.manifest.files)):
                 raise BundleError(
                     f"{graph.file} takes constants from files that are not the bundle's",

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hyperstyle_deploy.errors import BundleError
-from hyperstyle_deploy.runtime.bundle.onnx_paths import external_locations
+from hyperstyle_deploy.runtime import bundle as bundle_room
+from hyperstyle_deploy.runtime.bundle.onnx_scan import scan_graph
+from hyperstyle_deploy.runtime.bundle.operators import OPERATORS
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 
@@ -21,37 +25,71 @@ def external(location: str) -> TensorProto:
 
 
 def model_with(*initializers: TensorProto) -> onnx.ModelProto:
-    """A model that names files in initializers, attributes, sub-graphs, sparse tensors, functions and training."""
+    """A model that names files in initializers, attributes and sparse tensors."""
     z = helper.make_tensor_value_info("z", TensorProto.FLOAT, [4])
-    branch = helper.make_graph([], "branch", [], [z], [external("in_branch")])
-    nodes = [
-        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
-        helper.make_node("Constant", [], ["k"], value=external("in_attribute")),
-    ]
+    nodes = [helper.make_node("Constant", [], ["k"], value=external("in_attribute"))]
     graph = helper.make_graph(nodes, "main", [], [z], initializers)
     graph.sparse_initializer.add(values=external("in_sparse"), indices=external("in_indices"))
-    body = [helper.make_node("Constant", [], ["b"], value=external("in_function"))]
-    function = helper.make_function("d", "f", ["a"], ["b"], body, [helper.make_opsetid("", 20)])
-    model = helper.make_model(graph, functions=[function])
-    model.training_info.add().algorithm.CopyFrom(helper.make_graph([], "t", [], [], [external("in_training")]))
-    return model
+    return helper.make_model(graph)
 
 
 def test_every_place_is_searched() -> None:
-    found = external_locations(model_with(external("../climbs"), external("/absolute")).SerializeToString())
-    places = {"in_branch", "in_attribute", "in_sparse", "in_indices", "in_function", "in_training"}
-    assert found == places | {"../climbs", "/absolute"}
+    found = scan_graph(model_with(external("../climbs"), external("/absolute")).SerializeToString())
+    assert found == {"in_attribute", "in_sparse", "in_indices", "../climbs", "/absolute"}
+
+
+def branches() -> onnx.ModelProto:
+    model = model_with()
+    inner = helper.make_graph([], "branch", [], [])
+    model.graph.node.append(helper.make_node("Identity", ["c"], ["y"], then_branch=inner))
+    return model
+
+
+def functions() -> onnx.ModelProto:
+    body = [helper.make_node("Identity", ["a"], ["b"])]
+    function = helper.make_function("d", "f", ["a"], ["b"], body, [helper.make_opsetid("", 20)])
+    return helper.make_model(model_with().graph, functions=[function])
+
+
+def training() -> onnx.ModelProto:
+    model = model_with()
+    model.training_info.add().algorithm.CopyFrom(helper.make_graph([], "t", [], []))
+    return model
+
+
+@pytest.mark.parametrize("make", [branches, functions, training])
+def test_nodes_anywhere_else_are_refused(make: Callable[[], onnx.ModelProto]) -> None:
+    with pytest.raises(BundleError, match="more than a graph"):
+        scan_graph(make().SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain"), [("Loop", ""), ("ConstantOfShape", ""), ("Range", ""), ("Add", "a.b"), ("", "")]
+)
+def test_other_operators_are_refused(operator: str, domain: str) -> None:
+    model = model_with()
+    model.graph.node.append(helper.make_node(operator, [], ["y"], domain=domain))
+    with pytest.raises(BundleError, match="operator that no export writes"):
+        scan_graph(model.SerializeToString())
+
+
+def test_the_cpp_runtime_has_the_same_operators() -> None:
+    source = (Path(bundle_room.__file__).parents[1] / "cpp/src/operators.hpp").read_text()
+    onnx_names, microsoft = (
+        set(re.findall(r'"(\w+)"', part)) for part in re.findall(r"= \{(.*?)\};", source, re.DOTALL)
+    )
+    assert {"": onnx_names, "com.microsoft": microsoft} == {key: set(names) for key, names in OPERATORS.items()}
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 50, b"\x0b", b"<net name='an OpenVINO graph'/>"])
 def test_other_bytes_are_no_graph(content: bytes) -> None:
     with pytest.raises(BundleError, match="not ONNX"):
-        external_locations(content)
+        scan_graph(content)
 
 
 def test_a_graph_cut_short_is_no_graph() -> None:
     with pytest.raises(BundleError, match="not ONNX"):
-        external_locations(model_with().SerializeToString()[:-3])
+        scan_graph(model_with().SerializeToString()[:-3])
 
 
 @pytest.mark.parametrize("location", ["unlisted.bin", "../outside", "/etc/hostname", "./generator.safetensors"])
