@@ -359,6 +359,25 @@ def _documents() -> Iterator[Hostile]:
     yield Hostile("long number", written(digits), "is not JSON", own_words=False)
     for document in (None, True, 1, 1.5, "text", [], [{}]):
         yield Hostile(f"document {document!r}", written(json.dumps(document).encode()), "Expected: an object")
+
+    def flipped(at: bytes, to: bytes) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            content = (bundle.path / "bundle.json").read_bytes()
+            assert content.count(at) >= 1
+            (bundle.path / "bundle.json").write_bytes(content.replace(at, to, 1))
+
+        return spoil
+
+    unlike = "bundle.json is not as it was written"
+    yield Hostile("another domain", flipped(b'"domain": "', b'"domain": "z'), unlike)
+    yield Hostile("a blank more", flipped(b"{", b"{ "), unlike)
+    for text in ("", "0" * 63, "g" * 64):
+        yield Hostile(
+            f"checksum {text!r}",
+            flipped(b'"checksum": "', b'"checksum": "' + text.encode() + b'", "x": "'),
+            "checksum|unknown",
+        )
+    yield Hostile("no checksum", flipped(b'"checksum"', b'"check_sum"'), "check_?sum")
     huge = f"too large.*at most {MAX_MANIFEST_BYTES}"
     yield Hostile("huge", lambda bundle: os.truncate(bundle.path / "bundle.json", 1 << 40), huge)
 

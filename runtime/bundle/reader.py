@@ -13,6 +13,7 @@ from safetensors import SafetensorError, deserialize
 
 from ...errors import BundleError
 from ..manifest import strict_json
+from ..manifest.checksum import FIELD, check_checksum
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
@@ -155,13 +156,16 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: there is none, it is not a valid manifest, or not one of its method.
     """
     try:
-        document = strict_json.parse(_read_document(path))
+        content = _read_document(path)
+        document = strict_json.parse(content)
     except OSError as error:
         raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
     except ValueError as error:
         raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
+    stated = document.pop(FIELD, None) if isinstance(document, dict) else None
     manifest = Manifest.from_json(document)
     method_of(manifest)
+    check_checksum(content, stated)
     return manifest
 
 

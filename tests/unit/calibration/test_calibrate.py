@@ -28,6 +28,7 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.errors import BackendError, CalibrationError, OutputError
 from hyperstyle_deploy.runtime.bundle.reader import MANIFEST_NAME, Bundle
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.small_bundle import with_graphs
@@ -243,7 +244,7 @@ def test_sixteen_bits_and_gpus_are_refused(bundle: Bundle, tmp_path: Path, monke
     copied = tmp_path / "half.bundle"
     copied.mkdir()
     manifest = with_graphs(dataclasses.replace(bundle.manifest, precision="float16"))
-    (copied / MANIFEST_NAME).write_text(json.dumps(manifest.to_json()))
+    (copied / MANIFEST_NAME).write_text(with_checksum(manifest.to_json()))
     monkeypatch.setattr(Bundle, "check_files", lambda self: None)
     monkeypatch.setattr(Bundle, "check_graphs", lambda self: None)
     with pytest.raises(CalibrationError, match="in 16 bits"):

@@ -16,6 +16,7 @@ from hyperstyle_deploy.runtime import bundle as bundle_room
 from hyperstyle_deploy.runtime.bundle.onnx_scan import scan_graph
 from hyperstyle_deploy.runtime.bundle.operators import OPERATORS
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 
 
 def external(location: str) -> TensorProto:
@@ -113,4 +114,4 @@ def replace_graph(bundle: Path, content: bytes) -> None:
     (bundle / "encoder.onnx").write_bytes(content)
     document = json.loads((bundle / "bundle.json").read_text())
     document["files"]["encoder.onnx"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (bundle / "bundle.json").write_text(json.dumps(document))
+    (bundle / "bundle.json").write_text(with_checksum(document))
