@@ -71,15 +71,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
+    return _checkpoint(path, read_content(path))
+
+
+def read_content(path: Path) -> Any:
+    """What ``torch.save`` wrote, whatever it is, read as ``read_checkpoint`` reads it.
+
+    Raises:
+        CheckpointError: as ``read_checkpoint`` does; of what is in it nothing has been looked at.
+    """
     _require_safe_torch()
     try:
         check_archive(path)
         _check_records(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except _LOAD_ERRORS as error:
         raise _load_error(path, error) from error
-    return _checkpoint(path, content)
 
 
 def _require_safe_torch() -> None:
@@ -137,13 +145,18 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
     if latent_avg is not None and not isinstance(latent_avg, Tensor):
         raise CheckpointError(f"{path} has an unusable latent_avg", got=type(latent_avg).__name__, expected="a tensor")
     for name, tensor in state.items():
-        _check_tensor(path, name, tensor)
+        check_tensor(path, name, tensor)
     if latent_avg is not None:
-        _check_tensor(path, "latent_avg", latent_avg)
+        check_tensor(path, "latent_avg", latent_avg)
     return Checkpoint(path, state, opts, latent_avg)
 
 
-def _check_tensor(path: Path, name: str, tensor: Any) -> None:
+def check_tensor(path: Path, name: str, tensor: Any) -> None:
+    """See that it is a dense tensor, with no more elements than the file holds.
+
+    Raises:
+        CheckpointError: it is not.
+    """
     if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
         got = f"{tensor.layout} on {tensor.device}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise CheckpointError(f"{path}: {name} is not a dense tensor", got=got)
