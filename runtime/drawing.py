@@ -1,6 +1,7 @@
 """One person's generator: weights that are computed once, for any number of drawings."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
 from .backends.base import Backend
+from .editing.change import edited_codes
+from .editing.trajectory import Trajectory
 from .methods.base import CODES, Array, Arrays
 
 
@@ -43,6 +46,22 @@ class Person:
         batch = checked_array("codes", batch, (-1, generator.styles, generator.width))
         graph = "synthesis_one" if len(batch) == 1 else "synthesis"
         return backend.run(graph, {CODES: backend.upload(batch), **self._weights})["image"]
+
+
+def draw_frames(backend: Backend, trajectory: Trajectory, frames: int, batch: int) -> Iterator[NDArray[np.uint8]]:
+    """A film's frames [height, width, 3], each when it is asked for; no more than ``batch`` are in memory.
+
+    One person's frames are drawn ``batch`` at a time; between people every frame has weights of its own.
+    """
+    positions, first = trajectory.positions(frames), trajectory.people[0]
+    if len(trajectory.people) == 1:
+        person = Person(backend, first.arrays, first.steps)
+        while together := list(itertools.islice(positions, batch)):
+            yield from person.draw(edited_codes(first.codes, [trajectory.edit(position) for position in together]))
+    for position in positions:
+        arrays, steps = trajectory.person(position)
+        codes = edited_codes(arrays[CODES], [trajectory.edit(position)])
+        yield from Person(backend, arrays, steps).draw(codes)
 
 
 def uploaded_state(

@@ -16,9 +16,10 @@ from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
-from .drawing import Person, checked_array, uploaded_state
+from .drawing import Person, checked_array, draw_frames, uploaded_state
 from .editing.change import NamedEdit, edited_codes
 from .editing.folder import Directions
+from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
 from .manifest.checks import MAX_STEPS, VALUES
 from .manifest.manifest import Manifest
@@ -259,6 +260,25 @@ class Session:
         if not listed:
             raise ArrayError("No edits to draw", got="an empty list", expected="at least one")
         return edited_codes(inversion.codes, [self.directions.resolved(edit) for edit in listed])
+
+    def frames(self, trajectory: Trajectory, frames: int, batch: int = 8) -> Iterator[NDArray[np.uint8]]:
+        """Draw the frames of a film, [height, width, 3] uint8, one by one; ``editing.film.write_film`` writes them.
+
+        Args:
+            trajectory: through which people and edits.
+            frames: how many, from 2 on.
+            batch: frames that are drawn together where they show one person; more take more memory.
+
+        Raises:
+            InversionError: a person is of another model, or there is no way between two.
+            DirectionError: an unknown direction, one of another model, or a strength out of range.
+            ArrayError: no people, an unknown easing, or frames or batch out of range.
+        """
+        trajectory.check(self.manifest)
+        trajectory.positions(frames)
+        if batch < 1:
+            raise ArrayError("batch is out of range", got=batch, expected="1 or more")
+        return draw_frames(self._backend, trajectory.resolved(self.directions), frames, batch)
 
     def weight_offsets(self, inversion: Inversion) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets in the authors' layout, for tools that read their `weight_deltas` files.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from .text import OUT, add_row, show_next
+from .text import OUT, add_row, show_next, size
 
 if TYPE_CHECKING:
     from ...runtime.editing.direction import Direction
@@ -33,3 +33,9 @@ def show_edits(records: "Sequence[Record]") -> None:
     """Print where the sheets are, and how many pictures beside each."""
     for record in records:
         OUT.print(f"{record.sheet}  {len(record.pictures)} pictures beside it")
+
+
+def show_film(film: Path, frames: int, rate: float) -> None:
+    """Print what was written."""
+    kind = size(film.stat().st_size) if film.is_file() else "a folder"
+    OUT.print(f"{film}  {frames} frames, {frames / rate:.1f} s, {kind}")

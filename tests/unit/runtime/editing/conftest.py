@@ -46,8 +46,9 @@ def session(bundle: Path) -> Session:
 
 @pytest.fixture
 def people(session: Session) -> list[Inversion]:
-    pictures = np.random.default_rng(5).integers(0, 255, (2, 40, 40, 3)).astype(np.uint8)
-    return session.invert(list(pictures), steps=2)
+    noise = np.random.default_rng(5).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    pictures = [noise, np.full((40, 40, 3), (250, 10, 90), np.uint8)]
+    return session.invert(pictures, steps=2)
 
 
 @pytest.fixture
