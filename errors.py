@@ -51,6 +51,10 @@ class InversionError(HyperStyleDeployError):
     """An inversion file that cannot be read, or that belongs to another model."""
 
 
+class DirectionError(HyperStyleDeployError):
+    """A direction that cannot be read or is unknown, that belongs to another model, or a strength out of range."""
+
+
 class BackendError(HyperStyleDeployError):
     """A backend that is unknown, not installed, or failed to load or run; there is never a fallback to another."""
 

@@ -24,6 +24,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "ml_dtypes": ("calibrate",),
     "lpips": ("lpips",),
+    "av": ("video",),
     "tensorrt": ("tensorrt",),
     "tensorrt_rtx": ("tensorrt-rtx",),
     "cuda.bindings": ("gpu",),

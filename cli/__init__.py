@@ -7,9 +7,12 @@ from types import FrameType
 import click
 
 from .. import __version__
+from .animate import animate
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
+from .directions import directions
+from .edit import edit
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
@@ -48,5 +51,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (demo, inspect, export, verify, invert, evaluate, profile, calibrate, build):
+for command in (demo, inspect, export, verify, invert, directions, edit, animate, evaluate, profile, calibrate, build):
     main.add_command(command)

@@ -50,10 +50,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
+    return _checkpoint(*read_content(path))
+
+
+def read_content(path: Path) -> tuple[Archive, Any]:
+    """What ``torch.save`` wrote, whatever it is, with tensors as descriptions; `Tensors` makes tensors of them.
+
+    Raises:
+        CheckpointError: as ``read_checkpoint`` does; of what is in it nothing has been looked at.
+    """
     archive = open_archive(path)
     if "byteorder" in archive.records and bytes(archive.record("byteorder")) != b"little":
         raise CheckpointError(f"{path} was written on a machine that stores the highest byte first")
-    return _checkpoint(archive, read_pickle(bytes(archive.record("data.pkl")), path))
+    return archive, read_pickle(bytes(archive.record("data.pkl")), path)
 
 
 def _checkpoint(archive: Archive, content: Any) -> Checkpoint:

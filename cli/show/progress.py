@@ -1,8 +1,9 @@
 """Progress on standard error: named pieces, an engine builder's phases, photos going through their steps."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.progress import (
     BarColumn,
@@ -17,6 +18,8 @@ from rich.progress import (
 
 from ...errors import printable
 from .text import ERR, LOGGER
+
+Piece = TypeVar("Piece")
 
 
 def _counting() -> Progress:
@@ -132,6 +135,13 @@ def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], N
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
         task = progress.add_task(title, total=count)
         yield lambda: progress.advance(task)
+
+
+def counted(pieces: Iterable[Piece], advance: Callable[[], None]) -> Iterator[Piece]:
+    """Pieces of work as they come; ``advance`` is called behind each."""
+    for piece in pieces:
+        yield piece
+        advance()
 
 
 @contextmanager

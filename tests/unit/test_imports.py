@@ -26,6 +26,7 @@ HEAVY = (
     "jinja2",
     "lpips",
     "ml_dtypes",
+    "av",
 )
 
 BLOCKED = f"""
