@@ -104,6 +104,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow keeps 16-bit greyscale in I or I;16; its own conversion to RGB would saturate, not scale.
         grey = np.asarray(image).astype(np.int64)
+        grey = np.where(grey == image.info.get("transparency", -1), 0xFFFF, grey)  # a colour of the file's 16 bits
         image = Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
