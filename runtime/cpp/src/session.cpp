@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "directions.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "images.hpp"
 #include "kept.hpp"
@@ -154,6 +155,19 @@ std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats&
   std::vector<Image> images;
   for (const Array& pixels : backend.download(backend.pixels(drawn)).rows()) images.push_back(image_of(pixels));
   return images;
+}
+
+std::vector<std::string> Session::directions() const { return direction_names(runner_->bundle); }
+
+Direction Session::direction(const std::string& name) const { return read_direction(runner_->bundle, name); }
+
+std::vector<Image> Session::edit(const Inversion& inversion, const std::vector<Edit>& edits) const {
+  return synthesize(inversion, edited_codes(inversion, edits));
+}
+
+Floats Session::edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const {
+  check_inversion(manifest(), inversion);
+  return hyperstyle::edited_codes(runner_->bundle, inversion.codes(), edits);
 }
 
 const char* version() noexcept { return HYPERSTYLE_DEPLOY_VERSION; }

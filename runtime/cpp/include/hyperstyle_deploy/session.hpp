@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "bundle.hpp"
+#include "direction.hpp"
 #include "image.hpp"
 #include "inversion.hpp"
 
@@ -95,6 +96,18 @@ class HYPERSTYLE_DEPLOY_API Session {
   // another shape or not finite, BackendError and KernelError.
   std::vector<Image> synthesize(const Inversion& inversion) const;
   std::vector<Image> synthesize(const Inversion& inversion, const Floats& codes) const;
+
+  // The names of the directions that the bundle carries, in order, and one of them. They are read from its folder when
+  // they are asked for. Throws DirectionError: none of that name, damaged, or of another model.
+  std::vector<std::string> directions() const;
+  Direction direction(const std::string& name) const;
+
+  // Draw edits of one person, an image each, all in one batch with the person's weights; and the codes that are drawn,
+  // [N, styles, width]. Throws DirectionError (an unknown direction, one of another model, a strength out of range),
+  // InversionError (a person of another model, also one that is mixed in), ArrayError (no edits), BackendError and
+  // KernelError.
+  std::vector<Image> edit(const Inversion& inversion, const std::vector<Edit>& edits) const;
+  Floats edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const;
 
  private:
   std::unique_ptr<Runner> runner_;
