@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import ExportError
+from ..errors import ExportError, printable
 from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.inversion import Inversion
 from ..runtime.manifest.layers import Layer
@@ -34,6 +34,10 @@ class Personal:
     path: Path
     bytes: int
     difference: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {"file": printable(str(self.path)), "bytes": self.bytes, "difference": self.difference}
 
 
 def personalize(

@@ -7,10 +7,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file
 
-from hyperstyle_deploy.errors import ExportError, InversionError, OutputError
+from hyperstyle_deploy.cli import main
+from hyperstyle_deploy.errors import CheckpointError, ExportError, InversionError, OutputError
 from hyperstyle_deploy.export import personal
+from hyperstyle_deploy.export.layout import generator_shape
+from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.personal import personalize
+from hyperstyle_deploy.export.personal_weights import write_state
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.session import Session, load
 
@@ -135,3 +143,44 @@ def test_nothing_appears_that_draws_something_else(
     with pytest.raises(InversionError, match="another model"):
         personalize(session, stranger, tmp_path / "me.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_state_dict_is_the_persons_generator(
+    session: Session, person: Inversion, tiny_checkpoints: tuple[Path, Path], tmp_path: Path
+) -> None:
+    write_state(session, person, tiny_checkpoints[0], tmp_path / "me.safetensors")
+    state = load_file(tmp_path / "me.safetensors")
+    generator = Generator(generator_shape(state, None))
+    generator.load_state_dict(state)
+    with torch.no_grad():
+        image = generator(torch.from_numpy(person.codes[None])).numpy()
+    assert np.abs(image - session.person(person).image()).max() <= 5e-5
+    with pytest.raises(CheckpointError, match="generator is not from"):
+        write_state(session, person, tiny_checkpoints[1], tmp_path / "other.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["me.safetensors"]
+
+
+def test_the_command(
+    tiny_bundle: Path, session: Session, person: Inversion, tiny_checkpoints: tuple[Path, Path], tmp_path: Path
+) -> None:
+    person.save(tmp_path / "me.inversion")
+    arguments = [
+        "personalize",
+        tiny_bundle,
+        tmp_path / "me.inversion",
+        "-o",
+        tmp_path / "me.onnx",
+        "--half",
+        "--styles",
+    ]
+    more = ["--offsets", tmp_path / "offsets", "--state", tiny_checkpoints[0], tmp_path / "state"]
+    result = CliRunner().invoke(main, [str(word) for word in [*arguments, *more]], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "me.onnx" in result.stdout
+    offsets = load_arrays(tmp_path / "offsets")
+    for layer, offset in session.weight_offsets(person).items():
+        np.testing.assert_array_equal(offsets[str(layer)], offset)
+    assert {path.name for path in tmp_path.iterdir()} == {"me.inversion", "me.onnx", "offsets", "state"}
+    arguments[2] = tmp_path / "gone"
+    result = CliRunner().invoke(main, [str(word) for word in arguments], catch_exceptions=False)
+    assert (result.exit_code, "Cannot read the inversion" in result.stderr) == (2, True)
