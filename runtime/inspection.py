@@ -83,7 +83,8 @@ def _safetensors(path: Path) -> tuple[str, dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(f"{path} has a header that cannot be read", got=str(error)[:120]) from error
     if metadata.get("format") == DIRECTION:
-        return "direction", {**direction_facts(Direction.load(path)), "model": metadata.get("model", "")}
+        facts = direction_facts(Direction.load(path))
+        return "direction", {"form": facts.pop("kind"), **facts, "model": metadata.get("model", "")}
     if metadata.get("format") != FORMAT:
         return "safetensors file", {"tensors": shapes}
     inversion = Inversion.load(path)

@@ -17,6 +17,7 @@ from hyperstyle_deploy.tests.hostile_directions import hostile_directions
 from hyperstyle_deploy.tests.hostile_inversions import split
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
 from hyperstyle_deploy.tests.unit.runtime.editing.conftest import colour, smile, unit
+from hyperstyle_deploy.tests.unit.runtime.editing.test_importing import run
 
 MODEL = "0" * 64
 
@@ -159,3 +160,10 @@ def test_the_header_is_what_the_docs_say(tmp_path: Path) -> None:
         *("first_row", "end_row", "least_strength", "greatest_strength"),
     }
     assert json.dumps(header)
+
+
+def test_inspect_tells_of_them(bundle: Path) -> None:
+    found = json.loads(run("inspect", bundle / "directions" / "colour.safetensors", "--json").stdout)
+    assert (found["kind"], found["form"], found["name"]) == ("direction", "component", "colour")
+    assert "directions: colour, pose, smile" in run("inspect", bundle).stdout
+    assert json.loads(run("inspect", bundle, "--json").stdout)["directions"] == ["colour", "pose", "smile"]
