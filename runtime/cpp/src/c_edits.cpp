@@ -59,3 +59,14 @@ int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion*
     }
   });
 }
+
+int hyperstyle_between(const HyperstyleSession* session, const HyperstyleInversion* first,
+                       const HyperstyleInversion* second, double time, const HyperstyleEdit* edit, uint8_t* pixels) {
+  return guarded([&] {
+    const hyperstyle::Inversion& from = needed(first, "first").inversion;
+    const hyperstyle::Inversion& to = needed(second, "second").inversion;
+    const hyperstyle::Edit changes = edit == nullptr ? hyperstyle::Edit{} : edit_of(*edit);
+    const hyperstyle::Image image = needed(session, "session").session.between(from, to, time, changes);
+    std::memcpy(&needed(pixels, "pixels"), image.pixels.data(), image.pixels.size());
+  });
+}

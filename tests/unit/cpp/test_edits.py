@@ -9,6 +9,7 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
+from hyperstyle_deploy.runtime.editing.trajectory import Trajectory
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.hostile_directions import hostile_directions, sound_direction
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
@@ -60,6 +61,19 @@ def test_edits_are_pythons(
     np.testing.assert_array_equal(codes[:3], session.edited_codes(person, edits)[:3])
     assert np.abs(pixels.astype(int) - session.edit(person, edits)).max() <= 1
     assert len({picture.tobytes() for picture in pixels}) == len(EDITS)
+
+
+def test_between_two_people(
+    probe: Probe, session: Session, person: Inversion, toy_bundle: ToyBundle, tmp_path: Path
+) -> None:
+    other = session.invert(np.full((40, 40, 3), 20, np.uint8), steps=4)
+    other.save(tmp_path / "other")
+    frames = list(session.frames(Trajectory([person, other], {"smile": (2, 2)}, easing="linear"), 5))
+    for frame, time in zip(frames, (0, 0.25, 0.5, 0.75, 1), strict=True):
+        words = (tmp_path / "person", tmp_path / "other", time, tmp_path / "out", "smile=2")
+        assert probe.run(("between", toy_bundle.path, *words)) == [(0, "")]
+        pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8, offset=8).reshape(32, 32, 3)
+        assert np.abs(pixels.astype(int) - frame).max() <= 1
 
 
 def test_directions_are_told(probe: Probe, session: Session, toy_bundle: ToyBundle, tmp_path: Path) -> None:

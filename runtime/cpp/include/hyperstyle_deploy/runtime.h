@@ -180,6 +180,12 @@ typedef struct HyperstyleEdit {
 HYPERSTYLE_DEPLOY_API int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                                           const HyperstyleEdit* edits, int64_t count, uint8_t* pixels);
 
+/* Draw whoever is between two people, at a time from 0, the first, to 1; a null edit is none. `pixels` has room for
+ * image_height * image_width * 3 bytes. Codes: as hyperstyle_edit. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_between(const HyperstyleSession* session, const HyperstyleInversion* first,
+                                             const HyperstyleInversion* second, double time, const HyperstyleEdit* edit,
+                                             uint8_t* pixels);
+
 /* The same file as the C++ and Python runtimes' `save` and `load`. Codes: OUTPUT_ERROR from save, INVERSION_ERROR from
  * both: an inversion with NaN in it, and a file that is damaged or none. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_inversion_save(const HyperstyleInversion* inversion, const char* path);

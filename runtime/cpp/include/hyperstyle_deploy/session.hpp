@@ -109,6 +109,11 @@ class HYPERSTYLE_DEPLOY_API Session {
   std::vector<Image> edit(const Inversion& inversion, const std::vector<Edit>& edits) const;
   Floats edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const;
 
+  // Draw whoever is between two people, at a time from 0, the first, to 1: everything that is theirs is interpolated, so
+  // that HyperStyle's weights are, too. Throws as `edit` does, ArrayError for another time, and InversionError where the
+  // codes of every step are kept and the people took different numbers of steps.
+  Image between(const Inversion& first, const Inversion& second, double time, const Edit& edit = {}) const;
+
  private:
   std::unique_ptr<Runner> runner_;
 };

@@ -74,6 +74,34 @@ void edit(const Words& words) {
   });
 }
 
+// Whoever is between two inversions at a time, with an edit, through C++ and C.
+void between(const Words& words) {
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
+  const double time = std::stod(words.at(4));
+  hyperstyle::Edit edit;
+  for (const auto& [name, strength] : strengths_of(words.at(6))) edit.push_back({name, strength});
+  const hyperstyle::Image image = session.between(hyperstyle::Inversion::load(words.at(2)),
+                                                  hyperstyle::Inversion::load(words.at(3)), time, edit);
+  HyperstyleSession* handle = nullptr;
+  HyperstyleInversion* people[2] = {nullptr, nullptr};
+  std::vector<HyperstyleStrength> strengths;
+  for (const auto& change : edit) {
+    strengths.push_back({std::get<std::string>(change.what).c_str(), change.strength});
+  }
+  const HyperstyleEdit c_edit{strengths.data(), static_cast<std::int64_t>(strengths.size())};
+  std::vector<std::uint8_t> from_c(image.pixels.size());
+  if (hyperstyle_open(words.at(1).c_str(), nullptr, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(2).c_str(), &people[0]) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(3).c_str(), &people[1]) != HYPERSTYLE_OK ||
+      hyperstyle_between(handle, people[0], people[1], time, &c_edit, from_c.data()) != HYPERSTYLE_OK ||
+      from_c != image.pixels) {
+    throw std::runtime_error(hyperstyle_error());
+  }
+  for (HyperstyleInversion* person : people) hyperstyle_inversion_free(person);
+  hyperstyle_close(handle);
+  write_pixels(image, words.at(5));
+}
+
 // What the C interface tells of a bundle's directions, a line each.
 void directions(const Words& words) {
   HyperstyleSession* handle = nullptr;
@@ -124,6 +152,7 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"direction", [](const Words& words) { hyperstyle::Direction::load(words.at(1)); }},
     {"directions", directions},
     {"edit", edit},
+    {"between", between},
     {"photo", [](const Words& words) { write_pixels(hyperstyle::read_photo(words.at(1)), words.at(2)); }},
     {"png", [](const Words& words) { hyperstyle::write_png(words.at(2), hyperstyle::read_photo(words.at(1)).view()); }},
     {"resize",

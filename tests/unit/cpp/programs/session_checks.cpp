@@ -131,6 +131,9 @@ void check_edits(const hs::Session& session, const hs::Inversion& last) {
   const hs::Floats mixed = session.edited_codes(last, {{{hs::Mix{other, 2, 4}, 1.0}}});
   check(std::abs(mixed.values[2 * 8] - other.codes().values[2 * 8]) < 1e-5f && mixed.values[0] == codes.values[0],
         "rows of another person are mixed in");
+  check(session.between(last, other, 0).pixels == last.image.pixels, "between two people there is the first");
+  check(session.between(last, other, 1).pixels == session.synthesize(other)[0].pixels, "and the second");
+  check(!caught<hs::ArrayError>([&] { session.between(last, other, 1.01); }).empty(), "and nobody beyond");
   const auto refused = [&](const hs::Change& change) {
     return caught<hs::DirectionError>([&] { session.edit(last, {{change}}); });
   };
