@@ -69,9 +69,10 @@ void check_arrays(const std::string& path, const InputFile& file, const Safetens
 }
 
 void check_array(const std::string& where, const char* name, const Floats& array, const Shape& shape) {
-  if (array.shape != shape || array.values.empty()) {
-    throw DirectionError(
-        Message(where + ": " + name + " is wrong").got(repr(array.shape)).expected("float32 " + repr(shape)));
+  if (array.shape != shape || array.values.empty() || array.values.size() != static_cast<std::size_t>(count(shape))) {
+    throw DirectionError(Message(where + ": " + name + " is wrong")
+                             .got(std::to_string(array.values.size()) + " values for " + repr(array.shape))
+                             .expected("float32 " + repr(shape)));
   }
   if (!std::all_of(array.values.begin(), array.values.end(), [](float value) { return std::isfinite(value); })) {
     throw DirectionError(Message(where + ": " + name + " has NaN or Inf in it").expected("finite numbers"));
