@@ -18,6 +18,7 @@ from .export import export
 from .inspect import inspect
 from .invert import invert
 from .options import FILE, user_errors
+from .personalize import personalize
 from .profile import profile
 from .verify import verify
 
@@ -51,5 +52,19 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (demo, inspect, export, verify, invert, directions, edit, animate, evaluate, profile, calibrate, build):
+for command in (
+    demo,
+    inspect,
+    export,
+    verify,
+    invert,
+    directions,
+    edit,
+    animate,
+    personalize,
+    evaluate,
+    profile,
+    calibrate,
+    build,
+):
     main.add_command(command)

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from .options import FILE, loading_options, user_errors
+from ..runtime.manifest.strict_json import dump
+from .options import FILE, JSON_OPTION, loading_options, user_errors
 from .parameters import Assignment
 
 
@@ -34,6 +35,7 @@ from .parameters import Assignment
 @click.option("--batch", type=click.IntRange(1, 64), default=8, show_default=True, help="Frames drawn together.")
 @click.option("--overwrite", is_flag=True, help="Replace the film if it is there.")
 @loading_options
+@JSON_OPTION
 @user_errors
 def animate(
     bundle: Path,
@@ -47,6 +49,7 @@ def animate(
     batch: int,
     overwrite: bool,
     loading: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """Go from inversion to inversion, and along directions.
 
@@ -54,7 +57,7 @@ def animate(
     direction to go along.
     """
     from ..runtime.bundle.inversion import Inversion
-    from ..runtime.editing.film import check_film, write_film
+    from ..runtime.editing.film import check_film, film_document, write_film
     from ..runtime.editing.trajectory import Trajectory
     from ..runtime.session import load
     from .show.editing import show_film
@@ -72,4 +75,5 @@ def animate(
     frames = session.frames(Trajectory(people, spans, loop, easing), count, batch)
     with count_progress("Drawing", count, "frames") as advance:
         write_film(output, counted(frames, advance), count, rate, overwrite)
-    show_film(output, count, rate)
+    film = film_document(output, count, rate)
+    click.echo(dump(film)) if as_json else show_film(film)

@@ -45,6 +45,7 @@ def list_directions(bundle: Path, as_json: bool) -> None:
 )
 @click.option("--component", type=click.IntRange(0), help="Of GANSpace's components, which one.")
 @click.option("--overwrite", is_flag=True, help="Replace directions of the same names.")
+@JSON_OPTION
 @user_errors
 def import_directions(
     bundle: Path,
@@ -54,6 +55,7 @@ def import_directions(
     strengths: tuple[float, float] | None,
     component: int | None,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Import directions: all that the files hold, or none.
 
@@ -61,6 +63,7 @@ def import_directions(
     GANSpace's components as HyperStyle's authors keep them: mean, std and comp in a .pt.
     """
     from ..runtime.bundle.reader import read_manifest
+    from ..runtime.editing.document import directions_document
     from ..runtime.editing.folder import Directions
     from ..runtime.editing.importing import Wanted
     from .show.editing import show_directions
@@ -69,7 +72,7 @@ def import_directions(
     wanted = Wanted(name, rows, strengths, component)
     found = [direction for file in files for direction in _read(file, manifest, wanted)]
     Directions(bundle, manifest).add(found, overwrite)
-    show_directions(bundle, found)
+    click.echo(dump(directions_document(found))) if as_json else show_directions(bundle, found)
 
 
 def _read(file: Path, manifest: "Manifest", wanted: "Wanted") -> "list[Direction]":

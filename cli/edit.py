@@ -40,7 +40,7 @@ def edit(
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Move inversions along directions, and draw what becomes of them.
+    """Move inversions along directions, and draw them.
 
     Single strengths act together; each direction with several is a row of its own. Of every inversion there are a
     contact sheet and single pictures, all drawn with the person's own generator.

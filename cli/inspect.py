@@ -42,12 +42,17 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
 def _inspect_bundle(path: Path, as_json: bool) -> None:
     from ..runtime.backends.engines.overview import engine_states
     from ..runtime.bundle.reader import Bundle, read_manifest
+    from ..runtime.editing.folder import Directions
     from .show.bundle import show_bundle, show_engines
+    from .show.editing import show_direction_names
 
     manifest = read_manifest(path)
     states = engine_states(Bundle(path, manifest))
+    directions = Directions(path, manifest).names()
     if as_json:
-        click.echo(dump({**manifest.to_json(), "engines": [state.to_json() for state in states]}))
+        engines = [state.to_json() for state in states]
+        click.echo(dump({**manifest.to_json(), "engines": engines, "directions": directions}))
     else:
         show_bundle(path, manifest)
+        show_direction_names(directions)
         show_engines(states)

@@ -30,16 +30,23 @@ class Person:
             uploaded, count = uploaded_state(backend, arrays, steps)
             self._weights = backend.method.weights(backend, uploaded, count)
 
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """What the generator has of its own, on the host, by the names of `synthesis`' inputs; nothing before steps."""
+        return {name: self._backend.download(array) for name, array in self._weights.items()}
+
     def draw(self, codes: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Pictures [N, height, width, 3] of W+ codes, [N, styles, width] or [styles, width]; None for their own.
 
         Raises:
             ArrayError: codes of another shape, or not finite numbers.
         """
-        return np.asarray(self._backend.download(self._backend.pixels(self.image(codes))))
+        return np.asarray(self._backend.download(self._backend.pixels(self._drawn(codes))))
 
-    def image(self, codes: ArrayLike | None = None) -> Array:
-        """The same before it is made 8 bits, where the backend has it: [N, 3, height, width] about [-1, 1]."""
+    def image(self, codes: ArrayLike | None = None) -> NDArray[np.float32]:
+        """The same before it is made 8 bits: [N, 3, height, width] float32, about [-1, 1]."""
+        return np.asarray(self._backend.download(self._drawn(codes)))
+
+    def _drawn(self, codes: ArrayLike | None) -> Array:
         backend, generator = self._backend, self._backend.manifest.generator
         batch = checked_array("codes", self._codes if codes is None else codes, None)
         batch = batch[None] if batch.ndim == 2 else batch

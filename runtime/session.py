@@ -87,6 +87,11 @@ class Session:
         return self._backend.manifest
 
     @property
+    def bundle(self) -> Bundle:
+        """The bundle that is loaded."""
+        return self._backend.bundle
+
+    @property
     def backend(self) -> str:
         """Name of the backend that runs this session."""
         return self._backend.name
@@ -233,7 +238,7 @@ class Session:
     @property
     def directions(self) -> Directions:
         """The directions that the bundle carries."""
-        return Directions(self._backend.bundle.path, self.manifest)
+        return Directions(self.bundle.path, self.manifest)
 
     def edit(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.uint8]:
         """Draw edits of one person, all in one batch with the person's weights.

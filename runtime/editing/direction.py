@@ -26,7 +26,7 @@ ARRAYS = {VECTOR: {"vector"}, COMPONENT: {"vector", "mean", "deviation"}}
 MAX_BYTES = 8 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,17})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[-+]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +69,13 @@ class Direction(Change):
         ``(strength - <w - m, c> / s) * s * c`` with w the first row of the codes, whichever rows are moved, and m the
         mean (GANSpace, Haerkoenen et al., NeurIPS 2020; in this form by HyperStyle's authors).
         """
-        factor = np.float32(strength)
+        factor = float(strength)
         if self.mean is not None and self.deviation is not None:
-            coordinate = np.dot(codes[0] - self.mean[0], self.vector[0]) / self.deviation[0]
-            factor = (factor - coordinate) * self.deviation[0]
+            # In double precision: the sum's order, which every library has its own of, does not show.
+            along = np.dot((codes[0] - self.mean[0]).astype(np.float64), self.vector[0].astype(np.float64))
+            factor = factor * float(self.deviation[0]) - float(along)
         added = np.zeros_like(codes)
-        added[slice(*self.rows)] = factor * self.vector
+        added[slice(*self.rows)] = np.float32(factor) * self.vector
         return added
 
     def check(self, manifest: Manifest) -> None:
@@ -112,7 +113,9 @@ class Direction(Change):
         metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "name": self.name, "kind": self.kind}
         metadata |= {"model": self.model, "sha256": _digest(arrays)}
         metadata |= dict(zip(("first_row", "end_row"), map(str, self.rows), strict=True))
-        metadata |= dict(zip(("least_strength", "greatest_strength"), map(_written, self.strengths), strict=True))
+        metadata |= dict(
+            zip(("least_strength", "greatest_strength"), map(repr, map(float, self.strengths)), strict=True)
+        )
         with atomic_file(Path(path)) as partial:
             partial.write_bytes(stored(arrays, metadata))
 
@@ -196,10 +199,6 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     for _, array in sorted(arrays.items()):
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _written(strength: float) -> str:
-    return np.format_float_positional(strength, trim="-")
 
 
 def _number(path: "str | os.PathLike[str]", metadata: Mapping[str, str], key: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
-from ...errors import OutputError
+from ...errors import OutputError, printable
 from ..bundle.files import atomic_directory, atomic_file, check_folder_of
 from ..images import write_png
 
@@ -63,6 +63,13 @@ def write_film(path: Path, frames: Iterable[Frame], count: int, rate: float, ove
     else:
         with atomic_directory(path, overwrite) as partial:
             write(partial, iter(frames), count, rate)
+
+
+def film_document(path: Path, frames: int, rate: float) -> dict[str, Any]:
+    """A film that was written, as JSON values."""
+    files = path.iterdir() if path.is_dir() else [path]
+    total = sum(file.stat().st_size for file in files)
+    return {"film": printable(str(path)), "frames": frames, "seconds": frames / rate, "bytes": total}
 
 
 def _check_encoder() -> None:

@@ -62,6 +62,8 @@ class Directions:
                 another model.
             OutputError: the bundle's folder cannot be written.
         """
+        if not directions:
+            return
         names = [check_name(direction.name) for direction in directions]
         taken = [] if overwrite else self.names()
         if known := [name for name in names if name in taken]:

@@ -19,7 +19,7 @@ from ..session import Session
 
 LOGGER = logging.getLogger(__name__)
 #: Edits that are drawn together: at 1024 pixels each takes some hundred megabytes meanwhile.
-BATCH = 16
+BATCH = 8
 #: What pictures are called that no direction names: the inversion, and what others are mixed into.
 ITSELF, MIXED = "inversion", "mix"
 

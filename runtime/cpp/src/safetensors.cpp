@@ -86,6 +86,11 @@ void place(std::vector<StoredTensor>& tensors, std::uint64_t body, std::uint64_t
 
 }  // namespace
 
+std::string SafetensorsHeader::text(const char* key) const {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? "none" : found->second;
+}
+
 SafetensorsHeader read_header(const InputFile& file, std::uint64_t max_header) {
   std::uint64_t length = 0;
   if (file.size() < sizeof length) throw SafetensorsError("a file without a header");

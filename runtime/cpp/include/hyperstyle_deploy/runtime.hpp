@@ -3,6 +3,7 @@
 #define HYPERSTYLE_DEPLOY_RUNTIME_HPP
 
 #include "bundle.hpp"
+#include "direction.hpp"
 #include "errors.hpp"
 #include "image.hpp"
 #include "inversion.hpp"

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
 
 from hyperstyle_deploy.errors import DirectionError, OutputError
 from hyperstyle_deploy.runtime.bundle.reader import Bundle, read_manifest
-from hyperstyle_deploy.runtime.editing.direction import FORMAT, FORMAT_VERSION, Direction
+from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
-from hyperstyle_deploy.tests.hostile_inversions import split, with_header
+from hyperstyle_deploy.tests.hostile_directions import hostile_directions
+from hyperstyle_deploy.tests.hostile_inversions import split
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
 from hyperstyle_deploy.tests.unit.runtime.editing.conftest import colour, smile, unit
+from hyperstyle_deploy.tests.unit.runtime.editing.test_importing import run
 
 MODEL = "0" * 64
 
@@ -36,7 +37,7 @@ def check_equal(found: Direction, expected: Direction) -> None:
     [
         smile(MODEL),
         colour(MODEL),
-        Direction("x-1", unit(3, WIDTH), (1, 4), (-0.1, 1e-7), MODEL),
+        Direction("x-1", unit(3, WIDTH), (1, 4), (-0.1, 1e-30), MODEL),
         Direction("view", unit(6, WIDTH)[::2], (0, 3), (0, 1), MODEL),
     ],
     ids=lambda direction: direction.name,
@@ -72,41 +73,15 @@ def test_parts_that_do_not_fit_are_not_saved(tmp_path: Path, change: dict, match
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("metadata", "match"),
-    [
-        ({"format": "hyperstyle-deploy inversion"}, "not a direction of this version"),
-        ({"version": "2"}, f"not a direction of this version. .*Expected: {FORMAT} {FORMAT_VERSION}"),
-        ({"kind": "component"}, "is damaged. Got: kind 'component' with vector"),
-        ({"kind": ""}, "is damaged"),
-        ({"sha256": "0" * 64}, "is damaged"),
-        ({"first_row": "-1"}, "no first_row"),
-        ({"end_row": "1.5"}, "no end_row"),
-        ({"end_row": "9" * 5000}, "no end_row"),
-        ({"least_strength": "nan"}, "no least_strength"),
-        ({"greatest_strength": "1e400"}, "no greatest_strength"),
-        ({"greatest_strength": "-9"}, "no range of strengths"),
-        ({"end_row": "0"}, "moves no rows"),
-        ({"name": "a/b"}, "No direction can have this name"),
-    ],
-)
-def test_text_that_does_not_fit_is_not_read(tmp_path: Path, metadata: dict[str, str], match: str) -> None:
-    smile(MODEL).save(tmp_path / "x")
-    content = (tmp_path / "x").read_bytes()
-    (tmp_path / "x").write_bytes(with_header(content, lambda header: header["__metadata__"].update(metadata)))
-    with pytest.raises(DirectionError, match=match):
-        Direction.load(tmp_path / "x")
-
-
-def test_damaged_files_are_not_read(tmp_path: Path) -> None:
-    smile(MODEL).save(tmp_path / "x")
-    content = (tmp_path / "x").read_bytes()
-    flipped = bytearray(content)
-    flipped[-1] ^= 1
-    for bad in (b"", b"<html>", content[:-1], content[:30], bytes(flipped), save({"vector": unit(1, WIDTH)})):
-        (tmp_path / "x").write_bytes(bad)
-        with pytest.raises(DirectionError):
+def test_hostile_files_are_refused(tmp_path: Path) -> None:
+    for case in hostile_directions(tmp_path):
+        (tmp_path / "x").write_bytes(case.content)
+        with pytest.raises(DirectionError, match=case.match):
             Direction.load(tmp_path / "x")
+
+
+def test_what_is_no_file_of_a_direction_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
     os.truncate(tmp_path / "x", 9 << 20)
     with pytest.raises(DirectionError, match="bytes, where"):
         Direction.load(tmp_path / "x")
@@ -185,3 +160,10 @@ def test_the_header_is_what_the_docs_say(tmp_path: Path) -> None:
         *("first_row", "end_row", "least_strength", "greatest_strength"),
     }
     assert json.dumps(header)
+
+
+def test_inspect_tells_of_them(bundle: Path) -> None:
+    found = json.loads(run("inspect", bundle / "directions" / "colour.safetensors", "--json").stdout)
+    assert (found["kind"], found["form"], found["name"]) == ("direction", "component", "colour")
+    assert "directions: colour, pose, smile" in run("inspect", bundle).stdout
+    assert json.loads(run("inspect", bundle, "--json").stdout)["directions"] == ["colour", "pose", "smile"]
