@@ -102,7 +102,8 @@ def cut(photo: Image.Image, square: Square, size: int) -> Aligned:
     Raises:
         AlignmentError: the square's centre is outside the photo, the square is far too large, or the size out of range.
     """
-    _check(photo, square, size)
+    check_size(size)
+    _check(photo, square)
     quad, side = square.quad, square.side
     full = np.asarray(photo.size, np.float64)
     shrink = int(side / size * 0.5)
@@ -132,9 +133,17 @@ def cut(photo: Image.Image, square: Square, size: int) -> Aligned:
     return Aligned(picture, sampled)
 
 
-def _check(photo: Image.Image, square: Square, size: int) -> None:
+def check_size(size: int) -> None:
+    """See that an aligned picture may have this side.
+
+    Raises:
+        AlignmentError: it may not.
+    """
     if type(size) is not int or not MIN_SIZE <= size <= MAX_SIZE:
         raise AlignmentError("The size is out of range", got=size, expected=f"{MIN_SIZE} to {MAX_SIZE} pixels")
+
+
+def _check(photo: Image.Image, square: Square) -> None:
     picture = f"{photo.width}x{photo.height} pixels"
     if not (0 <= square.centre[0] <= photo.width and 0 <= square.centre[1] <= photo.height):
         raise AlignmentError(
