@@ -7,7 +7,7 @@ from types import FrameType
 import click
 
 from .. import __version__
-from .align import align, paste_back
+from .align import align, paste
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
@@ -49,5 +49,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (demo, inspect, export, verify, align, invert, paste_back, evaluate, profile, calibrate, build):
+for command in (demo, inspect, export, verify, align, invert, paste, evaluate, profile, calibrate, build):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""`align` and `paste-back`: photos to the crop that models of faces were trained on, and back."""
+"""`align` and `paste`: photos to the crop that models of faces were trained on, and back."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ def align(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Cut faces out of photos as FFHQ's are cut, upright and in the middle.
+    """Cut faces out of photos, as FFHQ's are cut.
 
     Where a face is says --landmarks, or --box, or --detector; the last two can be made more exact by a
     --landmark-model. Exit status: 0 all photos are done, 1 some failed, 2 nothing could be done.
@@ -61,17 +61,18 @@ def align(
         sys.exit(EXIT_FAILED)
 
 
-@click.command("paste-back")
+@click.command()
 @click.argument("photo", type=FILE)
 @click.argument("face", type=FILE)
 @click.argument("alignment", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The PNG file to write.")
 @FEATHER_OPTION
 @user_errors
-def paste_back(photo: Path, face: Path, alignment: Path, output: Path, feather: float | None) -> None:
-    """Put a face back into the photo that it was cut from: an inversion's result, or an edit of it.
+def paste(photo: Path, face: Path, alignment: Path, output: Path, feather: float | None) -> None:
+    """Put a face back into the photo that it was cut from.
 
-    ALIGNMENT is the inversion that `invert --align` wrote, or the .alignment.json file that `align` wrote.
+    FACE is the result of an inversion, or an edit of it, at any size. ALIGNMENT is the inversion that `invert --align`
+    wrote, or the .alignment.json file that `align` wrote.
     """
     from ..runtime.alignment import paste_back, read_crop
     from ..runtime.alignment.paste import FEATHER

@@ -1,4 +1,4 @@
-"""`align`, `invert --align`, `--paste-back` and `paste-back` as a user meets them."""
+"""`align`, `invert --align`, `--paste-back` and `paste` as a user meets them."""
 
 import json
 from collections.abc import Callable
@@ -148,17 +148,17 @@ def test_an_aligned_photo_gives_what_its_crop_gives(
     assert (pixels(tmp_path / "a" / "one.png") == pixels(tmp_path / "c" / "one.png")).all()
 
 
-def test_paste_back_takes_inversions_and_records(
+def test_paste_takes_inversions_and_records(
     toys: Callable[..., Path], photos: Path, landmarks: tuple[str, Path], tmp_path: Path
 ) -> None:
     photo, out = photos / "one.png", tmp_path / "out"
     run("invert", toys(), photo, "-o", out, "--steps", 0, *BACKEND, "--align", "--paste-back", *landmarks)
     run("align", photo, "-o", tmp_path / "faces", "--size", 32, *landmarks)
     for number, record in enumerate([out / "one.inversion", tmp_path / "faces" / "one.alignment.json"]):
-        result = run("paste-back", photo, out / "one.png", record, "-o", tmp_path / f"{number}.png")
+        result = run("paste", photo, out / "one.png", record, "-o", tmp_path / f"{number}.png")
         assert result.exit_code == 0
         assert (pixels(tmp_path / f"{number}.png") == pixels(out / "one.pasted.png")).all()
-    sharp = run("paste-back", photo, out / "one.png", record, "-o", tmp_path / "sharp.png", "--feather", 0)
+    sharp = run("paste", photo, out / "one.png", record, "-o", tmp_path / "sharp.png", "--feather", 0)
     assert sharp.exit_code == 0
     assert (pixels(tmp_path / "sharp.png") != pixels(out / "one.pasted.png")).any()
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_pasted_is_told_and_nothing_is_written(
         ((photo, out / "one.png", record, "-o", tmp_path / "pasted.jpg"), "Expected: .png"),
         ((photo, out / "one.png", record, "-o", tmp_path / "no" / "pasted.png"), "no such folder"),
     ):
-        result = run("paste-back", *arguments)
+        result = run("paste", *arguments)
         assert result.exit_code == 2
         assert message in result.stderr
     assert not list(tmp_path.glob("pasted*"))

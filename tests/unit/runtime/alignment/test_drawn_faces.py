@@ -1,6 +1,7 @@
 """Drawn faces, whose landmarks are true: turned and moved in a larger picture they are aligned as if they were not."""
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,37 +12,31 @@ from PIL import Image
 
 from hyperstyle_deploy.runtime.alignment import align, align_faces, open_finder, paste_back
 from hyperstyle_deploy.runtime.alignment.landmarks import features
-from hyperstyle_deploy.training.landmarks import landmarks
-from hyperstyle_deploy.training.parameters import sample
-from hyperstyle_deploy.training.pictures import draw
+from hyperstyle_deploy.training.group import Place, group_photo
 
-DRAWN, SIZE = 256, 128
+SIZE = 128
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of PyTorch wait for each other where other programs have the processors."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @cache
-def drawn(seed: int) -> tuple[Image.Image, np.ndarray]:
-    """A face and its landmarks, whole numbers being the middles of pixels."""
-    parameters, _ = sample([seed])
-    pixels = ((draw(parameters, DRAWN)[0] + 1) * 127.5).round().to(torch.uint8)
-    points = landmarks(parameters, DRAWN)[0].double().numpy() - 0.5
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy()), points
-
-
-def placed(face: Image.Image, points: np.ndarray, degrees: float, scale: float) -> tuple[Image.Image, np.ndarray]:
-    """The face turned around its middle and sized, in a photo of 700x600 with its middle at 360, 280."""
-    angle = np.radians(degrees)
-    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle, target = np.full(2, DRAWN / 2), np.array([360.0, 280.0])
-    inverse = np.linalg.inv(matrix)
-    rows = np.column_stack([inverse, middle - inverse @ target]).ravel()
-    photo = face.transform((700, 600), Image.Transform.AFFINE, tuple(rows), Image.Resampling.BICUBIC, fillcolor="#777")
-    return photo, (points + 0.5 - middle) @ matrix.T + target - 0.5
+def placed(seed: int, degrees: float, scale: float) -> tuple[Image.Image, np.ndarray]:
+    """A photo of one face, turned and sized, and its landmarks."""
+    photo, (points,) = group_photo([seed], [Place(360, 280, 256 * scale, degrees)], (700, 600))
+    return photo, points
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("degrees", "scale"), [(0, 1.0), (25, 1.0), (-60, 1.3), (180, 0.8)])
 def test_eyes_and_mouth_land_where_ffhq_has_them(seed: int, degrees: float, scale: float) -> None:
-    photo, points = placed(*drawn(seed), degrees, scale)
+    photo, points = placed(seed, degrees, scale)
     crop = align(photo, points, SIZE).crop
     inside = features(crop.from_photo(points + 0.5))
     eyes = (inside.left_eye + inside.right_eye) / 2
@@ -59,23 +54,18 @@ def test_eyes_and_mouth_land_where_ffhq_has_them(seed: int, degrees: float, scal
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("degrees", "scale"), [(25, 1.0), (-100, 1.2)])
 def test_a_turned_face_is_the_upright_one_again(seed: int, degrees: float, scale: float) -> None:
-    face, points = drawn(seed)
-    upright, turned = (align(*placed(face, points, *how), SIZE) for how in ((0, 1.0), (degrees, scale)))
+    upright, turned = (align(*placed(seed, *how), SIZE) for how in ((0, 1.0), (degrees, scale)))
     assert turned.crop.side == pytest.approx(upright.crop.side * scale)
     middle = (slice(SIZE // 5, -SIZE // 5),) * 2
     found, expected = (np.asarray(aligned.picture, np.float64)[middle] for aligned in (turned, upright))
     assert np.abs(found - expected).mean() < 2.5
-    other = np.asarray(align(*placed(*drawn(seed + 1), 0, 1.0), SIZE).picture, np.float64)[middle]
+    other = np.asarray(align(*placed(seed + 1, 0, 1.0), SIZE).picture, np.float64)[middle]
     assert np.abs(other - expected).mean() > 10  # so the mean is small for no other reason
 
 
 def test_a_group_photo_there_and_back(tmp_path: Path) -> None:
     """Two faces in one photo: the larger one is changed, the smaller one stays."""
-    small, large = placed(*drawn(1), 10, 0.5), placed(*drawn(2), -20, 0.9)
-    photo = Image.new("RGB", (1400, 600), "#777")
-    photo.paste(small[0], (0, 0))
-    photo.paste(large[0], (700, 0))
-    faces = [small[1], large[1] + np.array([700, 0])]
+    photo, faces = group_photo([1, 2], [Place(360, 280, 130, 10), Place(1060, 280, 230, -20)], (1400, 600))
     (tmp_path / "faces.json").write_text(json.dumps({"group.png": [face.tolist() for face in faces]}))
     found = align_faces(open_finder(landmarks=tmp_path / "faces.json"), photo, "group.png", SIZE)
     assert [aligned.crop.side > 150 for aligned in found] == [True, False]
