@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from hyperstyle_deploy.runtime.alignment import align, align_faces, open_finder, paste_back
 from hyperstyle_deploy.runtime.alignment.landmarks import features
-from hyperstyle_deploy.training.group import Place, group_photo
+from hyperstyle_deploy.runtime.images import read_photo
+from hyperstyle_deploy.training.__main__ import main
+from hyperstyle_deploy.training.group import PLACES, Place, group_photo
 
 SIZE = 128
 
@@ -72,3 +75,15 @@ def test_a_group_photo_there_and_back(tmp_path: Path) -> None:
     after = np.asarray(paste_back(photo, Image.new("RGB", (SIZE, SIZE), "red"), found[0].crop))
     assert (after[:, :700] == np.asarray(photo)[:, :700]).all()
     assert tuple(after[280, 700 + 360]) == (255, 0, 0)
+
+
+def test_the_pages_photo_and_its_landmarks_belong_together(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["group", "--seed", "3", "--extras", "-o", str(tmp_path / "photo.png")])
+    assert result.exit_code == 0
+    found = align_faces(
+        open_finder(landmarks=tmp_path / "photo.json"), read_photo(tmp_path / "photo.png"), "photo.png", 64
+    )
+    assert len(found) == len(PLACES)
+    for aligned in found:
+        middle = aligned.crop.to_photo(np.array([[0.5, 0.5]]))[0]
+        assert min(np.hypot(middle[0] - place.x, middle[1] - place.y) for place in PLACES) < 40
