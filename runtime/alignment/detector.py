@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import AlignmentError
-from .ffhq import cut, square_of
+from .ffhq import Square, cut, square_of
 from .landmarks import Landmarks, features
 from .networks import PictureNetwork, only, sigmoid
 
@@ -46,19 +46,32 @@ class FaceDetector:
     def find(self, photo: Image.Image, name: str) -> list[Landmarks]:
         """The faces in an upright RGB photo, [6, 2] each, those that look most like one first.
 
-        A face is looked at again in its own square, where the network sees its points larger.
+        A face is looked at again in its own square, where the network sees its points larger. What has no square in the
+        photo is no face, and what comes to the place of another one is that face again.
         """
-        return [face if (again := self._again(photo, face)) is None else again for face in self._detect(photo)]
+        faces: list[Landmarks] = []
+        squares: list[Square] = []
+        for coarse in self._detect(photo):
+            try:
+                face = self._again(photo, coarse)
+                square = square_of(features(face))
+            except AlignmentError:
+                continue
+            if all(np.hypot(*(square.centre - other.centre)) > other.side / 4 for other in squares):
+                faces.append(face)
+                squares.append(square)
+        return faces
 
-    def _again(self, photo: Image.Image, face: Landmarks) -> Landmarks | None:
-        """The same face in its square; None where the network does not see one there."""
-        try:
-            closer = cut(photo, square_of(features(face)), self._network.side)
-        except AlignmentError:  # points that are no face's in themselves: the caller will say so
-            return None
+    def _again(self, photo: Image.Image, face: Landmarks) -> Landmarks:
+        """The same face as it is seen in its square, or as it was where nothing is seen there.
+
+        Raises:
+            AlignmentError: the landmarks are no face's, or outside the photo.
+        """
+        closer = cut(photo, square_of(features(face)), self._network.side)
         found = self._detect(closer.picture)
         if not found:
-            return None
+            return face
         middle = (closer.crop.size - 1) / 2
         nearest = min(found, key=lambda points: float(np.hypot(*(points.mean(0) - middle))))
         return closer.crop.to_photo((nearest + 0.5) / closer.crop.size) - 0.5

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hyperstyle_deploy.errors import AlignmentError, BackendError
 from hyperstyle_deploy.runtime.alignment import align_face, align_faces, open_finder
-from hyperstyle_deploy.runtime.alignment.detector import _merged
+from hyperstyle_deploy.runtime.alignment.detector import FaceDetector, _merged
 from hyperstyle_deploy.runtime.alignment.ffhq import square_of
 from hyperstyle_deploy.runtime.alignment.landmarks import features
 from hyperstyle_deploy.tests.unit.runtime.alignment.face_graphs import DOTS, detector_graph, dots, landmark_graph
@@ -151,6 +151,16 @@ def test_a_box_outside_the_photo_is_told_by_the_network_too(tmp_path: Path) -> N
     network = landmark_graph(tmp_path / "mesh.onnx")
     with pytest.raises(AlignmentError, match="outside the photo"):
         open_finder(box=(700, 60, 900, 150), landmark_model=network).find(dots(DOTS), "a.jpg")
+
+
+def test_detections_that_are_no_faces_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All points in one place, NaN, outside the photo; and a second look that ends at a face that is there already."""
+    finder = FaceDetector(detector_graph(tmp_path / "detector.onnx"))
+    six = DOTS[[0, 1, 2, 3, 0, 1]]
+    nothing = [np.full((6, 2), 90.0), np.full((6, 2), np.nan), six + 900]
+    monkeypatch.setattr(finder, "_detect", lambda photo: [*nothing, six, six + 3] if photo.size == (300, 260) else [])
+    (found,) = finder.find(dots(DOTS), "a.jpg")
+    assert (found == six).all()
 
 
 def test_detections_of_one_face_are_one() -> None:
