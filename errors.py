@@ -43,6 +43,10 @@ class ImageError(HyperStyleDeployError):
     """A photo that cannot be read, is too large, or is of a kind that is not supported."""
 
 
+class AlignmentError(HyperStyleDeployError):
+    """A photo without a face, landmarks that are no face's, or an alignment that belongs to another photo."""
+
+
 class ArrayError(HyperStyleDeployError):
     """An array of the wrong type, shape or range, or with NaN or Inf in it."""
 

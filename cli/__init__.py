@@ -7,6 +7,7 @@ from types import FrameType
 import click
 
 from .. import __version__
+from .align import align, paste
 from .animate import animate
 from .build import build
 from .calibrate import calibrate
@@ -52,19 +53,9 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
+# In working order.
 for command in (
-    demo,
-    inspect,
-    export,
-    verify,
-    invert,
-    directions,
-    edit,
-    animate,
-    personalize,
-    evaluate,
-    profile,
-    calibrate,
-    build,
+    *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
+    *(evaluate, profile, calibrate, build),
 ):
     main.add_command(command)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
+from .faces import alignment_options, face_alignment
 from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
 
 
@@ -26,6 +27,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped,
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
 @click.option("--overwrite", is_flag=True, help="Invert photos again whose results are there.")
+@alignment_options
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -39,6 +41,7 @@ def invert(
     every_step: bool,
     no_strip: bool,
     overwrite: bool,
+    aligning: dict[str, Any],
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -54,8 +57,9 @@ def invert(
     from .show.inversions import show_records
     from .show.progress import photo_progress
 
+    alignment = face_alignment(**aligning, threads=loading["threads"])
     found = find_photos(photos)
-    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment)
     outputs.check_folder(found)
     session = load(bundle, **loading)
     steps = session.checked_steps(steps)

@@ -42,6 +42,22 @@ def sheet(seed: int, size: int, target: Path) -> None:
 
 
 @main.command()
+@click.option("--seed", default=0, show_default=True, help="Of the first face; the others follow.")
+@click.option("--extras", is_flag=True, help="With glasses, hats and the like.")
+@_target
+def group(seed: int, extras: bool, target: Path) -> None:
+    """Draw a photo of three faces, turned, and write their landmarks beside it as JSON."""
+    import json
+
+    from .group import PLACES, group_photo
+
+    photo, faces = group_photo(range(seed, seed + len(PLACES)), PLACES, (760, 420), extras)
+    photo.save(target)
+    rounded = [face.round(2).tolist() for face in faces]
+    target.with_suffix(".json").write_text(json.dumps({target.name: rounded}) + "\n")
+
+
+@main.command()
 @click.argument("name", type=click.Choice([*STEPS, "all"]))
 @click.option("--steps", type=int, help="Optimiser steps; those of the shipped model by default.")
 @click.option("--batch", type=int, help="Pictures a step.")

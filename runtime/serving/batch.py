@@ -1,6 +1,5 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,13 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import HyperStyleDeployError, InversionError, OutputError, printable
+from ..alignment.record import ALIGNMENT
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
 from ..images import read_photo, strip, to_uint8, write_png
-from ..photos import output_names
+from ..photos import check_output_folder, output_names
 from ..refinement.loop import Step
 from ..refinement.settling import Settling
 from ..session import Session
+from .alignments import FaceAlignment
 
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
@@ -31,6 +32,7 @@ class Outputs:
     """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for.
 
     ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
+    ``alignment`` says which face of a photo is inverted, None that the photo is an aligned face.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Outputs:
     every_step: bool = False
     overwrite: bool = False
     until_gain: float | None = None
+    alignment: FaceAlignment | None = None
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -47,6 +50,14 @@ class Outputs:
     def strip(self, name: str) -> Path:
         """The input, the first reconstruction and every step, side by side."""
         return self.folder / f"{name}.strip.png"
+
+    def aligned(self, name: str) -> Path:
+        """The face as it was inverted."""
+        return self.folder / f"{name}.aligned.png"
+
+    def pasted(self, name: str) -> Path:
+        """The photo with the result in the place of the face."""
+        return self.folder / f"{name}.pasted.png"
 
     def step(self, name: str, index: int) -> Path:
         """The image after one step, 0 before refinement, at full size."""
@@ -59,6 +70,8 @@ class Outputs:
     def files(self, name: str, steps: int) -> tuple[Path, ...]:
         """All files of a photo that took ``steps``, in the order they are written."""
         each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
+        each += [self.aligned(name)] if self.alignment is not None else []
+        each += [self.pasted(name)] if self.alignment is not None and self.alignment.paste_back else []
         return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
 
     def check_folder(self, photos: Sequence[Path]) -> None:
@@ -67,21 +80,13 @@ class Outputs:
         Raises:
             OutputError: the folder, or the one that it would be made in, cannot be written; or photos are in it.
         """
-        if any(photo.parent.resolve() == self.folder.resolve() for photo in photos):
-            raise OutputError(
-                "Results would be written among the photos",
-                got=self.folder,
-                hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
-            )
-        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            got = f"{there} cannot be written" if there.is_dir() else f"{there} is a file"
-            raise OutputError(f"Cannot make the folder {self.folder}", got=got, hint="Choose another output folder.")
+        check_output_folder(self.folder, photos)
 
     @property
-    def stopping(self) -> dict[str, str]:
-        """What a finished photo's file says of when it was to stop; without early stopping its steps say it."""
-        return {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
+    def settings(self) -> dict[str, str]:
+        """What a finished photo's file says of when it was to stop, without early stopping its steps; and its face."""
+        stopping = {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
+        return stopping | ({} if self.alignment is None else self.alignment.settings)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
+    #: Puts a result into the photo, if that is asked for.
+    paste: Callable[[NDArray[np.uint8]], Image.Image] | None = None
     #: Reconstructions for the strip, and images at full size, of every step so far.
     strip: list[NDArray[np.uint8]] = field(default_factory=list)
     steps: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -126,9 +133,12 @@ def invert_files(
 
     Raises:
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
+        AlignmentError: photos are to be aligned for a model that does not invert faces.
     """
     names = output_names(photos)
     outputs.check_folder(photos)
+    if outputs.alignment is not None:
+        outputs.alignment.check(session.manifest)
     try:
         outputs.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,11 +170,16 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
             "file": printable(photo.name),
             "sha256": sha256_of(photo),
             "precision": session.precision,
-        } | outputs.stopping
+        } | outputs.settings
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
             return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
-        return _Pending(photo, name, read_photo(photo), source)
+        picture = read_photo(photo)
+        if outputs.alignment is None:
+            return _Pending(photo, name, picture, source)
+        face = outputs.alignment.align(picture, photo.name, session.manifest)
+        source[ALIGNMENT] = face.crop.text
+        return _Pending(photo, name, face.picture, source, outputs.alignment.pasting(picture, face.crop))
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error))
     except OSError as error:
@@ -180,7 +195,7 @@ def _finished(session: Session, name: str, source: dict[str, str], outputs: Outp
     except (InversionError, OSError):
         return None
     digests = {key: value for key, value in inversion.source.items() if key.startswith(WRITTEN)}
-    same = {key: value for key, value in inversion.source.items() if key not in digests} == source
+    same = {key: value for key, value in inversion.source.items() if key not in {*digests, ALIGNMENT}} == source
     fits = inversion.steps == outputs.steps or outputs.until_gain is not None
     return inversion if same and fits and written.items() <= digests.items() else None
 
@@ -230,5 +245,9 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
+    if outputs.alignment is not None:
+        write_png(outputs.aligned(item.name), item.picture)
+    if item.paste is not None:
+        write_png(outputs.pasted(item.name), item.paste(inversion.image))
     source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
     replace(inversion, source=source).save(outputs.inversion(item.name))
