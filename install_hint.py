@@ -24,6 +24,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "ml_dtypes": ("calibrate",),
     "lpips": ("lpips",),
+    "pyarrow": ("parquet",),
     "tensorrt": ("tensorrt",),
     "tensorrt_rtx": ("tensorrt-rtx",),
     "cuda.bindings": ("gpu",),

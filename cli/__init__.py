@@ -7,6 +7,7 @@ from types import FrameType
 import click
 
 from .. import __version__
+from .batch import batch
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
@@ -48,5 +49,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (demo, inspect, export, verify, invert, evaluate, profile, calibrate, build):
+for command in (demo, inspect, export, verify, invert, batch, evaluate, profile, calibrate, build):
     main.add_command(command)
