@@ -44,9 +44,9 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder)
 def batch() -> None:
-    """Invert very many photos: through a ledger, with workers that may die.
+    """Invert very many photos, through a ledger.
 
-    `batch run` again after anything: it does what is left, and results are those of a run that nothing disturbed.
+    Whatever ends a batch, `batch run` again does what is left, and gives the results of a run that nothing disturbed.
     """
 
 

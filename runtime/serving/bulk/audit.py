@@ -1,6 +1,8 @@
 """Whether what the ledger calls done is still there: photos whose results are gone are done again."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from .ledger import BLOCK, DONE, Ledger, Row
 from .worker import sealed
@@ -35,7 +37,7 @@ def _is_whole(ledger: Ledger, row: Row, check: str) -> bool:
     files = ledger.recipe.files(ledger.folder, row.entry)
     try:
         if check == BYTES:
-            return sealed(files) == (row.size, row.digest)
-        return sum(file.stat().st_size for file in files) == row.size
+            return sealed(list(map(Path, files))) == (row.size, row.digest)
+        return sum(os.stat(file).st_size for file in files) == row.size
     except OSError:
         return False

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class Entry:
     @property
     def name(self) -> str:
         """What its results are called: its stem, and the identity, which no other photo has."""
-        return f"{_ODD.sub('_', self.photo.stem)[:_LONGEST]}-{self.identity.hex()}"
+        stem, _ = os.path.splitext(os.path.basename(os.fsdecode(self.path)))
+        return f"{_ODD.sub('_', stem)[:_LONGEST]}-{self.identity.hex()}"
 
 
 def identity_of(path: bytes) -> bytes:
@@ -112,7 +114,7 @@ class Recipe:
     def outputs(self, root: Path, entry: Entry) -> Outputs:
         """What to write of a photo, below ``root``; what is there is written again."""
         return Outputs(
-            folder=root / entry.identity.hex()[: self.shard],
+            folder=root / self._shard_of(entry),
             steps=self.steps,
             strips=STRIP in self.kinds,
             overwrite=True,
@@ -122,6 +124,16 @@ class Recipe:
             thumbnail=self.thumbnail if THUMBNAIL in self.kinds else 0,
         )
 
-    def files(self, root: Path, entry: Entry) -> tuple[Path, ...]:
-        """The results of a photo that is done."""
-        return self.outputs(root, entry).files(entry.name, self.steps)
+    def files(self, root: "str | os.PathLike[str]", entry: Entry) -> tuple[str, ...]:
+        """The results of a photo that is done, below ``root``; made to be called a million times."""
+        start = os.path.join(root, self._shard_of(entry), entry.name)
+        return tuple(start + suffix for suffix in self._suffixes)
+
+    @cached_property
+    def _suffixes(self) -> tuple[str, ...]:
+        """What a photo's results add to its name, in the order in which they are written."""
+        files = self.outputs(Path(), Entry(0, b"", b"")).files("", self.steps)
+        return tuple(file.name for file in files)
+
+    def _shard_of(self, entry: Entry) -> str:
+        return entry.identity.hex()[: self.shard]

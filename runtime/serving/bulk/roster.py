@@ -100,7 +100,7 @@ class Roster:
         """Write down what became of a photo that a worker has; returns the state that it is in then."""
         with self._ledger.writing() as database:
             database.execute("UPDATE workers SET photos = photos + 1 WHERE id = ?", (worker,))
-            return self._end(worker, entry.number, outcome)
+            return self.end(worker, entry.number, outcome)
 
     def dismiss(self, worker: int, outcome: Outcome | None) -> list[tuple[Entry, int]]:
         """Strike a worker off, whose photos end so; None gives them back as if they had never begun.
@@ -116,11 +116,11 @@ class Roster:
                 database.executemany(command, [(WAITING, entry.number) for entry in entries])
                 ended = [(entry, WAITING) for entry in entries]
             else:
-                ended = [(entry, self._end(worker, entry.number, outcome)) for entry in entries]
+                ended = [(entry, self.end(worker, entry.number, outcome)) for entry in entries]
             database.execute("DELETE FROM workers WHERE id = ?", (worker,))
         return ended
 
-    def _end(self, worker: int, number: int, outcome: Outcome) -> int:
+    def end(self, worker: int, number: int, outcome: Outcome) -> int:
         """Inside a transaction; nothing changes if the photo was taken away from the worker in between."""
         database = self._ledger.database
         failed = f"CASE WHEN attempts < {self._attempts:d} THEN {WAITING} ELSE {FAILED} END"

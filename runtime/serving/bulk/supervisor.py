@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from logging import getLogger
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -177,7 +178,7 @@ class Supervisor:
     def _dismiss(self, number: int, outcome: Outcome | None) -> None:
         for entry, state in self._roster.dismiss(number, outcome):
             for file in self._ledger.recipe.files(self._ledger.folder, entry):
-                remove_leftovers(file)
+                remove_leftovers(Path(file))
             if outcome is not None:
                 self._ended(entry, outcome, state)
 

@@ -48,7 +48,7 @@ def write_table(ledger: Ledger, path: Path, states: tuple[int, ...]) -> int:
 def _record(ledger: Ledger, row: Row) -> dict[str, Any]:
     """A photo's row; ``results`` are its files, relative to the ledger's folder of results, with spaces between."""
     done = row.state == DONE
-    files = ledger.recipe.files(Path(), row.entry) if done else ()
+    files = ledger.recipe.files("", row.entry) if done else ()
     ended = None if row.ended is None else datetime.fromtimestamp(row.ended, timezone.utc).isoformat()
     return {
         "path": os.fsdecode(row.entry.path),
@@ -62,7 +62,7 @@ def _record(ledger: Ledger, row: Row) -> dict[str, Any]:
         "steps": row.steps,
         "loop_l2": row.l2,
         "bytes": row.size,
-        "results": " ".join(map(str, files)),
+        "results": " ".join(files),
     }
 
 
