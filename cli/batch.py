@@ -242,6 +242,25 @@ def export(ledger: Path, output: Path, states: tuple[str, ...]) -> None:
     click.echo(f"{count} photos are in {output}")
 
 
+@batch.command()
+@LEDGER_ARGUMENT
+@click.option("-o", "--output", type=FILE, required=True, help="The page, an .html file.")
+@user_errors
+def report(ledger: Path, output: Path) -> None:
+    """Write a page: what became of the photos, what went wrong, how the time went."""
+    from ..runtime.bundle.files import check_folder_of
+    from ..runtime.reports.ledger import write_page
+    from ..runtime.reports.page import require_report
+    from ..runtime.serving.bulk.document import details_document
+
+    require_report()
+    check_folder_of(output)
+    with _opened(ledger) as opened:
+        document = details_document(opened)
+    write_page(output, document)
+    click.echo(f"The page is {output}")
+
+
 def _opened(path: Path) -> "Ledger":
     from ..runtime.serving.bulk.ledger import Ledger
 

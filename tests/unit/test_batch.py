@@ -119,6 +119,8 @@ def test_a_batch_from_its_first_run_to_its_tables(toys: Callable[..., Path], pho
     assert [row["attempts"] for row in table] == [1, 1, 1]
     assert all(row["loop_l2"] > 0 and len(row["sha256"]) == 64 for row in table)
     assert run("export", out, "-o", tmp_path / "table.xlsx").exit_code == 2
+    assert run("report", out, "-o", tmp_path / "page.html").exit_code == 0
+    assert "3 of 3 photos are done" in (tmp_path / "page.html").read_text()
     assert run("export", out, "-o", tmp_path / "none.csv", "--state", "failed").stdout.startswith("0 photos")
 
 

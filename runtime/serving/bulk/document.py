@@ -1,12 +1,19 @@
 """What a ledger says of its batch, as one JSON document."""
 
 import dataclasses
+import os
 import time
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ....errors import printable
 from .ledger import DONE, FAILED, RUNNING, STATES, WAITING, Ledger
 from .roster import Roster
+
+#: What a page shows: parts of a histogram, shares of photos that are as quick, photos of a kind.
+BINS, QUANTILES, EXAMPLES = 40, (0.5, 0.9, 0.99, 1.0), 10
 
 
 def ledger_document(ledger: Ledger) -> dict[str, Any]:
@@ -46,3 +53,45 @@ def ledger_document(ledger: Ledger) -> dict[str, Any]:
         "photos_per_second": round(rate, 3),
         "seconds_left": round(left / rate) if rate else None,
     }
+
+
+def details_document(ledger: Ledger) -> dict[str, Any]:
+    """``ledger_document``, and what a page shows besides.
+
+    ``spent`` are seconds of photos that are done, as quantiles and as a histogram; ``ended`` is how many were done in
+    each of ``BINS`` equal spans of time; ``worst`` are those with the largest loop L2; ``failures`` are some of every
+    class of error.
+    """
+    command = "SELECT milliseconds, ended FROM photos WHERE state = ?"
+    found = np.array(ledger.database.execute(command, (DONE,)).fetchall(), np.float64).reshape(-1, 2)
+    spent, ended = found[:, 0] / 1000, found[:, 1]
+    return {
+        **ledger_document(ledger),
+        "spent": None
+        if not len(spent)
+        else {
+            "quantiles": {str(share): float(np.quantile(spent, share)) for share in QUANTILES},
+            "histogram": _histogram(spent),
+        },
+        "ended": None if not len(ended) else _histogram(ended),
+        "worst": _examples(ledger, f"state = {DONE} AND l2 IS NOT NULL ORDER BY l2 DESC LIMIT {EXAMPLES}"),
+        "failures": [
+            example
+            for each in ledger.counts()
+            if each.state == FAILED
+            for example in _examples(ledger, f"state = {FAILED} AND error = ? LIMIT {EXAMPLES}", each.error)
+        ],
+    }
+
+
+def _histogram(values: NDArray[np.float64]) -> dict[str, list[float]]:
+    counts, edges = np.histogram(values, BINS)
+    return {"counts": counts.tolist(), "edges": edges.tolist()}
+
+
+def _examples(ledger: Ledger, condition: str, *arguments: object) -> list[dict[str, Any]]:
+    command = f"SELECT path, l2, error, message FROM photos LEFT JOIN messages USING (number) WHERE {condition}"
+    return [
+        {"photo": printable(os.fsdecode(path)), "loop_l2": l2, "error": error, "message": message}
+        for path, l2, error, message in ledger.database.execute(command, arguments)
+    ]
