@@ -24,7 +24,7 @@ PATH = "/data/sets/faces/images1024x1024/part-{:04d}/photo-{:09d}-original.jpg"
 FAILING = 100
 #: Photos whose claims are timed one by one, as workers take them.
 TIMED = 2000
-RECIPE = Recipe("0" * 64, "onnxruntime", None, 5, None, ("inversion", "image"), 128, 2, ".")
+RECIPE = Recipe("0" * 64, "onnxruntime", None, 1, 5, None, ("inversion", "image"), 128, 2, ".")
 
 
 class Stopwatch:

@@ -134,10 +134,15 @@ def run(
     Outputs(output, 0).check_folder(())
     loading["backend"] = resolve(loading["backend"])
     opened = Bundle.open(bundle)
+    on_gpu = BACKENDS[loading["backend"]].gpu
+    workers = workers or (1 if on_gpu else max(1, _cpus() // 2))
+    if not on_gpu:
+        loading["threads"] = loading["threads"] or _threads(path, workers)
     recipe = Recipe(
         model=opened.manifest.model,
         backend=loading["backend"],
         precision_hint=loading["precision_hint"],
+        threads=loading["threads"],
         steps=opened.method.checked_steps(steps),
         until_gain=until_gain,
         kinds=kinds,
@@ -146,10 +151,6 @@ def run(
         folder=os.path.relpath(output, path.parent),
     )
     recipe.check_kinds()
-    on_gpu, cpus = BACKENDS[loading["backend"]].gpu, _cpus()
-    workers = workers or (1 if on_gpu else max(1, cpus // 2))
-    if not on_gpu:
-        loading["threads"] = loading["threads"] or max(1, cpus // workers)
     job = Job(path, bundle, loading, attempts, deadline, None if memory is None else memory << 20)
     output.mkdir(parents=True, exist_ok=True)
     with Ledger.start(path, recipe) as started:
@@ -169,6 +170,17 @@ def run(
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(ledger: Path, workers: int) -> int:
+    """Those of each worker: as the batch began, or the CPUs divided among them."""
+    from ..runtime.serving.bulk.ledger import Ledger
+
+    began = None
+    if ledger.exists():
+        with Ledger(ledger) as opened:
+            began = opened.recipe.threads
+    return began or max(1, _cpus() // workers)
 
 
 def _take_in(ledger: "Ledger", photos: "Iterator[bytes]", check: str) -> None:

@@ -157,6 +157,8 @@ def test_other_settings_and_other_ledgers_are_refused(
     assert again.exit_code == 2
     assert "steps 2. Expected: steps 1" in again.stderr
     assert results_in(tmp_path / "out") == before
+    assert run(*command, "--steps", 1, "--threads", 7).exit_code == 2
+    assert run(*command[:-1], 2, "--steps", 1).exit_code == 0  # more workers, each with as many threads as before
     assert run("status", tmp_path).exit_code == 2
     (tmp_path / "text").write_text("no ledger" * 1000)
     assert "not a database" in run("status", tmp_path / "text").stderr

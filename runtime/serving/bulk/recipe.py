@@ -50,7 +50,8 @@ class Recipe:
 
     Attributes:
         model: ``Manifest.model``.
-        backend, precision_hint: as ``load`` takes them, the backend by its name.
+        backend, precision_hint, threads: as ``load`` takes them, the backend by its name. (Threads share the sums of a
+            product among them in ONNX Runtime: another number of them can change the last bits.)
         steps, until_gain: as ``Session.invert`` takes them.
         kinds: what is written of a photo, of ``KINDS``.
         thumbnail: longer side of thumbnails in pixels.
@@ -61,6 +62,7 @@ class Recipe:
     model: str
     backend: str
     precision_hint: str | None
+    threads: int | None
     steps: int
     until_gain: float | None
     kinds: tuple[str, ...]

@@ -26,7 +26,7 @@ def recipe_for(bundle: Path, steps: int = 2, **changes: object) -> Recipe:
     """All kinds of results, in the ledger's folder."""
     model = Bundle.open(bundle).manifest.model
     settings = {"until_gain": None, "kinds": KINDS, "thumbnail": 16, "shard": 0, "folder": "."}
-    return Recipe(model, "onnxruntime", None, steps, **{**settings, **changes})  # type: ignore[arg-type]
+    return Recipe(model, "onnxruntime", None, 1, steps, **{**settings, **changes})  # type: ignore[arg-type]
 
 
 def results_in(folder: Path) -> dict[str, bytes]:
