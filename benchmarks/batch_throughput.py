@@ -55,7 +55,7 @@ class Measured:
 def loop(job: Job, photos: list[Path], connection: Connection) -> None:
     """A worker's own loop."""
     with Ledger(job.ledger) as ledger:
-        invert = open_inverter(job, ledger)
+        invert = open_inverter(job, ledger.recipe, ledger.folder)
         paths = [os.fsencode(photo) for photo in photos]
         first, *others = [Entry(0, path, identity_of(path)) for path in paths]
         invert(first)

@@ -16,7 +16,7 @@ from hyperstyle_deploy.runtime.serving.bulk.audit import SIZE, audit
 from hyperstyle_deploy.runtime.serving.bulk.document import ledger_document
 from hyperstyle_deploy.runtime.serving.bulk.ledger import Ledger
 from hyperstyle_deploy.runtime.serving.bulk.recipe import Recipe
-from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome, Roster
+from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome, ProcessKey, Roster
 from hyperstyle_deploy.runtime.serving.bulk.table import write_table
 
 #: A path as data sets have them, 70 characters; one photo of a hundred fails.
@@ -69,7 +69,7 @@ def measure(folder: Path, photos: int) -> dict[str, Any]:
     seconds = {"add": add(ledger, photos), "add again": add(ledger, photos)}
     seconds["status, nothing done"] = status(ledger.path)
     roster = Roster(ledger, 1, 660)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     each = []
     for _ in range(TIMED):
         watch = Stopwatch()

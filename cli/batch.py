@@ -25,8 +25,7 @@ from .show.progress import amount_progress
 
 if TYPE_CHECKING:
     from ..runtime.serving.bulk.ledger import Ledger
-    from ..runtime.serving.bulk.recipe import Entry
-    from ..runtime.serving.bulk.roster import Outcome
+    from ..runtime.serving.bulk.roster import Ended
     from ..runtime.serving.bulk.worker import Job
 
 LEDGER_NAME = "ledger.sqlite"
@@ -207,8 +206,8 @@ def _work(ledger: "Ledger", job: "Job", workers: int) -> KeyboardInterrupt | Non
     title = f"Inverting ({ledger.recipe.backend}, {workers} workers)"
     with amount_progress(title, done, sum(each.photos for each in counts)) as advance:
 
-        def ended(entry: "Entry", outcome: "Outcome", state: int) -> None:
-            advance(state in (DONE, FAILED))
+        def ended(attempt: "Ended") -> None:
+            advance(attempt.state in (DONE, FAILED))
 
         try:
             Supervisor(ledger, job, workers, ended).run()

@@ -4,9 +4,9 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 
-from hyperstyle_deploy.runtime.serving.bulk.ledger import Ledger
-from hyperstyle_deploy.runtime.serving.bulk.recipe import Entry
+from hyperstyle_deploy.runtime.serving.bulk.recipe import Entry, Recipe
 from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome
 from hyperstyle_deploy.runtime.serving.bulk.worker import Inverter, Job, open_inverter
 
@@ -16,9 +16,9 @@ EATEN = 400 << 20
 FULL = 1500
 
 
-def open_with_faults(job: Job, ledger: Ledger) -> Inverter:
+def open_with_faults(job: Job, recipe: Recipe, folder: Path) -> Inverter:
     """The real inverter, but for photos that are named after what they do."""
-    inverter = open_inverter(job, ledger)
+    inverter = open_inverter(job, recipe, folder)
 
     def inverted(entry: Entry) -> Outcome:
         what = entry.photo.stem
@@ -33,7 +33,6 @@ def open_with_faults(job: Job, ledger: Ledger) -> Inverter:
         if what.startswith("raises"):
             raise RuntimeError("a defect \udcff")
         if what.startswith("leaves"):  # half a result, and is gone
-            folder = ledger.folder
             (folder / f".{entry.name}.png.partial-0-0-{os.getpid()}").write_bytes(b"half")
             os._exit(3)
         return inverter(entry)
@@ -41,14 +40,14 @@ def open_with_faults(job: Job, ledger: Ledger) -> Inverter:
     return inverted
 
 
-def open_dying(job: Job, ledger: Ledger) -> Inverter:
+def open_dying(job: Job, recipe: Recipe, folder: Path) -> Inverter:
     """A session that takes its process with it."""
     os._exit(7)
 
 
-def open_on_full_disk(job: Job, ledger: Ledger) -> Inverter:
+def open_on_full_disk(job: Job, recipe: Recipe, folder: Path) -> Inverter:
     """The real inverter, with room for small files alone; the ledger is elsewhere."""
-    inverter = open_inverter(job, ledger)
+    inverter = open_inverter(job, recipe, folder)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def inverted(entry: Entry) -> Outcome:
@@ -61,9 +60,9 @@ def open_on_full_disk(job: Job, ledger: Ledger) -> Inverter:
     return inverted
 
 
-def open_slow(job: Job, ledger: Ledger) -> Inverter:
+def open_slow(job: Job, recipe: Recipe, folder: Path) -> Inverter:
     """The real inverter, a tenth of a second later."""
-    inverter = open_inverter(job, ledger)
+    inverter = open_inverter(job, recipe, folder)
 
     def inverted(entry: Entry) -> Outcome:
         time.sleep(0.1)

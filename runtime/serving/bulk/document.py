@@ -29,8 +29,8 @@ def ledger_document(ledger: Ledger) -> dict[str, Any]:
     now = time.time()
     workers: list[dict[str, Any]] = [
         {
-            "host": printable(member.host),
-            "process": member.process,
+            "host": printable(member.key.host),
+            "process": member.key.process,
             "photos": member.photos,
             "photos_per_second": member.photos / max(now - member.since, 1e-3) if member.since else 0.0,
         }

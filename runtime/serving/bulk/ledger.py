@@ -164,6 +164,14 @@ class Ledger:
         with self._typed_errors():
             return [Count(state, error, n, ms / 1000) for state, error, n, ms in self.database.execute(command)]
 
+    def waiting(self, count: int) -> list[Entry]:
+        """Photos that nobody has, those first that never failed."""
+        command = (
+            "SELECT number, path, identity FROM photos WHERE state = ? ORDER BY error, milliseconds, number LIMIT ?"
+        )
+        with self._typed_errors():
+            return [Entry(*found) for found in self.database.execute(command, (WAITING, count))]
+
     def unfinished(self) -> bool:
         """Whether photos wait or are being worked at, by anybody."""
         command = "SELECT EXISTS (SELECT 1 FROM photos WHERE state IN (?, ?))"

@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable
 from logging import getLogger
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from ....errors import BatchError
-from ...bundle.files import remove_leftovers
 from .ledger import Ledger
 from .recipe import Entry
-from .roster import Outcome
+from .roster import Ended, Outcome, ProcessKey
 from .worker import BEGAN, BROKE, ENDED, READY, Job, work
 
 LOGGER = getLogger(__name__)
@@ -23,7 +21,7 @@ LOOK, LOOK_FOR_DEAD = 0.1, 2.0
 #: Seconds that a worker may take to load its session, and how often in a row loading may fail.
 LOADING, STARTS = 900.0, 3
 #: Errors of photos that their worker did not live to tell.
-DIED, LATE, TOO_LARGE, LOST = "WorkerDied", "DeadlineExceeded", "MemoryExceeded", "WorkerLost"
+DIED, LATE, TOO_LARGE = "WorkerDied", "DeadlineExceeded", "MemoryExceeded"
 
 
 class Supervised:
@@ -37,7 +35,7 @@ class Supervised:
         theirs.close()
         self._job = job
         self._memory = psutil.Process(self.process.pid)
-        self.number = job.roster(ledger).enlist(self._memory.pid)
+        self.number = job.roster(ledger).enlist(ProcessKey.of(self._memory.pid))
         self.connection.send(self.number)
         self.is_ready = False
         self.entry: Entry | None = None
@@ -89,11 +87,11 @@ class Supervisor:
         ledger: open, for this process alone.
         job: what the workers do.
         workers: how many.
-        on_ended: called with every attempt that ended here, and the state that the photo is in then.
+        on_ended: called with every attempt that ended here.
     """
 
     def __init__(
-        self, ledger: Ledger, job: Job, workers: int, on_ended: Callable[[Entry, Outcome, int], None] = lambda *_: None
+        self, ledger: Ledger, job: Job, workers: int, on_ended: Callable[[Ended], None] = lambda ended: None
     ) -> None:
         self._ledger, self._job, self._count, self._on_ended = ledger, job, workers, on_ended
         self._roster = job.roster(ledger)
@@ -110,7 +108,7 @@ class Supervisor:
             KeyboardInterrupt: as it came; photos that were begun are finished.
         """
         try:
-            self.bury_the_dead()
+            self._bury_the_dead()
             self._crew += [Supervised(self._job, self._ledger) for _ in range(self._count)]
             self._watch()
         except KeyboardInterrupt:
@@ -123,12 +121,9 @@ class Supervisor:
             hint = "Finished photos are kept; the same command does the others."
             raise BatchError("The batch cannot go on", got=self._broken, hint=hint)
 
-    def bury_the_dead(self) -> None:
-        """Take back what dead workers of any run had."""
-        ours = {worker.number for worker in self._crew}
-        for member in self._roster.members():
-            if member.id not in ours and not member.is_alive():
-                self._dismiss(member.id, Outcome(0.0, LOST, "its worker is gone, and so is who watched it"))
+    def _bury_the_dead(self) -> None:
+        for ended in self._roster.bury(but={worker.number for worker in self._crew}):
+            self._tell(ended)
 
     def _watch(self) -> None:
         looked = time.monotonic()
@@ -142,7 +137,7 @@ class Supervisor:
                 else:
                     self._replace(worker)
             if time.monotonic() - looked > LOOK_FOR_DEAD:
-                self.bury_the_dead()
+                self._bury_the_dead()
                 looked = time.monotonic()
 
     def _hear(self, worker: Supervised) -> None:
@@ -155,7 +150,7 @@ class Supervisor:
                 worker.entry, worker.since = content, time.monotonic()
             elif kind == ENDED:
                 worker.entry = None
-                self._ended(*content)
+                self._tell(content)
             elif kind == BROKE:
                 worker.is_excused = True
                 self._break(str(content))
@@ -176,16 +171,14 @@ class Supervisor:
             self._crew.append(Supervised(self._job, self._ledger))
 
     def _dismiss(self, number: int, outcome: Outcome | None) -> None:
-        for entry, state in self._roster.dismiss(number, outcome):
-            for file in self._ledger.recipe.files(self._ledger.folder, entry):
-                remove_leftovers(Path(file))
-            if outcome is not None:
-                self._ended(entry, outcome, state)
+        for ended in self._roster.dismiss(number, outcome):
+            self._tell(ended)
 
-    def _ended(self, entry: Entry, outcome: Outcome, state: int) -> None:
+    def _tell(self, ended: Ended) -> None:
+        outcome = ended.outcome
         what = "done" if outcome.error is None else f"{outcome.error}: {outcome.message}"
-        LOGGER.info("%s: %s (%.2f s)", entry.photo, what, outcome.seconds)
-        self._on_ended(entry, outcome, state)
+        LOGGER.info("%s: %s (%.2f s)", ended.entry.photo, what, outcome.seconds)
+        self._on_ended(ended)
 
     def _break(self, why: str) -> None:
         self._broken = self._broken or why

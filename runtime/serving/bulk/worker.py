@@ -19,8 +19,8 @@ from ...bundle.files import sha256_of
 from ...session import Session, load
 from ..batch import FAILED, invert_named
 from .ledger import Ledger
-from .recipe import Entry
-from .roster import Outcome, Roster
+from .recipe import Entry, Recipe
+from .roster import Ended, Outcome, Roster
 
 #: Seconds between looks at the ledger while all that is left is in others' hands.
 IDLE = 0.2
@@ -30,27 +30,27 @@ READY, BEGAN, ENDED, BROKE = "ready", "began", "ended", "broke"
 Inverter: TypeAlias = Callable[[Entry], Outcome]
 
 
-def open_inverter(job: "Job", ledger: Ledger) -> Inverter:
-    """Load the bundle.
+def open_inverter(job: "Job", recipe: Recipe, folder: Path) -> Inverter:
+    """Load the bundle, to write results into a folder.
 
     Raises:
         BatchError: it is another model than the ledger's.
     """
     session = load(job.bundle, **job.loading)
-    if session.manifest.model != ledger.recipe.model:
-        got, expected = session.manifest.model[:12], ledger.recipe.model[:12]
+    if session.manifest.model != recipe.model:
+        got, expected = session.manifest.model[:12], recipe.model[:12]
         raise BatchError("The bundle is another one than when the batch began", got=got, expected=expected)
-    return partial(invert_entry, session, ledger)
+    return partial(invert_entry, session, recipe, folder)
 
 
-def invert_entry(session: Session, ledger: Ledger, entry: Entry) -> Outcome:
+def invert_entry(session: Session, recipe: Recipe, folder: Path, entry: Entry) -> Outcome:
     """Invert a photo and write its results.
 
     Raises:
         OutputError: they cannot be written: the disk is full, or the folder read-only.
     """
     started = time.monotonic()
-    outputs = ledger.recipe.outputs(ledger.folder, entry)
+    outputs = recipe.outputs(folder, entry)
     (record,) = invert_named(session, {entry.photo: entry.name}, outputs)
     if record.status == FAILED:
         return Outcome(time.monotonic() - started, record.error_class, record.error)
@@ -94,7 +94,7 @@ class Job:
     attempts: int = 3
     deadline: float = 600.0
     memory: int | None = None
-    open: "Callable[[Job, Ledger], Inverter]" = open_inverter
+    open: "Callable[[Job, Recipe, Path], Inverter]" = open_inverter
 
     def roster(self, ledger: Ledger) -> Roster:
         """The ledger's workers; a lease lasts longer than the watchdog needs to end a photo."""
@@ -111,7 +111,7 @@ def work(job: Job, connection: Connection) -> None:
     try:
         number: int = connection.recv()
         with Ledger(job.ledger) as ledger:
-            inverter = job.open(job, ledger)
+            inverter = job.open(job, ledger.recipe, ledger.folder)
             connection.send((READY, None))
             _work_on(job.roster(ledger), ledger, number, inverter, connection)
     except (HyperStyleDeployError, ModuleNotFoundError) as error:
@@ -125,15 +125,15 @@ def _work_on(roster: Roster, ledger: Ledger, number: int, inverter: Inverter, co
         entries = roster.take(number)
         for entry in entries:
             connection.send((BEGAN, entry))
-            outcome = _attempt(inverter, entry)
-            connection.send((ENDED, (entry, outcome, roster.finish(number, entry, outcome))))
+            outcome = attempt(inverter, entry)
+            connection.send((ENDED, Ended(entry, outcome, roster.finish(number, entry, outcome))))
         if not entries:
             if not ledger.unfinished():
                 return
             connection.poll(IDLE)
 
 
-def _attempt(inverter: Inverter, entry: Entry) -> Outcome:
+def attempt(inverter: Inverter, entry: Entry) -> Outcome:
     """Whatever a photo brings about costs that photo; only what no photo can help ends the worker."""
     started = time.monotonic()
     try:

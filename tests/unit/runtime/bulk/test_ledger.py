@@ -13,7 +13,7 @@ from hyperstyle_deploy.errors import BatchError
 from hyperstyle_deploy.runtime.serving.bulk.document import ledger_document
 from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, FAILED, RUNNING, WAITING, Ledger
 from hyperstyle_deploy.runtime.serving.bulk.recipe import Entry, Recipe, identity_of
-from hyperstyle_deploy.runtime.serving.bulk.roster import HOST, Outcome, Roster
+from hyperstyle_deploy.runtime.serving.bulk.roster import HOST, Outcome, ProcessKey, Roster
 
 GOOD = Outcome(0.25, sha256=bytes(32), steps=2, l2=0.5, size=10, digest=bytes(16))
 BAD = Outcome(0.5, "ImageError", "Cannot read it.")
@@ -42,7 +42,7 @@ def test_a_row_takes_at_most_300_bytes(ledger: Ledger, tmp_path: Path) -> None:
     count = 20_000
     sum(ledger.add(b"/data/sets/faces/images1024x1024/part-%04d/" % (n % 100) + b"%027d" % n for n in range(count)))
     roster = Roster(ledger, 1, 60)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     for entry in roster.take(worker, count):
         number = entry.number
         assert len(entry.path) == 70
@@ -58,7 +58,7 @@ def test_a_row_takes_at_most_300_bytes(ledger: Ledger, tmp_path: Path) -> None:
 def test_attempts_are_counted_until_they_are_used_up(ledger: Ledger) -> None:
     add(ledger, 2)
     roster = Roster(ledger, 2, 60)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     (first,) = roster.take(worker)
     assert states(ledger)[RUNNING] == 1
     assert roster.finish(worker, first, BAD) == WAITING
@@ -78,7 +78,7 @@ def test_attempts_are_counted_until_they_are_used_up(ledger: Ledger) -> None:
 def test_retry_gives_all_attempts_back(ledger: Ledger) -> None:
     add(ledger, 3)
     roster = Roster(ledger, 1, 60)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     for entry, outcome in zip(roster.take(worker, 3), (BAD, Outcome(error="WorkerDied"), GOOD), strict=True):
         roster.finish(worker, entry, outcome)
     assert ledger.retry("NoSuchError") == 0
@@ -93,10 +93,11 @@ def test_retry_gives_all_attempts_back(ledger: Ledger) -> None:
 def test_what_a_dismissed_worker_had_comes_back(ledger: Ledger) -> None:
     add(ledger, 3)
     roster = Roster(ledger, 2, 60)
-    worker, other = roster.enlist(os.getpid()), roster.enlist(os.getpid())
+    worker, other = roster.enlist(ProcessKey.of(os.getpid())), roster.enlist(ProcessKey.of(os.getpid()))
     first, second = roster.take(worker, 2)
     roster.take(other)
-    assert roster.dismiss(worker, None) == [(first, WAITING), (second, WAITING)]
+    assert roster.dismiss(worker, None) == []
+    assert ledger.waiting(5) == [first, second]
     assert {row.attempts for row in ledger.rows(WAITING)} == {0}
     assert states(ledger)[RUNNING] == 1
     # What it says later is not heard.
@@ -105,7 +106,7 @@ def test_what_a_dismissed_worker_had_comes_back(ledger: Ledger) -> None:
 
 def test_the_dead_are_known(ledger: Ledger) -> None:
     roster = Roster(ledger, 1, 60)
-    alive = roster.enlist(os.getpid())
+    alive = roster.enlist(ProcessKey.of(os.getpid()))
     created = psutil.Process().create_time()
     rows = [
         (HOST, os.getpid(), created - 100, 1e12),  # another process of that number
@@ -125,7 +126,7 @@ def test_many_takers_never_share_a_photo(ledger: Ledger) -> None:
     def taker(_: int) -> list[int]:
         with Ledger(ledger.path) as own:
             roster = Roster(own, 1, 60)
-            worker, taken = roster.enlist(os.getpid()), []
+            worker, taken = roster.enlist(ProcessKey.of(os.getpid())), []
             while entries := roster.take(worker):
                 roster.finish(worker, entries[0], GOOD)
                 taken.append(entries[0].number)
@@ -196,7 +197,7 @@ def test_names_are_plain_and_their_own() -> None:
 def test_the_document_tells_rate_and_time_left(ledger: Ledger) -> None:
     add(ledger, 10)
     roster = Roster(ledger, 2, 60)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     assert ledger_document(ledger)["seconds_left"] is None
     for entry, outcome in zip(roster.take(worker, 4), (GOOD, GOOD, GOOD, BAD), strict=True):
         roster.finish(worker, entry, outcome)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hyperstyle_deploy.runtime.reports.ledger import write_page
 from hyperstyle_deploy.runtime.serving.bulk.document import details_document
 from hyperstyle_deploy.runtime.serving.bulk.ledger import Ledger
-from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome, Roster
+from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome, ProcessKey, Roster
 
 
 def test_the_page_of_a_batch(ledger: Ledger, tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_the_page_of_a_batch(ledger: Ledger, tmp_path: Path) -> None:
 
     sum(ledger.add([*(b"/photos/%d.jpg" % number for number in range(1200)), b"/photos/<b>\xff.jpg"]))
     roster = Roster(ledger, 1, 60)
-    worker = roster.enlist(os.getpid())
+    worker = roster.enlist(ProcessKey.of(os.getpid()))
     taken = roster.take(worker, 1201)
     for number, entry in enumerate(taken[:1100]):
         done = Outcome(1 + number / 1000, None, None, bytes(32), 2, number / 10, 100, bytes(16))

@@ -67,7 +67,7 @@ def test_a_photo_costs_one_record(
     all_of_them = [*write_photos(tmp_path / "bad", *bad), *good(photos)]
     (tmp_path / "bad" / "broken.jpg").write_bytes(b"no picture")
     all_of_them += [tmp_path / "bad" / "broken.jpg", tmp_path / "bad" / "missing.jpg"]
-    limits = {"deadline": 2.0, "memory": EATEN * 3 // 4, "attempts": 1}
+    limits = {"deadline": 5.0, "memory": EATEN * 3 // 4, "attempts": 1}
     found = run(ledger, job_of(ledger, toys(), open=open_with_faults, **limits), all_of_them)
     errors = {
         "kills.png": "WorkerDied",
@@ -181,12 +181,12 @@ def test_two_supervisors_share_a_ledger(
 
     def other() -> None:
         with Ledger(ledger.path) as own:
-            Supervisor(own, job_of(own, toys()), 1, lambda entry, *_: ended.append(entry.name)).run()
+            Supervisor(own, job_of(own, toys()), 1, lambda attempt: ended.append(attempt.entry.name)).run()
 
     sum(ledger.add(os.fsencode(photo) for photo in good(photos)))
     thread = threading.Thread(target=other)
     thread.start()
-    Supervisor(ledger, job_of(ledger, toys()), 1, lambda entry, *_: ended.append(entry.name)).run()
+    Supervisor(ledger, job_of(ledger, toys()), 1, lambda attempt: ended.append(attempt.entry.name)).run()
     thread.join()
     assert sorted(ended) == sorted({name.split(".")[0] for name in clean})
     assert results_in(tmp_path / "out") == clean
