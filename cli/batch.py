@@ -25,7 +25,7 @@ from .show.progress import amount_progress
 
 if TYPE_CHECKING:
     from ..runtime.serving.bulk.ledger import Ledger
-    from ..runtime.serving.bulk.roster import Ended
+    from ..runtime.serving.bulk.on_ray import Cluster
     from ..runtime.serving.bulk.worker import Job
 
 LEDGER_NAME = "ledger.sqlite"
@@ -88,6 +88,7 @@ def batch() -> None:
     show_default=True,
     help="What is looked at of results that are there already.",
 )
+@click.option("--ray", metavar="ADDRESS", help="Run on Ray: a cluster's address, auto, or local ([ray] installs it).")
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -107,6 +108,7 @@ def run(
     deadline: float,
     memory: int | None,
     check: str,
+    ray: str | None,
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -123,6 +125,7 @@ def run(
     from ..runtime.serving.bulk.document import ledger_document
     from ..runtime.serving.bulk.ledger import Ledger
     from ..runtime.serving.bulk.listing import listed
+    from ..runtime.serving.bulk.on_ray import Cluster
     from ..runtime.serving.bulk.recipe import Recipe
     from ..runtime.serving.bulk.worker import Job
 
@@ -154,7 +157,8 @@ def run(
     output.mkdir(parents=True, exist_ok=True)
     with Ledger.start(path, recipe) as started:
         _take_in(started, found, check)
-        interrupt = _work(started, job, workers)
+        cluster = None if ray is None else Cluster(ray, workers, loading["threads"] or 1, float(on_gpu))
+        interrupt = _work(started, job, workers, cluster)
         document = ledger_document(started)
     click.echo(dump(document)) if as_json else show_ledger(document)
     states = document["states"]
@@ -196,21 +200,25 @@ def _take_in(ledger: "Ledger", photos: "Iterator[bytes]", check: str) -> None:
             advance(looked)
 
 
-def _work(ledger: "Ledger", job: "Job", workers: int) -> KeyboardInterrupt | None:
+def _work(ledger: "Ledger", job: "Job", workers: int, cluster: "Cluster | None") -> KeyboardInterrupt | None:
     """Run to the end; what interrupted it, if anything did."""
     from ..runtime.serving.bulk.ledger import DONE, FAILED
+    from ..runtime.serving.bulk.on_ray import run_on_ray
     from ..runtime.serving.bulk.supervisor import Supervisor
 
     counts = ledger.counts()
     done = sum(each.photos for each in counts if each.state in (DONE, FAILED))
-    title = f"Inverting ({ledger.recipe.backend}, {workers} workers)"
+    title = f"Inverting ({ledger.recipe.backend}, {workers} workers{' on Ray' if cluster else ''})"
     with amount_progress(title, done, sum(each.photos for each in counts)) as advance:
 
-        def ended(attempt: "Ended") -> None:
-            advance(attempt.state in (DONE, FAILED))
+        def ended(state: int) -> None:
+            advance(state in (DONE, FAILED))
 
         try:
-            Supervisor(ledger, job, workers, ended).run()
+            if cluster is None:
+                Supervisor(ledger, job, workers, lambda attempt: ended(attempt.state)).run()
+            else:
+                run_on_ray(ledger, job, cluster, ended)
         except KeyboardInterrupt as interrupt:
             return interrupt
     return None

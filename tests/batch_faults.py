@@ -11,7 +11,7 @@ from hyperstyle_deploy.runtime.serving.bulk.roster import Outcome
 from hyperstyle_deploy.runtime.serving.bulk.worker import Inverter, Job, open_inverter
 
 #: Bytes of a photo that "eats".
-EATEN = 400 << 20
+EATEN = 240 << 20
 #: Bytes that a file may have on a disk that is nearly full.
 FULL = 1500
 

@@ -6,6 +6,7 @@ share a ledger as they do without Ray. Errors are caught photo by photo, since R
 checkpoints are not used.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -110,11 +111,11 @@ class Inverting:
             since, memory = self._since, process.memory_info()
             seconds = 0.0 if since is None else time.monotonic() - since
             own = memory.rss - getattr(memory, "shared", 0)
-            if seconds > job.deadline:
-                self._end(Outcome(seconds, LATE, f"it took more than {job.deadline:g} s"))
-            elif job.memory is not None and own > job.memory:
+            if job.memory is not None and own > job.memory:
                 message = f"its worker had {own >> 20} MiB, of {job.memory >> 20}"
                 self._end(Outcome(seconds, TOO_LARGE, message))
+            elif seconds > job.deadline:
+                self._end(Outcome(seconds, LATE, f"it took more than {job.deadline:g} s"))
 
     def _end(self, outcome: Outcome) -> None:
         self._ask("dismiss", self._number, outcome)
@@ -150,7 +151,7 @@ def run_on_ray(
                 for row in _inverted(entries, ledger, job, cluster, keeper).iter_rows():
                     if row["state"] is not None:
                         on_ended(row["state"])
-    except (RayError, ConnectionError) as error:
+    except RayError as error:
         cause = getattr(error, "cause", None) or error
         hint = "Finished photos are kept; the same command does the others."
         raise BatchError("The batch cannot go on", got=str(cause)[-500:], hint=hint) from error
@@ -170,9 +171,14 @@ def _connected(cluster: Cluster) -> Iterator[None]:
         own = {"num_cpus": cluster.actors * cluster.cpus + 2, "include_dashboard": False}
     else:
         own = {}
-    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", **own)
+    try:
+        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", **own)
+    except Exception as error:
+        raise BatchError(f"Cannot reach Ray at {cluster.address}", got=str(error)[:500]) from error
     signal.signal(signal.SIGTERM, terminated)
     DataContext.get_current().enable_progress_bars = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     yield
 
 

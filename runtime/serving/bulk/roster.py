@@ -133,9 +133,18 @@ class Roster:
 
     def finish(self, worker: int, entry: Entry, outcome: Outcome) -> int:
         """Write down what became of a photo that a worker has; returns the state that it is in then."""
-        with self._ledger.writing() as database:
-            database.execute("UPDATE workers SET photos = photos + 1 WHERE id = ?", (worker,))
-            return self.end(worker, entry.number, outcome)
+        with self._ledger.writing():
+            return self._finish(worker, entry, outcome)
+
+    def exchange(self, worker: int, entry: Entry, outcome: Outcome, count: int = 1) -> tuple[int, list[Entry]]:
+        """``finish`` one photo and ``take`` others, in one transaction."""
+        with self._ledger.writing():
+            state = self._finish(worker, entry, outcome)
+            return state, [each for each in self._ledger.waiting(count) if self._give(worker, each)]
+
+    def _finish(self, worker: int, entry: Entry, outcome: Outcome) -> int:
+        self._ledger.database.execute("UPDATE workers SET photos = photos + 1 WHERE id = ?", (worker,))
+        return self.end(worker, entry.number, outcome)
 
     def dismiss(self, worker: int, outcome: Outcome | None) -> list[Ended]:
         """Strike off a worker that is dead: its photo ends so; None gives it back as if it had never begun.

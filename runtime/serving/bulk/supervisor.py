@@ -51,12 +51,12 @@ class Supervised:
 
     def judge(self) -> None:
         """End it if its time or its memory is up."""
-        if not self.is_ready or self.entry is not None:
+        if self._job.memory is not None and (own := self._own_memory()) > self._job.memory:
+            self.end(TOO_LARGE, f"its worker had {own >> 20} MiB, of {self._job.memory >> 20}")
+        elif not self.is_ready or self.entry is not None:
             allowed = self._job.deadline if self.is_ready else LOADING
             if self.seconds > allowed:
                 self.end(LATE, f"it took more than {allowed:g} s")
-        if self._job.memory is not None and (own := self._own_memory()) > self._job.memory:
-            self.end(TOO_LARGE, f"its worker had {own >> 20} MiB, of {self._job.memory >> 20}")
 
     def _own_memory(self) -> int:
         """Without pages of files, such as constants, which workers share."""
@@ -86,7 +86,7 @@ class Supervisor:
     Args:
         ledger: open, for this process alone.
         job: what the workers do.
-        workers: how many.
+        workers: how many at most; no more than photos wait.
         on_ended: called with every attempt that ended here.
     """
 
@@ -109,7 +109,9 @@ class Supervisor:
         """
         try:
             self._bury_the_dead()
-            self._crew += [Supervised(self._job, self._ledger) for _ in range(self._count)]
+            if self._ledger.unfinished():
+                wanted = max(1, len(self._ledger.waiting(self._count)))
+                self._crew += [Supervised(self._job, self._ledger) for _ in range(wanted)]
             self._watch()
         except KeyboardInterrupt:
             self._stop()
@@ -126,19 +128,23 @@ class Supervisor:
             self._tell(ended)
 
     def _watch(self) -> None:
-        looked = time.monotonic()
+        looked = looked_for_dead = time.monotonic()
         while self._crew:
             waited = [each for worker in self._crew for each in (worker.connection, worker.process.sentinel)]
-            wait(waited, LOOK)
+            told = wait(waited, LOOK)
             for worker in list(self._crew):
-                self._hear(worker)
-                if worker.process.is_alive():
-                    worker.judge()
-                else:
+                if worker.process.sentinel in told:
                     self._replace(worker)
-            if time.monotonic() - looked > LOOK_FOR_DEAD:
+                elif worker.connection in told:
+                    self._hear(worker)
+            now = time.monotonic()
+            if now - looked > LOOK:
+                for worker in self._crew:
+                    worker.judge()
+                looked = now
+            if now - looked_for_dead > LOOK_FOR_DEAD:
                 self._bury_the_dead()
-                looked = time.monotonic()
+                looked_for_dead = now
 
     def _hear(self, worker: Supervised) -> None:
         """Read what a worker has told."""

@@ -121,16 +121,17 @@ def work(job: Job, connection: Connection) -> None:
 
 
 def _work_on(roster: Roster, ledger: Ledger, number: int, inverter: Inverter, connection: Connection) -> None:
-    while not connection.poll():
-        entries = roster.take(number)
+    entries: list[Entry] = []
+    while entries or ledger.unfinished():
         for entry in entries:
             connection.send((BEGAN, entry))
             outcome = attempt(inverter, entry)
-            connection.send((ENDED, Ended(entry, outcome, roster.finish(number, entry, outcome))))
+            state, entries = roster.exchange(number, entry, outcome, 0 if connection.poll() else 1)
+            connection.send((ENDED, Ended(entry, outcome, state)))
         if not entries:
-            if not ledger.unfinished():
+            if connection.poll(IDLE):
                 return
-            connection.poll(IDLE)
+            entries = roster.take(number)
 
 
 def attempt(inverter: Inverter, entry: Entry) -> Outcome:
