@@ -79,6 +79,10 @@ class ReportError(HyperStyleDeployError):
     """A profile or a table of results that cannot be read, or two profiles that cannot be compared."""
 
 
+class BatchError(HyperStyleDeployError):
+    """A batch that cannot go on: its ledger cannot be used or has other settings, or its workers do not start."""
+
+
 class OutputError(HyperStyleDeployError):
     """A file or folder that could not be written: it exists, is read-only, or the disk is full."""
 

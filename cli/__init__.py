@@ -9,6 +9,7 @@ import click
 from .. import __version__
 from .align import align, paste
 from .animate import animate
+from .batch import batch
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
@@ -56,6 +57,6 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 # In working order.
 for command in (
     *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
-    *(evaluate, profile, calibrate, build),
+    *(batch, evaluate, profile, calibrate, build),
 ):
     main.add_command(command)

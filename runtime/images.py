@@ -175,6 +175,16 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
         picture.save(partial, format="PNG", compress_level=4)
 
 
+def write_jpeg(path: Path, image: Image.Image) -> None:
+    """Write an RGB picture as JPEG, atomically.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    with atomic_file(path) as partial:
+        image.save(partial, format="JPEG", quality=88)
+
+
 def strip(pictures: Sequence[Image.Image], height: int, width: int) -> Image.Image:
     """Pictures side by side, each ``height`` x ``width``: the input, the first reconstruction, every step."""
     canvas = Image.new("RGB", (width * len(pictures), height))
