@@ -38,7 +38,8 @@ def personalize(
 ) -> None:
     """Write a person's generator as one ONNX file.
 
-    Any ONNX runtime runs it, with no code of ours. It is held against the session before it appears. Needs the package onnx, and --state PyTorch.
+    Any ONNX runtime runs it, with no code of ours. It is held against the session before it appears. Needs the package
+    onnx, and --state PyTorch.
     """
     from ..export.personal import personalize as write_personal
     from ..runtime.bundle.files import check_folder_of
