@@ -22,6 +22,7 @@ enum class Code : int {
   kernel = 8,
   cancelled = 9,
   internal = 10,  // out of memory, or a bug: every exception that is none of these
+  alignment = 12,
 };
 
 // Base of every error that the library throws on purpose. `what()` is UTF-8 and safe to print on a terminal.
@@ -44,6 +45,12 @@ class HYPERSTYLE_DEPLOY_API BundleError : public Error {
 class HYPERSTYLE_DEPLOY_API ImageError : public Error {
  public:
   explicit ImageError(const std::string& message) : Error(Code::image, message) {}
+};
+
+// Landmarks that are no face's, or an alignment that belongs to another photo.
+class HYPERSTYLE_DEPLOY_API AlignmentError : public Error {
+ public:
+  explicit AlignmentError(const std::string& message) : Error(Code::alignment, message) {}
 };
 
 // An argument of the wrong shape or range, or with NaN or Inf in it.
