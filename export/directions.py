@@ -1,20 +1,19 @@
 """Directions in files of PyTorch's, read as checkpoints are: nothing in them runs."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..runtime.editing.importing import Values
 from .checkpoint import check_tensor, read_content
 
 #: The name of a file's only tensor.
 ONLY = ""
 
 
-def read_values(path: Path) -> dict[str, NDArray[Any]]:
+def read_values(path: Path) -> Values:
     """The tensors of a file that ``torch.save`` wrote of one tensor, or of a dictionary of tensors by name.
 
     InterFaceGAN's directions are single tensors; HyperStyle's authors keep GANSpace's as a dictionary.
@@ -30,4 +29,4 @@ def read_values(path: Path) -> dict[str, NDArray[Any]]:
         )
     for name, tensor in tensors.items():
         check_tensor(path, name or "the tensor", tensor)
-    return {name: np.array(tensor.float().numpy()) for name, tensor in tensors.items()}
+    return Values({name: np.array(tensor.float().numpy()) for name, tensor in tensors.items()})
