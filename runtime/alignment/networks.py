@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...errors import AlignmentError, BackendError, BundleError
 from ..bundle.files import open_plain
-from ..bundle.onnx_paths import external_locations
+from ..bundle.onnx_scan import scan_graph
 
 #: Of a network's file; the published ones have 0.4 to 2.5 MB.
 MAX_BYTES = 64 << 20
@@ -94,7 +94,7 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise AlignmentError(f"{path} is too large", got=f"more than {MAX_BYTES} bytes", expected="a small ONNX file")
     try:
-        outside = external_locations(content)
+        outside = scan_graph(content)
     except BundleError as error:
         raise AlignmentError(f"{path} is no ONNX file", got=error) from error
     if outside:
