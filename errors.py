@@ -55,6 +55,10 @@ class InversionError(HyperStyleDeployError):
     """An inversion file that cannot be read, or that belongs to another model."""
 
 
+class DirectionError(HyperStyleDeployError):
+    """A direction that cannot be read or is unknown, that belongs to another model, or a strength out of range."""
+
+
 class BackendError(HyperStyleDeployError):
     """A backend that is unknown, not installed, or failed to load or run; there is never a fallback to another."""
 
@@ -73,6 +77,10 @@ class BuildError(HyperStyleDeployError):
 
 class ReportError(HyperStyleDeployError):
     """A profile or a table of results that cannot be read, or two profiles that cannot be compared."""
+
+
+class BatchError(HyperStyleDeployError):
+    """A batch that cannot go on: its ledger cannot be used or has other settings, or its workers do not start."""
 
 
 class OutputError(HyperStyleDeployError):

@@ -15,6 +15,7 @@ from ..runtime.backends import AUTO, BACKENDS, resolve
 from ..runtime.bundle.constants import write_manifest
 from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import Bundle
+from ..runtime.editing.folder import Directions
 from .blocks import Block, find_blocks, readers
 from .document import REPORT_NAME, Report, Side, block_reports, tensor_ranges
 from .effects import Effect, Images, Variants, compare
@@ -131,6 +132,8 @@ class _Calibration:
             (folder / REPORT_NAME).write_text(json.dumps(report(choice).to_json(), indent=1) + "\n")
             write_manifest(folder, written[-1].manifest)
             Bundle.open(folder)
+            # Codes stay what they are, so directions do.
+            Directions(folder, self._bundle.manifest).add(Directions(self._bundle.path, self._bundle.manifest).all())
         return report(choice)
 
     def _collect(self) -> Ranges:

@@ -8,14 +8,19 @@ import click
 
 from .. import __version__
 from .align import align, paste
+from .animate import animate
+from .batch import batch
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
+from .directions import directions
+from .edit import edit
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .invert import invert
 from .options import FILE, user_errors
+from .personalize import personalize
 from .profile import profile
 from .verify import verify
 
@@ -49,5 +54,9 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-for command in (demo, inspect, export, verify, align, invert, paste, evaluate, profile, calibrate, build):
+# In working order.
+for command in (
+    *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
+    *(batch, evaluate, profile, calibrate, build),
+):
     main.add_command(command)

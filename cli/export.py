@@ -46,7 +46,7 @@ def export(
     encoder_steps: int | None,
     licence: str | None,
 ) -> None:
-    """Export a HyperStyle, pSp, e4e or ReStyle checkpoint to a bundle.
+    """Export a HyperStyle, pSp, e4e or ReStyle file to a bundle.
 
     TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.

@@ -22,7 +22,7 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
     if path.is_dir():
         _inspect_bundle(path, as_json)
         return
-    from ..export.archive import check_archive
+    from ..export.archive import open_archive
     from ..runtime.inspection import describe
 
     found = describe(path) if path.is_file() else None
@@ -31,7 +31,7 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
 
         click.echo(dump(found.to_json())) if as_json else show_found(found)
         return
-    check_archive(path)
+    open_archive(path)  # what it is, before PyTorch is asked for
     from ..export.inspection import inspect as inspect_checkpoint
     from .show.bundle import show_checkpoint
 
@@ -42,12 +42,17 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
 def _inspect_bundle(path: Path, as_json: bool) -> None:
     from ..runtime.backends.engines.overview import engine_states
     from ..runtime.bundle.reader import Bundle, read_manifest
+    from ..runtime.editing.folder import Directions
     from .show.bundle import show_bundle, show_engines
+    from .show.editing import show_direction_names
 
     manifest = read_manifest(path)
     states = engine_states(Bundle(path, manifest))
+    directions = Directions(path, manifest).names()
     if as_json:
-        click.echo(dump({**manifest.to_json(), "engines": [state.to_json() for state in states]}))
+        engines = [state.to_json() for state in states]
+        click.echo(dump({**manifest.to_json(), "engines": engines, "directions": directions}))
     else:
         show_bundle(path, manifest)
+        show_direction_names(directions)
         show_engines(states)

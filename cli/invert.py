@@ -9,7 +9,16 @@ import click
 
 from ..runtime.manifest.strict_json import dump
 from .faces import alignment_options, face_alignment
-from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
+from .options import (
+    EXIT_FAILED,
+    FILE,
+    JSON_OPTION,
+    STEPS_OPTION,
+    UNTIL_GAIN_OPTION,
+    exit_stopped,
+    loading_options,
+    user_errors,
+)
 
 
 @click.command()
@@ -17,12 +26,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped,
 @click.argument("photos", type=FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
 @STEPS_OPTION
-@click.option(
-    "--until-gain",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
-)
+@UNTIL_GAIN_OPTION
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")

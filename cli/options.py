@@ -34,6 +34,12 @@ LOADING_OPTIONS = (
 STEPS_OPTION = click.option(
     "--steps", type=click.IntRange(0, MAX_STEPS), help="Refinement steps; the bundle's default unless said."
 )
+UNTIL_GAIN_OPTION = click.option(
+    "--until-gain",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
+)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 

@@ -13,6 +13,9 @@ from .backends.engines.record import FOLDER, MODULES, Engine, read_record
 from .bundle.files import open_plain
 from .bundle.inversion import FORMAT, Inversion
 from .bundle.reader import MANIFEST_NAME, read_manifest
+from .editing.direction import FORMAT as DIRECTION
+from .editing.direction import Direction
+from .editing.document import direction_facts
 
 #: First bytes -> what it is.
 _PICTURES = {b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture", b"RIFF": "a WebP picture"}
@@ -79,6 +82,9 @@ def _safetensors(path: Path) -> tuple[str, dict[str, Any]]:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(f"{path} has a header that cannot be read", got=str(error)[:120]) from error
+    if metadata.get("format") == DIRECTION:
+        facts = direction_facts(Direction.load(path))
+        return "direction", {"form": facts.pop("kind"), **facts, "model": metadata.get("model", "")}
     if metadata.get("format") != FORMAT:
         return "safetensors file", {"tensors": shapes}
     inversion = Inversion.load(path)

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import overload
 
@@ -16,10 +16,14 @@ from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
+from .drawing import Person, checked_array, draw_frames, uploaded_state
+from .editing.change import NamedEdit, edited_codes
+from .editing.folder import Directions
+from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
-from .manifest.checks import MAX_STEPS, VALUES
+from .manifest.checks import VALUES
 from .manifest.manifest import Manifest
-from .methods.base import CODES, Arrays
+from .methods.base import CODES
 from .refinement.loop import Step, refine
 from .refinement.settling import Settling
 
@@ -81,6 +85,11 @@ class Session:
     def manifest(self) -> Manifest:
         """What the bundle says of itself."""
         return self._backend.manifest
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that is loaded."""
+        return self._backend.bundle
 
     @property
     def backend(self) -> str:
@@ -174,7 +183,7 @@ class Session:
             ArrayError: another shape or type, values that are not finite, or steps out of range.
         """
         image = self.manifest.image
-        batch = _checked_array("batch", batch, (-1, image.channels, image.input_height, image.input_width))
+        batch = checked_array("batch", batch, (-1, image.channels, image.input_height, image.input_width))
         low, high = VALUES[image.kind]
         if batch.min() < low - 1e-4 or batch.max() > high + 1e-4:
             found = f"{batch.min():.3g} to {batch.max():.3g}"
@@ -187,12 +196,7 @@ class Session:
         Raises:
             ArrayError: they are out of range, or the method takes none.
         """
-        steps = self.manifest.default_steps if steps is None else steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
-            raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
-        if steps and not self._backend.method.refines:
-            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
-        return steps
+        return self._backend.method.checked_steps(steps)
 
     def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
         """One photo of a state as an inversion with its image; ``l2`` has ``step.index + 1`` values, or none."""
@@ -215,18 +219,66 @@ class Session:
             InversionError: the inversion belongs to another model.
             ArrayError: codes of another shape, or not finite numbers.
         """
-        backend, generator = self._backend, self.manifest.generator
+        return self.person(inversion).draw(codes)
+
+    def person(self, inversion: Inversion) -> Person:
+        """A person's generator, to draw again and again: the weights are computed here, once.
+
+        Raises:
+            InversionError: the inversion belongs to another model.
+        """
         inversion.check(self.manifest)
-        batch = _checked_array("codes", inversion.codes if codes is None else codes, None)
-        batch = batch[None] if batch.ndim == 2 else batch
-        batch = _checked_array("codes", batch, (-1, generator.styles, generator.width))
-        weights: Arrays = {}
-        if inversion.steps:
-            state, steps = self._uploaded(inversion)
-            weights = backend.method.weights(backend, state, steps)
-        graph = "synthesis_one" if len(batch) == 1 else "synthesis"
-        image = backend.run(graph, {CODES: backend.upload(batch), **weights})["image"]
-        return backend.download(backend.pixels(image))
+        return Person(self._backend, inversion.arrays, inversion.steps)
+
+    @property
+    def directions(self) -> Directions:
+        """The directions that the bundle carries."""
+        return Directions(self.bundle.path, self.manifest)
+
+    def edit(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.uint8]:
+        """Draw edits of one person, all in one batch with the person's weights.
+
+        Args:
+            inversion: the person.
+            edits: strengths of directions, by their names in the bundle or as ``Direction`` or ``Mix``; or a list of
+                such edits. An edit of nothing is the inversion itself.
+
+        Returns:
+            [N, height, width, 3] uint8, N edits.
+
+        Raises:
+            InversionError: the inversion, or one that is mixed in, belongs to another model.
+            DirectionError: an unknown direction, one of another model, or a strength out of range.
+            ArrayError: no edits.
+        """
+        return self.person(inversion).draw(self.edited_codes(inversion, edits))
+
+    def edited_codes(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.float32]:
+        """The codes that ``edit`` draws, [N, styles, width]."""
+        inversion.check(self.manifest)
+        listed = [edits] if isinstance(edits, Mapping) else list(edits)
+        if not listed:
+            raise ArrayError("No edits to draw", got="an empty list", expected="at least one")
+        return edited_codes(inversion.codes, [self.directions.resolved(edit) for edit in listed])
+
+    def frames(self, trajectory: Trajectory, frames: int, batch: int = 8) -> Iterator[NDArray[np.uint8]]:
+        """Draw the frames of a film, [height, width, 3] uint8, one by one; ``editing.film.write_film`` writes them.
+
+        Args:
+            trajectory: through which people and edits.
+            frames: how many, from 2 on.
+            batch: frames that are drawn together where they show one person; more take more memory.
+
+        Raises:
+            InversionError: a person is of another model, or there is no way between two.
+            DirectionError: an unknown direction, one of another model, or a strength out of range.
+            ArrayError: no people, an unknown easing, or frames or batch out of range.
+        """
+        trajectory.check(self.manifest)
+        trajectory.positions(frames)
+        if batch < 1:
+            raise ArrayError("batch is out of range", got=batch, expected="1 or more")
+        return draw_frames(self._backend, trajectory.resolved(self.directions), frames, batch)
 
     def weight_offsets(self, inversion: Inversion) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets in the authors' layout, for tools that read their `weight_deltas` files.
@@ -244,7 +296,7 @@ class Session:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
         if not tuned:
             return {}
-        state, steps = self._uploaded(inversion)
+        state, steps = uploaded_state(backend, inversion.arrays, inversion.steps)
         offsets = backend.run("offsets", {name: state[name] for name in state if name != CODES} | {"steps": steps})
         return {
             layer.index: tile_offset(
@@ -252,29 +304,3 @@ class Session:
             )
             for layer in tuned
         }
-
-    def _uploaded(self, inversion: Inversion) -> tuple[Arrays, object]:
-        """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""
-        backend = self._backend
-        state = {}
-        for spec in self.manifest.state:
-            array = np.ascontiguousarray(inversion.arrays[spec.name])
-            state[spec.name] = backend.upload(array if "steps" in spec.shape else array[None])
-        return state, backend.upload(np.asarray(inversion.steps, np.float32))
-
-
-def _checked_array(name: str, array: ArrayLike, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
-    """Finite numbers as dense float32, of a shape in which -1 stands for any size above 0; of any shape if None."""
-    try:
-        with np.errstate(over="ignore"):
-            found = np.ascontiguousarray(array, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ArrayError(f"{name} is no array of numbers", got=type(array).__name__, expected="float32") from error
-    if shape is not None:
-        fits = found.ndim == len(shape) and all(want in (-1, got) for want, got in zip(shape, found.shape, strict=True))
-        if not fits or found.shape[0] == 0:
-            expected = "float32 " + str(list(shape)).replace("-1", "N")
-            raise ArrayError(f"{name} has the wrong shape", got=list(found.shape), expected=expected)
-    if not np.isfinite(found).all():
-        raise ArrayError(f"{name} has NaN or Inf in it", expected="finite numbers")
-    return found

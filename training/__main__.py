@@ -14,6 +14,8 @@ _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
 )
 _target = click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True)
+#: The held-out picture that the demo inverts.
+PHOTO = 0
 
 
 @click.group()
@@ -79,13 +81,14 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
 
 
 @main.command()
+@click.option("--photo", default=PHOTO, show_default=True, help="Which held-out picture is the photo to try it on.")
 @_folder
 @_target
-def write(folder: Path, target: Path) -> None:
-    """Write the checkpoints in the authors' layout, and the directions, from finished trainings."""
-    from .checkpoints import write_checkpoints
+def write(photo: int, folder: Path, target: Path) -> None:
+    """Write the model from finished trainings: checkpoints in the authors' layout, their bundle, a photo."""
+    from .model import write_model
 
-    write_checkpoints(folder, target, Widths())
+    write_model(folder, target, Widths(), photo)
 
 
 @main.command()

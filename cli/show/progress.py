@@ -1,22 +1,28 @@
 """Progress on standard error: named pieces, an engine builder's phases, photos going through their steps."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ...errors import printable
 from .text import ERR, LOGGER
+
+Piece = TypeVar("Piece")
 
 
 def _counting() -> Progress:
@@ -132,6 +138,30 @@ def count_progress(title: str, count: int, what: str) -> Iterator[Callable[[], N
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
         task = progress.add_task(title, total=count)
         yield lambda: progress.advance(task)
+
+
+def counted(pieces: Iterable[Piece], advance: Callable[[], None]) -> Iterator[Piece]:
+    """Pieces of work as they come; ``advance`` is called behind each."""
+    for piece in pieces:
+        yield piece
+        advance()
+
+
+class _Rate(ProgressColumn):
+    """Pieces a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed or 0.0
+        return Text(f"{speed:.{0 if speed >= 100 else 2}f}/s")
+
+
+@contextmanager
+def amount_progress(title: str, done: int = 0, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show ``total`` pieces of work, of which some were done before, with their rate; call the result with how many."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate())
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(title, completed=done, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 @contextmanager

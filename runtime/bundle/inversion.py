@@ -1,8 +1,6 @@
 """An inversion: the few numbers that hold a photo, and their file."""
 
-import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,21 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from ...errors import InversionError
-from ..manifest import strict_json
 from ..manifest.checks import MAX_STEPS
 from ..manifest.manifest import Manifest
-from .files import atomic_file, open_plain
+from .files import atomic_file
+from .tensor_files import read_tensor_file, stored
 
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
 L2 = "l2"
 #: The largest has 1000 steps of offset codes, 60 MB at the published width.
 MAX_BYTES = 128 << 20
-MAX_HEADER_BYTES = 0x40000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +108,7 @@ class Inversion:
         metadata |= {"method": self.method, "model": self.model}
         _check_arrays("The inversion", arrays, self.steps)
         with atomic_file(Path(path)) as partial:
-            partial.write_bytes(_stored(arrays, metadata))
+            partial.write_bytes(stored(arrays, metadata))
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -123,16 +118,9 @@ class Inversion:
             InversionError: there is none, it is damaged, of another version, or its arrays are of the wrong type.
         """
         try:
-            with open_plain(Path(path)) as stream:
-                size = os.fstat(stream.fileno()).st_size
-                content = stream.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
-            if not 8 < size <= MAX_BYTES:
-                raise ValueError(f"{size} bytes; an inversion has 9 to {MAX_BYTES}")
-            metadata = _metadata(content)
-            arrays: dict[str, NDArray[Any]] = load(content)
-        # KeyError: a dtype that NumPy lacks.
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InversionError(f"Cannot read the inversion {path}", got=str(error)[:200]) from error
+            arrays, metadata = read_tensor_file(Path(path), MAX_BYTES)
+        except ValueError as error:
+            raise InversionError(f"Cannot read the inversion {path}", got=error) from error
         if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
             raise InversionError(
                 f"{path} is not an inversion of this version",
@@ -149,31 +137,6 @@ class Inversion:
         l2 = tuple(float(value) for value in arrays.pop(L2))
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)
-
-
-def _stored(arrays: dict[str, NDArray[Any]], metadata: dict[str, str]) -> bytes:
-    """A safetensors file, the same bytes every time: the package's own writer draws the metadata's order anew."""
-    content = save(arrays, metadata)
-    (length,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(metadata.items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + content[8 + length :]
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """The text in a safetensors file's header.
-
-    Raises:
-        ValueError: the header is larger than an inversion's, or not strict JSON.
-    """
-    (length,) = struct.unpack_from("<Q", content)
-    if length > MAX_HEADER_BYTES:
-        raise ValueError(f"a header of {length} bytes; an inversion's has at most {MAX_HEADER_BYTES}")
-    header = strict_json.parse(content[8 : 8 + length])
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]], steps: int) -> None:

@@ -1,7 +1,7 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import HyperStyleDeployError, InversionError, OutputError, printable
+from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputError, printable
 from ..alignment.record import ALIGNMENT
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
-from ..images import read_photo, strip, to_uint8, write_png
+from ..images import read_photo, strip, to_uint8, write_jpeg, write_png
 from ..photos import check_output_folder, output_names
 from ..refinement.loop import Step
 from ..refinement.settling import Settling
@@ -33,6 +33,7 @@ class Outputs:
 
     ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
     ``alignment`` says which face of a photo is inverted, None that the photo is an aligned face.
+    ``thumbnail`` is the longer side of a small JPEG of the result, 0 for none.
     """
 
     folder: Path
@@ -42,6 +43,9 @@ class Outputs:
     overwrite: bool = False
     until_gain: float | None = None
     alignment: FaceAlignment | None = None
+    images: bool = True
+    inversions: bool = True
+    thumbnail: int = 0
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -59,6 +63,10 @@ class Outputs:
         """The photo with the result in the place of the face."""
         return self.folder / f"{name}.pasted.png"
 
+    def small(self, name: str) -> Path:
+        """The result as a thumbnail."""
+        return self.folder / f"{name}.thumbnail.jpg"
+
     def step(self, name: str, index: int) -> Path:
         """The image after one step, 0 before refinement, at full size."""
         return self.folder / f"{name}.step{index}.png"
@@ -70,9 +78,16 @@ class Outputs:
     def files(self, name: str, steps: int) -> tuple[Path, ...]:
         """All files of a photo that took ``steps``, in the order they are written."""
         each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
-        each += [self.aligned(name)] if self.alignment is not None else []
-        each += [self.pasted(name)] if self.alignment is not None and self.alignment.paste_back else []
-        return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
+        asked = {
+            self.image(name): self.images,
+            self.strip(name): self.strips,
+            self.small(name): self.thumbnail > 0,
+            **dict.fromkeys(each, True),
+            self.aligned(name): self.alignment is not None,
+            self.pasted(name): self.alignment is not None and self.alignment.paste_back,
+            self.inversion(name): self.inversions,
+        }
+        return tuple(file for file, wanted in asked.items() if wanted)
 
     def check_folder(self, photos: Sequence[Path]) -> None:
         """See that results can be written, before the model is loaded for them; nothing is made yet.
@@ -91,7 +106,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time."""
+    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time.
+
+    ``sha256`` is the photo's, where it could be read; ``error_class`` is the error's name in ``errors.py``.
+    """
 
     photo: Path
     status: str
@@ -100,6 +118,8 @@ class Record:
     steps: int | None = None
     seconds: float = 0.0
     error: str | None = None
+    error_class: str | None = None
+    sha256: str | None = None
 
 
 @dataclass
@@ -135,8 +155,23 @@ def invert_files(
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
         AlignmentError: photos are to be aligned for a model that does not invert faces.
     """
-    names = output_names(photos)
     outputs.check_folder(photos)
+    yield from invert_named(session, output_names(photos), outputs, batch, on_step)
+
+
+def invert_named(
+    session: Session,
+    names: Mapping[Path, str],
+    outputs: Outputs,
+    batch: int = 1,
+    on_step: Callable[[int], None] = lambda photos: None,
+) -> Iterator[Record]:
+    """``invert_files`` for photos whose results have names already.
+
+    Raises:
+        OutputError: the folder cannot be written; what was finished before stays.
+        AlignmentError: photos are to be aligned for a model that does not invert faces.
+    """
     if outputs.alignment is not None:
         outputs.alignment.check(session.manifest)
     try:
@@ -144,8 +179,8 @@ def invert_files(
     except OSError as error:
         raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
     waiting: list[_Pending] = []
-    for photo in photos:
-        opened = _open(session, photo, names[photo], outputs)
+    for photo, name in names.items():
+        opened = _open(session, photo, name, outputs)
         if isinstance(opened, Record):
             on_step(outputs.steps + 1)
             yield _logged(opened)
@@ -173,7 +208,8 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
         } | outputs.settings
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
-            return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
+            files = outputs.files(name, finished.steps)
+            return Record(photo, SKIPPED, files, finished.l2, finished.steps, sha256=source["sha256"])
         picture = read_photo(photo)
         if outputs.alignment is None:
             return _Pending(photo, name, picture, source)
@@ -181,9 +217,10 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
         source[ALIGNMENT] = face.crop.text
         return _Pending(photo, name, face.picture, source, outputs.alignment.pasting(picture, face.crop))
     except HyperStyleDeployError as error:
-        return Record(photo, FAILED, error=str(error))
+        return Record(photo, FAILED, error=str(error), error_class=type(error).__name__)
     except OSError as error:
-        return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
+        unread = ImageError(f"Cannot read {photo}", got=error.strerror)
+        return Record(photo, FAILED, error=str(unread), error_class=type(unread).__name__)
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
@@ -224,7 +261,8 @@ def _invert_batch(
     seconds = (time.monotonic() - started) / len(pending)
     for item, inversion in zip(pending, inversions, strict=True):
         files = outputs.files(item.name, inversion.steps)
-        yield _logged(Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds))
+        sha256 = item.source["sha256"]
+        yield _logged(Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds, sha256=sha256))
 
 
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
@@ -238,7 +276,12 @@ def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
 def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
     assert inversion.image is not None
     taken = inversion.steps + 1
-    write_png(outputs.image(item.name), inversion.image)
+    if outputs.images:
+        write_png(outputs.image(item.name), inversion.image)
+    if outputs.thumbnail:
+        small = Image.fromarray(inversion.image)
+        small.thumbnail((outputs.thumbnail, outputs.thumbnail))
+        write_jpeg(outputs.small(item.name), small)
     if outputs.strips:
         size = session.manifest.image
         pictures = [item.picture, *map(Image.fromarray, item.strip[:taken])]
@@ -249,5 +292,6 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_png(outputs.aligned(item.name), item.picture)
     if item.paste is not None:
         write_png(outputs.pasted(item.name), item.paste(inversion.image))
-    source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
-    replace(inversion, source=source).save(outputs.inversion(item.name))
+    if outputs.inversions:
+        source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
+        replace(inversion, source=source).save(outputs.inversion(item.name))

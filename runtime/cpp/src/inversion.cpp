@@ -19,6 +19,8 @@ const std::string format = "hyperstyle-deploy inversion";
 const std::string format_version = "2";
 const std::string source_prefix = "source.";
 constexpr std::size_t most_axes = 4;
+// The largest has 1000 steps of offset codes, 60 MB at the published width.
+constexpr std::uint64_t max_bytes = 128u << 20, max_header = 0x40000;
 
 std::string steps_expected() { return "an integer from 0 to " + std::to_string(max_steps); }
 
@@ -53,11 +55,6 @@ void check(const std::string& name, const Inversion& inversion) {
   if (!is_finite) throw InversionError(Message(name + " has NaN or Inf in it"));
 }
 
-std::string value_of(const std::map<std::string, std::string>& metadata, const char* key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? "none" : found->second;
-}
-
 std::string needed(const std::string& path, const std::map<std::string, std::string>& metadata, const char* key) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) throw InversionError(Message(path + " does not name its " + key));
@@ -90,17 +87,13 @@ void check_types(const std::string& path, const std::vector<StoredTensor>& tenso
                            .expected("codes F32, l2 F64, and others in F32"));
 }
 
-template <typename Number>
-std::vector<Number> values_of(const InputFile& file, const StoredTensor& tensor) {
-  std::vector<Number> values(static_cast<std::size_t>(tensor.bytes / sizeof(Number)));
-  file.read(tensor.offset, values.data(), values.size() * sizeof(Number));
-  return values;
-}
-
 Inversion read_inversion(const std::string& path) {
   const InputFile file(path);
-  const SafetensorsHeader header = read_header(file);
-  const std::string found = value_of(header.metadata, "format") + " " + value_of(header.metadata, "version");
+  if (file.size() <= 8 || file.size() > max_bytes) {
+    throw SafetensorsError(std::to_string(file.size()) + " bytes; an inversion has 9 to " + std::to_string(max_bytes));
+  }
+  const SafetensorsHeader header = read_header(file, max_header);
+  const std::string found = header.text("format") + " " + header.text("version");
   if (found != format + " " + format_version) {
     throw InversionError(Message(path + " is not an inversion of this version")
                              .got(clipped(found, 80))
@@ -109,7 +102,7 @@ Inversion read_inversion(const std::string& path) {
   Inversion inversion;
   inversion.method = needed(path, header.metadata, "method");
   inversion.model = needed(path, header.metadata, "model");
-  inversion.steps = read_steps(path, value_of(header.metadata, "steps"));
+  inversion.steps = read_steps(path, header.text("steps"));
   check_types(path, header.tensors);
   for (const StoredTensor& tensor : header.tensors) {
     if (tensor.name == "l2") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "directions.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "images.hpp"
 #include "kept.hpp"
@@ -91,6 +92,23 @@ Array checked_codes(const GeneratorSpec& generator, const Floats& codes) {
   return batch;
 }
 
+// Codes with the weights of a person, whose steps may be a fraction.
+std::vector<Image> drawn(const Runner& runner, const Inversion& person, float steps, const Floats& codes) {
+  const Manifest& manifest = runner.bundle.manifest();
+  const Array batch = checked_codes(manifest.generator, codes);
+  Backend& backend = *runner.backend;
+  Arrays given;
+  if (steps > 0) {
+    const State state = uploaded_state(backend, manifest, person);
+    given = runner.method->weights(backend, state, backend.upload(scalar(steps)));
+  }
+  given["codes"] = backend.upload(batch);
+  const Array image = backend.run(batch.shape[0] == 1 ? "synthesis_one" : "synthesis", given).at("image");
+  std::vector<Image> images;
+  for (const Array& pixels : backend.download(backend.pixels(image)).rows()) images.push_back(image_of(pixels));
+  return images;
+}
+
 }  // namespace
 
 Runner::Runner(const Bundle& opened, const Options& options)
@@ -142,18 +160,43 @@ std::vector<Image> Session::synthesize(const Inversion& inversion) const {
 
 std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats& codes) const {
   check_inversion(manifest(), inversion);
-  const Array batch = checked_codes(manifest().generator, codes);
-  Backend& backend = *runner_->backend;
-  Arrays given;
-  if (inversion.steps > 0) {
-    const State state = uploaded_state(backend, manifest(), inversion);
-    given = runner_->method->weights(backend, state, backend.upload(scalar(static_cast<float>(inversion.steps))));
+  return drawn(*runner_, inversion, static_cast<float>(inversion.steps), codes);
+}
+
+std::vector<std::string> Session::directions() const { return direction_names(runner_->bundle); }
+
+Direction Session::direction(const std::string& name) const { return read_direction(runner_->bundle, name); }
+
+std::vector<Image> Session::edit(const Inversion& inversion, const std::vector<Edit>& edits) const {
+  return synthesize(inversion, edited_codes(inversion, edits));
+}
+
+Floats Session::edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const {
+  check_inversion(manifest(), inversion);
+  return hyperstyle::edited_codes(runner_->bundle, inversion.codes(), edits);
+}
+
+Image Session::between(const Inversion& first, const Inversion& second, double time, const Edit& edit) const {
+  check_inversion(manifest(), first);
+  check_inversion(manifest(), second);
+  if (!(time >= 0 && time <= 1)) throw ArrayError(Message("time is out of range").expected("0 to 1"));
+  Inversion middle = first;
+  for (auto& [name, array] : middle.arrays) {
+    const Floats& other = second.array(name);
+    if (array.shape != other.shape) {
+      throw InversionError(
+          Message("There is no way between inversions that keep the codes of different numbers of steps")
+              .got(std::to_string(first.steps) + ", " + std::to_string(second.steps))
+              .expected("one number of steps"));
+    }
+    const auto share = static_cast<float>(time);
+    for (std::size_t at = 0; at < array.values.size(); ++at) {
+      array.values[at] = (1.0f - share) * array.values[at] + share * other.values[at];
+    }
   }
-  given["codes"] = backend.upload(batch);
-  const Array drawn = backend.run(batch.shape[0] == 1 ? "synthesis_one" : "synthesis", given).at("image");
-  std::vector<Image> images;
-  for (const Array& pixels : backend.download(backend.pixels(drawn)).rows()) images.push_back(image_of(pixels));
-  return images;
+  const double steps = static_cast<double>(first.steps) + static_cast<double>(second.steps - first.steps) * time;
+  const Floats codes = hyperstyle::edited_codes(runner_->bundle, middle.codes(), {edit});
+  return std::move(drawn(*runner_, middle, static_cast<float>(steps), codes)[0]);
 }
 
 const char* version() noexcept { return HYPERSTYLE_DEPLOY_VERSION; }

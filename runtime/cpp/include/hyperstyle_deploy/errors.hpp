@@ -22,6 +22,7 @@ enum class Code : int {
   kernel = 8,
   cancelled = 9,
   internal = 10,  // out of memory, or a bug: every exception that is none of these
+  direction = 11,
   alignment = 12,
 };
 
@@ -63,6 +64,12 @@ class HYPERSTYLE_DEPLOY_API ArrayError : public Error {
 class HYPERSTYLE_DEPLOY_API InversionError : public Error {
  public:
   explicit InversionError(const std::string& message) : Error(Code::inversion, message) {}
+};
+
+// A direction that cannot be read or is unknown, that belongs to another model, or a strength out of range.
+class HYPERSTYLE_DEPLOY_API DirectionError : public Error {
+ public:
+  explicit DirectionError(const std::string& message) : Error(Code::direction, message) {}
 };
 
 // A backend that is unknown, not built in, or failed to load or run; there is never a fallback to another.

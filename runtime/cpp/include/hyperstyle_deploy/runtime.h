@@ -31,7 +31,8 @@ enum HyperstyleCode {
   HYPERSTYLE_OUTPUT_ERROR = 7,
   HYPERSTYLE_KERNEL_ERROR = 8,
   HYPERSTYLE_CANCELLED = 9,
-  HYPERSTYLE_INTERNAL_ERROR = 10
+  HYPERSTYLE_INTERNAL_ERROR = 10,
+  HYPERSTYLE_DIRECTION_ERROR = 11
 };
 
 typedef struct HyperstyleSession HyperstyleSession;           /* a bundle in a backend */
@@ -143,6 +144,47 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_reconstruction(const HyperstyleStep* step, 
  * (codes of another shape or not finite), BACKEND_ERROR, KERNEL_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                                                 const HyperstyleArray* codes, uint8_t* pixels);
+
+/* A direction that the bundle carries: which rows of the codes it moves, and which strengths look well. Fill with
+ * HYPERSTYLE_DIRECTION before hyperstyle_direction writes it. */
+typedef struct HyperstyleDirection {
+  size_t struct_size; /* sizeof(HyperstyleDirection) */
+  char name[65];
+  int32_t is_component; /* not 0: a strength is the coordinate that the rows are moved to, else a factor */
+  int64_t first_row;
+  int64_t end_row; /* not included */
+  double least_strength;
+  double greatest_strength;
+} HyperstyleDirection;
+#define HYPERSTYLE_DIRECTION {sizeof(HyperstyleDirection), {0}, 0, 0, 0, 0, 0}
+
+/* How many directions the bundle carries, and one by its number from 0, in the order of their names. Codes:
+ * DIRECTION_ERROR (damaged, of another model), ARRAY_ERROR. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_direction_count(const HyperstyleSession* session, int64_t* count);
+HYPERSTYLE_DEPLOY_API int hyperstyle_direction(const HyperstyleSession* session, int64_t index,
+                                               HyperstyleDirection* direction);
+
+/* Strengths of a bundle's directions, from -100 to 100, that make one edit together; none: the person. */
+typedef struct HyperstyleStrength {
+  const char* direction; /* its name */
+  double strength;
+} HyperstyleStrength;
+typedef struct HyperstyleEdit {
+  const HyperstyleStrength* strengths;
+  int64_t count;
+} HyperstyleEdit;
+
+/* Draw `count` edits of one person together. `pixels` has room for count * image_height * image_width * 3 bytes. Codes:
+ * DIRECTION_ERROR (unknown, of another model, strength out of range), INVERSION_ERROR (of another model), ARRAY_ERROR (no
+ * edits), BACKEND_ERROR, KERNEL_ERROR. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion* inversion,
+                                          const HyperstyleEdit* edits, int64_t count, uint8_t* pixels);
+
+/* Draw whoever is between two people, at a time from 0, the first, to 1; a null edit is none. `pixels` has room for
+ * image_height * image_width * 3 bytes. Codes: as hyperstyle_edit. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_between(const HyperstyleSession* session, const HyperstyleInversion* first,
+                                             const HyperstyleInversion* second, double time, const HyperstyleEdit* edit,
+                                             uint8_t* pixels);
 
 /* The same file as the C++ and Python runtimes' `save` and `load`. Codes: OUTPUT_ERROR from save, INVERSION_ERROR from
  * both: an inversion with NaN in it, and a file that is damaged or none. */

@@ -4,6 +4,7 @@
 
 #include "alignment.hpp"
 #include "bundle.hpp"
+#include "direction.hpp"
 #include "errors.hpp"
 #include "image.hpp"
 #include "inversion.hpp"

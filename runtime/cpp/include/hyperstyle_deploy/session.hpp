@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "bundle.hpp"
+#include "direction.hpp"
 #include "image.hpp"
 #include "inversion.hpp"
 
@@ -95,6 +96,23 @@ class HYPERSTYLE_DEPLOY_API Session {
   // another shape or not finite, BackendError and KernelError.
   std::vector<Image> synthesize(const Inversion& inversion) const;
   std::vector<Image> synthesize(const Inversion& inversion, const Floats& codes) const;
+
+  // The names of the directions that the bundle carries, in order, and one of them. They are read from its folder when
+  // they are asked for. Throws DirectionError: none of that name, damaged, or of another model.
+  std::vector<std::string> directions() const;
+  Direction direction(const std::string& name) const;
+
+  // Draw edits of one person, an image each, all in one batch with the person's weights; and the codes that are drawn,
+  // [N, styles, width]. Throws DirectionError (an unknown direction, one of another model, a strength out of range),
+  // InversionError (a person of another model, also one that is mixed in), ArrayError (no edits), BackendError and
+  // KernelError.
+  std::vector<Image> edit(const Inversion& inversion, const std::vector<Edit>& edits) const;
+  Floats edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const;
+
+  // Draw whoever is between two people, at a time from 0, the first, to 1: everything that is theirs is interpolated, so
+  // that HyperStyle's weights are, too. Throws as `edit` does, ArrayError for another time, and InversionError where the
+  // codes of every step are kept and the people took different numbers of steps.
+  Image between(const Inversion& first, const Inversion& second, double time, const Edit& edit = {}) const;
 
  private:
   std::unique_ptr<Runner> runner_;

@@ -66,6 +66,22 @@ void check_drawing(const HyperstyleSession* session, const HyperstyleInversion* 
   check(hyperstyle_synthesize(session, inversion, &codes, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: a huge shape");
 }
 
+void check_edits(const HyperstyleSession* session, const HyperstyleInversion* inversion, const hs::Inversion& last) {
+  std::vector<std::uint8_t> pixels(last.image.pixels.size());
+  const HyperstyleEdit nothing{nullptr, 0};
+  check(hyperstyle_edit(session, inversion, &nothing, 1, pixels.data()) == HYPERSTYLE_OK, "C: an edit of nothing");
+  check(pixels == last.image.pixels, "C: is the person");
+  const HyperstyleStrength strength{"grin", 1};
+  const HyperstyleEdit unknown{&strength, 1};
+  check(hyperstyle_edit(session, inversion, &unknown, 1, pixels.data()) == HYPERSTYLE_DIRECTION_ERROR, "C: a name");
+  check(hyperstyle_edit(session, inversion, nullptr, 0, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: no edits");
+  check(hyperstyle_edit(session, inversion, nullptr, 1, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: null edits");
+  int64_t count = -1;
+  check(hyperstyle_direction_count(session, &count) == HYPERSTYLE_OK && count == 0, "C: no directions");
+  HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
+  check(hyperstyle_direction(session, 0, &direction) == HYPERSTYLE_ARRAY_ERROR, "C: and none by its number");
+}
+
 }  // namespace
 
 void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inversion& last) {
@@ -88,6 +104,7 @@ void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inv
   check_sizes(session, last);
   check_arrays(inversion, last);
   check_drawing(session, inversion, last);
+  check_edits(session, inversion, last);
   hyperstyle_inversion_free(inversion);
   HyperstyleInversion* several[] = {inversion, inversion};  // freed, as memory that was used before may look
   check(hyperstyle_invert(session, nullptr, 2, &inverting, several) == HYPERSTYLE_ARRAY_ERROR, "C: null");

@@ -6,6 +6,7 @@
 
 #include "bundle.hpp"
 #include "files.hpp"
+#include "hyperstyle_deploy/runtime.h"
 #include "hyperstyle_deploy/runtime.hpp"
 #include "images.hpp"
 
@@ -20,6 +21,111 @@ void write_pixels(const hyperstyle::Image& image, const std::string& path) {
     hyperstyle::write_all(file, image.pixels.data(), image.pixels.size());
   });
 }
+
+// "smile=2.5,pose=-1"; an empty text is the person.
+std::vector<std::pair<std::string, double>> strengths_of(const std::string& text) {
+  std::vector<std::pair<std::string, double>> strengths;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) {
+    const std::size_t equals = part.find('=');
+    strengths.emplace_back(part.substr(0, equals), std::stod(part.substr(equals + 1)));
+  }
+  return strengths;
+}
+
+// Edits of an inversion, drawn through C++ and through C: both give the same pixels. Codes and pictures go to a file.
+void edit(const Words& words) {
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
+  const hyperstyle::Inversion person = hyperstyle::Inversion::load(words.at(2));
+  std::vector<std::vector<std::pair<std::string, double>>> listed;
+  for (std::size_t at = 4; at < words.size(); ++at) listed.push_back(strengths_of(words[at]));
+  std::vector<hyperstyle::Edit> edits;
+  std::vector<std::vector<HyperstyleStrength>> c_strengths;
+  std::vector<HyperstyleEdit> c_edits;
+  for (const auto& strengths : listed) {
+    edits.emplace_back();
+    c_strengths.emplace_back();
+    for (const auto& [name, strength] : strengths) {
+      edits.back().push_back({name, strength});
+      c_strengths.back().push_back({name.c_str(), strength});
+    }
+  }
+  for (const auto& one : c_strengths) c_edits.push_back({one.data(), static_cast<std::int64_t>(one.size())});
+  const hyperstyle::Floats codes = session.edited_codes(person, edits);
+  std::vector<std::uint8_t> pixels;
+  for (const auto& image : session.edit(person, edits)) {
+    pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+  }
+  HyperstyleSession* handle = nullptr;
+  HyperstyleInversion* inversion = nullptr;
+  std::vector<std::uint8_t> from_c(pixels.size());
+  if (hyperstyle_open(words.at(1).c_str(), nullptr, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(2).c_str(), &inversion) != HYPERSTYLE_OK ||
+      hyperstyle_edit(handle, inversion, c_edits.data(), static_cast<std::int64_t>(c_edits.size()), from_c.data()) !=
+          HYPERSTYLE_OK ||
+      from_c != pixels) {
+    throw std::runtime_error(hyperstyle_error());
+  }
+  hyperstyle_inversion_free(inversion);
+  hyperstyle_close(handle);
+  hyperstyle::write_atomically(words.at(3), [&](std::FILE* file) {
+    hyperstyle::write_all(file, codes.values.data(), codes.values.size() * sizeof(float));
+    hyperstyle::write_all(file, pixels.data(), pixels.size());
+  });
+}
+
+// Whoever is between two inversions at a time, with an edit, through C++ and C.
+void between(const Words& words) {
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
+  const double time = std::stod(words.at(4));
+  hyperstyle::Edit edit;
+  for (const auto& [name, strength] : strengths_of(words.at(6))) edit.push_back({name, strength});
+  const hyperstyle::Image image = session.between(hyperstyle::Inversion::load(words.at(2)),
+                                                  hyperstyle::Inversion::load(words.at(3)), time, edit);
+  HyperstyleSession* handle = nullptr;
+  HyperstyleInversion* people[2] = {nullptr, nullptr};
+  std::vector<HyperstyleStrength> strengths;
+  for (const auto& change : edit) {
+    strengths.push_back({std::get<std::string>(change.what).c_str(), change.strength});
+  }
+  const HyperstyleEdit c_edit{strengths.data(), static_cast<std::int64_t>(strengths.size())};
+  std::vector<std::uint8_t> from_c(image.pixels.size());
+  if (hyperstyle_open(words.at(1).c_str(), nullptr, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(2).c_str(), &people[0]) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(3).c_str(), &people[1]) != HYPERSTYLE_OK ||
+      hyperstyle_between(handle, people[0], people[1], time, &c_edit, from_c.data()) != HYPERSTYLE_OK ||
+      from_c != image.pixels) {
+    throw std::runtime_error(hyperstyle_error());
+  }
+  for (HyperstyleInversion* person : people) hyperstyle_inversion_free(person);
+  hyperstyle_close(handle);
+  write_pixels(image, words.at(5));
+}
+
+// What the C interface tells of a bundle's directions, a line each.
+void directions(const Words& words) {
+  HyperstyleSession* handle = nullptr;
+  std::int64_t count = 0;
+  std::ostringstream told;
+  if (hyperstyle_open(words.at(1).c_str(), nullptr, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_direction_count(handle, &count) != HYPERSTYLE_OK) {
+    throw std::runtime_error(hyperstyle_error());
+  }
+  for (std::int64_t at = 0; at < count; ++at) {
+    HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
+    if (hyperstyle_direction(handle, at, &direction) != HYPERSTYLE_OK) throw std::runtime_error(hyperstyle_error());
+    told << direction.name << " " << direction.is_component << " " << direction.first_row << " " << direction.end_row
+         << " " << direction.least_strength << " " << direction.greatest_strength << "\n";
+  }
+  HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
+  if (hyperstyle_direction(handle, count, &direction) != HYPERSTYLE_ARRAY_ERROR) throw std::runtime_error("one more");
+  hyperstyle_close(handle);
+  const std::string text = told.str();
+  hyperstyle::write_atomically(words.at(2),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
+}
+
+
 
 // A photo, landmarks (x and y of each between spaces), a size; the picture and the record go to files.
 void align(const Words& words) {
@@ -70,6 +176,10 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
      }},
     {"inversion", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)); }},
     {"resave", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)).save(words.at(2)); }},
+    {"direction", [](const Words& words) { hyperstyle::Direction::load(words.at(1)); }},
+    {"directions", directions},
+    {"edit", edit},
+    {"between", between},
     {"photo", [](const Words& words) { write_pixels(hyperstyle::read_photo(words.at(1)), words.at(2)); }},
     {"png", [](const Words& words) { hyperstyle::write_png(words.at(2), hyperstyle::read_photo(words.at(1)).view()); }},
     {"resize",

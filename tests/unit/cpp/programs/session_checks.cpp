@@ -97,6 +97,62 @@ void check_batch_and_edits(const hs::Session& session, const hs::Image& photo, c
   check(images.size() == 2 && images[1].pixels != last.image.pixels, "edits of one person run as a batch");
 }
 
+// The first row of a component that moves it ends up at its coordinate.
+void check_component(const hs::Session& session, const hs::Inversion& last, hs::Direction direction) {
+  direction.mean = {{1, 8}, std::vector<float>(8, 0.25f)};
+  direction.deviation = {{1}, {2.0f}};
+  const hs::Floats moved = session.edited_codes(last, {{{direction, 3.0}}});
+  double along = 0;
+  for (std::size_t at = 0; at < 8; ++at) along += (moved.values[at] - 0.25) * direction.vector.values[at];
+  check(std::abs(along / 2 - 3) < 1e-4, "a component is moved to its coordinate");
+}
+
+void check_edits(const hs::Session& session, const hs::Inversion& last) {
+  hs::Direction direction;
+  direction.name = "smile";
+  direction.model = session.manifest().model;
+  direction.end_row = 3;
+  direction.least_strength = -1;
+  direction.greatest_strength = 1;
+  direction.vector = {{1, 8}, {0.6f, 0, 0, 0.8f, 0, 0, 0, 0}};
+  const std::vector<hs::Edit> edits{{}, {{direction, 2.0}}};
+  const hs::Floats codes = session.edited_codes(last, edits);
+  bool holds = codes.shape == std::vector<std::int64_t>{2, 8, 8};
+  for (std::size_t at = 0; at < 64; ++at) {
+    const float moved = last.codes().values[at] + (at < 24 ? 2.0f * direction.vector.values[at % 8] : 0.0f);
+    holds = holds && codes.values[at] == last.codes().values[at] && codes.values[64 + at] == moved;
+  }
+  check(holds, "a direction moves its rows");
+  const std::vector<hs::Image> images = session.edit(last, edits);
+  check(images[0].pixels == last.image.pixels && images[1].pixels != last.image.pixels, "edits are drawn together");
+  check_component(session, last, direction);
+  hs::Inversion other = last;
+  for (float& code : other.arrays["codes"].values) code += 1;
+  const hs::Floats mixed = session.edited_codes(last, {{{hs::Mix{other, 2, 4}, 1.0}}});
+  check(std::abs(mixed.values[2 * 8] - other.codes().values[2 * 8]) < 1e-5f && mixed.values[0] == codes.values[0],
+        "rows of another person are mixed in");
+  check(session.between(last, other, 0).pixels == last.image.pixels, "between two people there is the first");
+  check(session.between(last, other, 1).pixels == session.synthesize(other)[0].pixels, "and the second");
+  check(!caught<hs::ArrayError>([&] { session.between(last, other, 1.01); }).empty(), "and nobody beyond");
+  const auto refused = [&](const hs::Change& change) {
+    return caught<hs::DirectionError>([&] { session.edit(last, {{change}}); });
+  };
+  check(refused({"grin", 1.0}).rfind("The bundle has no direction grin. Got: none at all.", 0) == 0, "names are known");
+  check(refused({direction, 100.5}) == "The strength of smile is out of range. Got: 100.5. Expected: -100 to 100.",
+        "strengths are checked");
+  check(!refused({direction, std::nan("")}).empty(), "NaN is no strength");
+  check(!refused({hs::Mix{other, 2, 9}, 1.0}).empty(), "rows are checked");
+  direction.model = "another";
+  check(!refused({direction, 1.0}).empty(), "a direction of another model is refused");
+  direction.model = session.manifest().model;
+  direction.vector.values.pop_back();
+  check(!refused({direction, 1.0}).empty(), "a short vector is refused");
+  direction.vector = {{1, 9}, std::vector<float>(9, 1.0f)};
+  check(!refused({direction, 1.0}).empty(), "a vector of another width is refused");
+  check(!caught<hs::ArrayError>([&] { session.edit(last, {}); }).empty(), "no edits are refused");
+  check(session.directions().empty(), "the bundle carries none");
+}
+
 void check_threads(const hs::Session& session, const hs::Image& photo, const hs::Inversion& last) {
   std::vector<hs::Inversion> found(2);
   std::vector<std::thread> threads;
@@ -179,6 +235,7 @@ int main(int argc, char** argv) {
   check_cancellation(session, photo, last);
   check_early_stop(session, photo, last);
   check_batch_and_edits(session, photo, last);
+  check_edits(session, last);
   check_threads(session, photo, last);
   check_errors(session, photo, last);
   check_foreign(session, last);

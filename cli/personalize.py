@@ -1,0 +1,68 @@
+"""`personalize`: a person's generator to take along."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..runtime.manifest.strict_json import dump
+from .options import FILE, JSON_OPTION, loading_options, user_errors
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.argument("inversion", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The .onnx file: codes in, image out.")
+@click.option("--half", is_flag=True, help="Keep its constants in 16 bits: half the file.")
+@click.option("--styles", is_flag=True, help="Let it take offsets of styles too (StyleSpace); they may be left out.")
+@click.option("--offsets", type=FILE, help="Also write the weight offsets by layer, as a safetensors file.")
+@click.option(
+    *("--state", "state"),
+    type=(FILE, FILE),
+    metavar="CHECKPOINT FILE",
+    help="Also write a StyleGAN2 state dict to FILE; CHECKPOINT is what the bundle was exported from.",
+)
+@loading_options
+@JSON_OPTION
+@user_errors
+def personalize(
+    bundle: Path,
+    inversion: Path,
+    output: Path,
+    half: bool,
+    styles: bool,
+    offsets: Path | None,
+    state: tuple[Path, Path] | None,
+    loading: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Write a person's generator as one ONNX file.
+
+    Any ONNX runtime runs it, with no code of ours. It is held against the session before it appears. Needs the package
+    onnx, and --state PyTorch.
+    """
+    from ..export.personal import personalize as write_personal
+    from ..runtime.bundle.files import check_folder_of
+    from ..runtime.bundle.inversion import Inversion
+    from ..runtime.session import load
+    from .show.editing import show_personal
+    from .show.progress import stages
+
+    for file in (output, offsets, state and state[1]):
+        check_folder_of(file)
+    person = Inversion.load(inversion)
+    session = load(bundle, **loading)
+    with stages(f"Personalizing {inversion.name}") as report:
+        report("generator", 1 + (offsets is not None) + (state is not None))
+        written = write_personal(session, person, output, half, styles)
+        if offsets is not None:
+            from ..export.personal_weights import write_offsets
+
+            report("weight offsets", None)
+            write_offsets(session, person, offsets)
+        if state is not None:
+            from ..export.personal_weights import write_state
+
+            report("state dict", None)
+            write_state(session, person, *state)
+    click.echo(dump(written.to_json())) if as_json else show_personal(written)

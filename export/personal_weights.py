@@ -1,0 +1,62 @@
+"""One person's weights for other tools: offsets by layer, and a StyleGAN2 state dict of the usual layout."""
+
+from pathlib import Path
+
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
+
+from ..errors import CheckpointError, ExportError
+from ..runtime.bundle.files import atomic_file
+from ..runtime.bundle.inversion import Inversion
+from ..runtime.session import Session
+from .checkpoint import read_checkpoint
+
+GENERATOR = "decoder"
+
+
+def write_offsets(session: Session, inversion: Inversion, path: Path) -> None:
+    """Write the accumulated offsets [out, in, k, k] of every tuned layer, by its index in the authors' list.
+
+    It is what they keep as `weight_deltas`: entry i of their list is the array named i, and None where there is none.
+
+    Raises:
+        InversionError: the inversion belongs to another model.
+        ExportError: the method has no offsets.
+        OutputError: the file cannot be written.
+    """
+    offsets = session.weight_offsets(inversion)
+    if not offsets:
+        raise ExportError("The method has no weight offsets", got=session.manifest.method.name, expected="hyperstyle")
+    with atomic_file(path) as partial:
+        save_file({str(layer): offset for layer, offset in offsets.items()}, partial)
+
+
+def write_state(session: Session, inversion: Inversion, checkpoint: Path, path: Path) -> None:
+    """Write the person's generator as rosinality's StyleGAN2 names its tensors, without a prefix, float32.
+
+    Args:
+        session: on the bundle that the checkpoint was exported to.
+        inversion: the person.
+        checkpoint: the file that has the generator.
+        path: the safetensors file.
+
+    Raises:
+        CheckpointError: it cannot be read, or the bundle was exported from another one.
+        InversionError: the inversion belongs to another model.
+        OutputError: the file cannot be written.
+    """
+    opened = read_checkpoint(checkpoint)
+    state = opened.part(GENERATOR)
+    if opened.sha256 not in {each.sha256 for each in session.manifest.checkpoints} or not state:
+        known = ", ".join(f"{each.file} {each.sha256[:12]}" for each in session.manifest.checkpoints)
+        raise CheckpointError(
+            f"The bundle's generator is not from {checkpoint}", got=opened.sha256[:12], expected=known
+        )
+    tensors: dict[str, Tensor] = {name: tensor.float().clone() for name, tensor in state.items()}
+    offsets = session.weight_offsets(inversion)
+    for layer in session.manifest.tuned:
+        tensors[f"{layer.name}.conv.weight"] *= 1 + torch.from_numpy(offsets[layer.index])
+    with atomic_file(path) as partial:
+        save_tensors(tensors, partial)

@@ -1,0 +1,72 @@
+// The C interface to directions and edits.
+#include "c_handles.hpp"
+
+using hyperstyle::guarded;
+using hyperstyle::known_part;
+using hyperstyle::needed;
+
+namespace {
+
+hyperstyle::Edit edit_of(const HyperstyleEdit& given) {
+  hyperstyle::Edit edit;
+  for (std::int64_t at = 0; at < given.count; ++at) {
+    const HyperstyleStrength& one = (&needed(given.strengths, "strengths"))[at];
+    edit.push_back({std::string(&needed(one.direction, "direction")), one.strength});
+  }
+  return edit;
+}
+
+}  // namespace
+
+int hyperstyle_direction(const HyperstyleSession* session, int64_t index, HyperstyleDirection* direction) {
+  return guarded([&] {
+    const HyperstyleDirection defaults = HYPERSTYLE_DIRECTION;
+    const std::size_t asked = known_part(needed(direction, "direction"), defaults, sizeof defaults).struct_size;
+    const hyperstyle::Session& reading = needed(session, "session").session;
+    const std::vector<std::string> names = reading.directions();
+    if (index < 0 || index >= static_cast<std::int64_t>(names.size())) {
+      throw hyperstyle::ArrayError("index is out of range.");
+    }
+    const hyperstyle::Direction found = reading.direction(names[static_cast<std::size_t>(index)]);
+    HyperstyleDirection told = HYPERSTYLE_DIRECTION;
+    std::copy(found.name.begin(), found.name.end(), told.name);
+    told.first_row = found.first_row;
+    told.end_row = found.end_row;
+    told.least_strength = found.least_strength;
+    told.greatest_strength = found.greatest_strength;
+    told.is_component = found.is_component() ? 1 : 0;
+    std::memcpy(direction, &told, std::min(asked, sizeof told));
+    direction->struct_size = asked;
+  });
+}
+
+int hyperstyle_direction_count(const HyperstyleSession* session, int64_t* count) {
+  return guarded([&] {
+    needed(count, "count") = static_cast<std::int64_t>(needed(session, "session").session.directions().size());
+  });
+}
+
+int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion* inversion, const HyperstyleEdit* edits,
+                    int64_t count, uint8_t* pixels) {
+  return guarded([&] {
+    std::vector<hyperstyle::Edit> listed;
+    for (std::int64_t at = 0; at < count; ++at) listed.push_back(edit_of((&needed(edits, "edits"))[at]));
+    uint8_t* target = &needed(pixels, "pixels");
+    const hyperstyle::Inversion& person = needed(inversion, "inversion").inversion;
+    for (const hyperstyle::Image& image : needed(session, "session").session.edit(person, listed)) {
+      std::memcpy(target, image.pixels.data(), image.pixels.size());
+      target += image.pixels.size();
+    }
+  });
+}
+
+int hyperstyle_between(const HyperstyleSession* session, const HyperstyleInversion* first,
+                       const HyperstyleInversion* second, double time, const HyperstyleEdit* edit, uint8_t* pixels) {
+  return guarded([&] {
+    const hyperstyle::Inversion& from = needed(first, "first").inversion;
+    const hyperstyle::Inversion& to = needed(second, "second").inversion;
+    const hyperstyle::Edit changes = edit == nullptr ? hyperstyle::Edit{} : edit_of(*edit);
+    const hyperstyle::Image image = needed(session, "session").session.between(from, to, time, changes);
+    std::memcpy(&needed(pixels, "pixels"), image.pixels.data(), image.pixels.size());
+  });
+}
