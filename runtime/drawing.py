@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
+from ..kernels.arithmetic import tile_offset
 from .backends.base import Backend
 from .editing.change import edited_codes
 from .editing.trajectory import Trajectory
@@ -24,11 +26,26 @@ class Person:
     """
 
     def __init__(self, backend: Backend, arrays: Mapping[str, NDArray[np.float32]], steps: float) -> None:
-        self._backend, self._codes = backend, arrays[CODES]
-        self._weights: Arrays = {}
-        if steps:
-            uploaded, count = uploaded_state(backend, arrays, steps)
-            self._weights = backend.method.weights(backend, uploaded, count)
+        self._backend, self._codes, self._steps = backend, arrays[CODES], steps
+        self._state, self._count = _uploaded(backend, arrays, steps)
+
+    @cached_property
+    def _weights(self) -> Arrays:
+        """What is the person's own, computed when it is drawn with first."""
+        return self._backend.method.weights(self._backend, self._state, self._count) if self._steps else {}
+
+    def offsets(self) -> dict[int, NDArray[np.float32]]:
+        """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""
+        backend, tuned = self._backend, self._backend.manifest.tuned
+        if not tuned or not self._steps:
+            return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
+        kept = {name: array for name, array in self._state.items() if name != CODES}
+        found = backend.run("offsets", {**kept, "steps": self._count})
+        host = {layer: backend.download(found[f"offset.{layer.name}"]) for layer in tuned}
+        return {
+            layer.index: tile_offset(offset.astype(np.float32, copy=False), layer.kernel)
+            for layer, offset in host.items()
+        }
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """What the generator has of its own, on the host, by the names of `synthesis`' inputs; nothing before steps."""
@@ -71,7 +88,7 @@ def draw_frames(backend: Backend, trajectory: Trajectory, frames: int, batch: in
         yield from Person(backend, arrays, steps).draw(codes)
 
 
-def uploaded_state(
+def _uploaded(
     backend: Backend, arrays: Mapping[str, NDArray[np.float32]], steps: float
 ) -> tuple[dict[str, Any], Array]:
     """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""

@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
-from ..kernels.arithmetic import tile_offset
 from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
-from .drawing import Person, checked_array, draw_frames, uploaded_state
+from .drawing import Person, checked_array, draw_frames
 from .editing.change import NamedEdit, edited_codes
 from .editing.folder import Directions
 from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
 from .manifest.checks import VALUES
 from .manifest.manifest import Manifest
-from .methods.base import CODES
 from .refinement.loop import Step, refine
 from .refinement.settling import Settling
 
@@ -222,7 +220,7 @@ class Session:
         return self.person(inversion).draw(codes)
 
     def person(self, inversion: Inversion) -> Person:
-        """A person's generator, to draw again and again: the weights are computed here, once.
+        """A person's generator, to draw again and again: its weights are computed once.
 
         Raises:
             InversionError: the inversion belongs to another model.
@@ -290,17 +288,4 @@ class Session:
         Raises:
             InversionError: the inversion belongs to another model.
         """
-        inversion.check(self.manifest)
-        backend, tuned = self._backend, self.manifest.tuned
-        if inversion.steps == 0:
-            return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
-        if not tuned:
-            return {}
-        state, steps = uploaded_state(backend, inversion.arrays, inversion.steps)
-        offsets = backend.run("offsets", {name: state[name] for name in state if name != CODES} | {"steps": steps})
-        return {
-            layer.index: tile_offset(
-                backend.download(offsets[f"offset.{layer.name}"]).astype(np.float32, copy=False), layer.kernel
-            )
-            for layer in tuned
-        }
+        return self.person(inversion).offsets()
