@@ -15,6 +15,8 @@ from ..bundle.onnx_scan import scan_graph
 
 #: Of a network's file; the published ones have 0.4 to 2.5 MB.
 MAX_BYTES = 64 << 20
+#: What BlazeFace and FaceMesh have besides the operators of bundles.
+_OPERATORS = ("Pad", "Resize")
 
 
 class PictureNetwork:
@@ -26,8 +28,8 @@ class PictureNetwork:
         source: the file's SHA-256.
 
     Raises:
-        AlignmentError: the file cannot be read, is too large, is not ONNX or names other files, or the graph looks at
-            something else.
+        AlignmentError: the file cannot be read, is too large, is not ONNX, names other files or has strange operators,
+            or the graph looks at something else.
         BackendError: ONNX Runtime cannot load it.
     """
 
@@ -94,9 +96,9 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise AlignmentError(f"{path} is too large", got=f"more than {MAX_BYTES} bytes", expected="a small ONNX file")
     try:
-        outside = scan_graph(content)
+        outside = scan_graph(content, also=_OPERATORS)
     except BundleError as error:
-        raise AlignmentError(f"{path} is no ONNX file", got=error) from error
+        raise AlignmentError(f"{path} is no network that can be used", got=error) from error
     if outside:
         got = f"values in {', '.join(sorted(outside))[:200]}"
         raise AlignmentError(f"{path} is not one file", got=got, expected="an ONNX file that holds all its values")
