@@ -10,8 +10,8 @@ from hyperstyle_deploy.calibration.stage_graph import StageGraph, stage_graphs
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 
 Tinies = Callable[..., Path]
-#: The blocks of the trained model and of pSp in the tiny layout. Errors of what gives codes are in every image, so it is
-#: cut finer.
+#: The blocks of the trained model, and of pSp in the tiny layout. Errors of what gives codes are in every image, so it
+#: is cut finer.
 BLOCKS = {
     "hyperstyle": [
         *("encoder unit 1", "encoder unit 2", "encoder unit 3", "encoder unit 4"),
