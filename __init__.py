@@ -1,5 +1,6 @@
 """HyperStyle inversion without PyTorch at run time: export checkpoints to bundles, invert and edit photos with them."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from .runtime.session import Session, load
 
 __version__ = "0.1.0"
+
+# ONNX Runtime sends telemetry to its makers unless this is set before it is imported (its Privacy.md). Nobody who
+# inverts a photo asked for that; whoever wants it sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 __all__ = [
     "Bundle",
     "Direction",

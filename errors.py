@@ -43,6 +43,10 @@ class ImageError(HyperStyleDeployError):
     """A photo that cannot be read, is too large, or is of a kind that is not supported."""
 
 
+class AlignmentError(HyperStyleDeployError):
+    """A photo without a face, landmarks that are no face's, or an alignment that belongs to another photo."""
+
+
 class ArrayError(HyperStyleDeployError):
     """An array of the wrong type, shape or range, or with NaN or Inf in it."""
 
@@ -73,6 +77,10 @@ class BuildError(HyperStyleDeployError):
 
 class ReportError(HyperStyleDeployError):
     """A profile or a table of results that cannot be read, or two profiles that cannot be compared."""
+
+
+class BatchError(HyperStyleDeployError):
+    """A batch that cannot go on: its ledger cannot be used or has other settings, or its workers do not start."""
 
 
 class OutputError(HyperStyleDeployError):

@@ -25,6 +25,8 @@ EXTRAS = {
     "ml_dtypes": ("calibrate",),
     "lpips": ("lpips",),
     "av": ("video",),
+    "pyarrow": ("parquet", "ray"),
+    "ray": ("ray",),
     "tensorrt": ("tensorrt",),
     "tensorrt_rtx": ("tensorrt-rtx",),
     "cuda.bindings": ("gpu",),

@@ -7,7 +7,9 @@ from types import FrameType
 import click
 
 from .. import __version__
+from .align import align, paste
 from .animate import animate
+from .batch import batch
 from .build import build
 from .calibrate import calibrate
 from .demo import demo
@@ -52,19 +54,9 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
+# In working order.
 for command in (
-    demo,
-    inspect,
-    export,
-    verify,
-    invert,
-    directions,
-    edit,
-    animate,
-    personalize,
-    evaluate,
-    profile,
-    calibrate,
-    build,
+    *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
+    *(batch, evaluate, profile, calibrate, build),
 ):
     main.add_command(command)

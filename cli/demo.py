@@ -1,61 +1,98 @@
-"""`demo`: the whole main job on a seeded checkpoint."""
+"""`demo`: the whole main job on the model that comes along, or on seeded weights in the published layout."""
 
+import shlex
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..demo import SIZES
+from .edit import edit
 from .export import export
 from .inspect import inspect
 from .invert import invert
 from .options import FILE, loading_options, user_errors
 from .verify import verify
 
+#: Runs a command, with what loads bundles or without: its name, then its words.
+Run = Callable[..., None]
+_COMMANDS = {"edit": edit, "export": export, "inspect": inspect, "invert": invert, "verify": verify}
+
 
 @click.command()
 @click.option(
     "-o", "--output", type=FILE, default=Path("demo-output"), show_default=True, help="Folder for everything."
 )
-@click.option(
-    "--size",
-    type=click.Choice(SIZES),
-    default=SIZES[0],
-    show_default=True,
-    help="Image size. From 256 on the networks are as large as the published ones: 1.5 GB, minutes.",
-)
+@click.option("--photo", type=FILE, help="A picture of your own. The model knows drawn faces, not real ones.")
 @click.option("--steps", type=click.IntRange(1, 100), default=5, show_default=True, help="Refinement steps.")
+@click.option("--published-layout", is_flag=True, help="Seeded weights, nothing trained, in the published sizes.")
+@click.option(
+    "--size", type=click.Choice(SIZES), default=SIZES[0], show_default=True, help="Of the published layout: 1.5 GB."
+)
 @loading_options
 @click.pass_context
 @user_errors
-def demo(context: click.Context, output: Path, size: str, steps: int, loading: dict[str, Any]) -> None:
-    """Do the whole main job on a seeded checkpoint.
+def demo(
+    context: click.Context,
+    output: Path,
+    photo: Path | None,
+    steps: int,
+    published_layout: bool,
+    size: str,
+    loading: dict[str, Any],
+) -> None:
+    """Do the whole main job: invert a face, edit the person; with PyTorch, export and verify the model too.
 
-    That is: inspect it, export it, verify the bundle, invert a photo.
+    The model comes along: 64 pixels, trained in this project on faces that a program draws.
     """
-    from ..demo import PHOTO, closing_words, demo_checkpoints
+    given = [name for name in loading if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    options = {name: f"--{name.replace('_', '-')}" for name in given}
+    loads = [word for name in given for word in (options[name], str(loading[name])) if loading[name] is not True]
+    loads += [options[name] for name in given if loading[name] is True]
 
-    checkpoint, encoder = demo_checkpoints(output, size)
-    bundle, results = output / f"seeded{size}.bundle", output / "results"
-    click.secho(f"\n$ hyperstyle-deploy inspect {checkpoint}", bold=True)
-    context.invoke(inspect, path=checkpoint, as_json=False)
-    click.secho(f"\n$ hyperstyle-deploy export {checkpoint} --w-encoder {encoder} -o {bundle}", bold=True)
-    context.invoke(export, checkpoint=checkpoint, encoder=encoder, output=bundle, overwrite=True)
-    click.secho(f"\n$ hyperstyle-deploy verify {bundle} --against {checkpoint} --w-encoder {encoder}", bold=True)
-    common = {**loading, "as_json": False, "steps": steps}
-    several = {**common, "backend": (loading["backend"],)}
-    context.invoke(verify, bundle=bundle, against=checkpoint, encoder=encoder, **several)
-    click.secho(f"\n$ hyperstyle-deploy invert {bundle} {PHOTO} -o {results} --steps {steps}", bold=True)
-    context.invoke(
-        invert,
-        bundle=bundle,
-        photos=(PHOTO,),
-        output=results,
-        until_gain=None,
-        batch=1,
-        every_step=False,
-        no_strip=False,
-        overwrite=True,
-        **common,
-    )
-    click.echo(closing_words(output))
+    def run(command: str, *words: object, loading: bool = True) -> None:
+        texts = [str(word) for word in words] + (loads if loading else [])
+        click.secho(f"\n$ {shlex.join(['hyperstyle-deploy', command, *texts])}", bold=True)
+        with _COMMANDS[command].make_context(command, texts, parent=context) as inner:
+            _COMMANDS[command].invoke(inner)
+
+    if published_layout:
+        _published_layout(run, output, size, steps)
+    else:
+        _trained(run, output, photo, steps)
+
+
+def _trained(run: Run, output: Path, photo: Path | None, steps: int) -> None:
+    """Invert and edit with the bundle as it came; then make that bundle from its checkpoints."""
+    from ..demo import BUNDLE, CHECKPOINT, EDITS, ENCODER, FACE, closing_words, shown
+
+    if photo is not None:
+        click.echo("This model knows drawn faces alone: from a photo of a real one it makes what it knows.")
+    face, results, edits = photo or shown(FACE), output / "results", output / "edits"
+    run("invert", shown(BUNDLE), face, "-o", results, "--steps", steps, "--overwrite")
+    directions = [word for name, span in EDITS for word in ("--direction", f"{name}={span}")]
+    run("edit", shown(BUNDLE), results / f"{face.stem}.inversion", *directions, "-o", edits)
+    if find_spec("torch") is None:
+        click.echo("\nPyTorch is not installed: export and verification are left out.")
+    else:
+        _export(run, shown(CHECKPOINT), shown(ENCODER), output / BUNDLE.name, steps)
+    click.echo(closing_words(results, edits, face.stem))
+
+
+def _export(run: Run, checkpoint: Path, encoder: Path, bundle: Path, steps: int) -> None:
+    """Inspect, export, verify: what turns a checkpoint into a bundle."""
+    run("inspect", checkpoint, loading=False)
+    run("export", checkpoint, "--w-encoder", encoder, "-o", bundle, "--overwrite", loading=False)
+    run("verify", bundle, "--against", checkpoint, "--w-encoder", encoder, "--steps", steps)
+
+
+def _published_layout(run: Run, output: Path, size: str, steps: int) -> None:
+    from ..demo import PHOTO, seeded_checkpoints, seeded_words
+
+    bundle = output / f"seeded{size}.bundle"
+    _export(run, *seeded_checkpoints(output, size), bundle, steps)
+    run("invert", bundle, PHOTO, "-o", output / "results", "--steps", steps, "--overwrite")
+    click.echo(seeded_words(output))

@@ -22,7 +22,7 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
     if path.is_dir():
         _inspect_bundle(path, as_json)
         return
-    from ..export.archive import check_archive
+    from ..export.archive import open_archive
     from ..runtime.inspection import describe
 
     found = describe(path) if path.is_file() else None
@@ -31,7 +31,7 @@ def inspect(path: Path, check: bool, as_json: bool) -> None:
 
         click.echo(dump(found.to_json())) if as_json else show_found(found)
         return
-    check_archive(path)
+    open_archive(path)  # what it is, before PyTorch is asked for
     from ..export.inspection import inspect as inspect_checkpoint
     from .show.bundle import show_checkpoint
 

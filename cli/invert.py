@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
+from .faces import alignment_options, face_alignment
+from .options import (
+    EXIT_FAILED,
+    FILE,
+    JSON_OPTION,
+    STEPS_OPTION,
+    UNTIL_GAIN_OPTION,
+    exit_stopped,
+    loading_options,
+    user_errors,
+)
 
 
 @click.command()
@@ -16,16 +26,12 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped,
 @click.argument("photos", type=FILE, nargs=-1, required=True, metavar="PHOTO|FOLDER...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
 @STEPS_OPTION
-@click.option(
-    "--until-gain",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
-)
+@UNTIL_GAIN_OPTION
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
 @click.option("--overwrite", is_flag=True, help="Invert photos again whose results are there.")
+@alignment_options
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -39,6 +45,7 @@ def invert(
     every_step: bool,
     no_strip: bool,
     overwrite: bool,
+    aligning: dict[str, Any],
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -54,8 +61,9 @@ def invert(
     from .show.inversions import show_records
     from .show.progress import photo_progress
 
+    alignment = face_alignment(**aligning, threads=loading["threads"])
     found = find_photos(photos)
-    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment)
     outputs.check_folder(found)
     session = load(bundle, **loading)
     steps = session.checked_steps(steps)

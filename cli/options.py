@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +33,12 @@ LOADING_OPTIONS = (
 )
 STEPS_OPTION = click.option(
     "--steps", type=click.IntRange(0, MAX_STEPS), help="Refinement steps; the bundle's default unless said."
+)
+UNTIL_GAIN_OPTION = click.option(
+    "--until-gain",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
@@ -68,11 +74,18 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def loading_options(command: Callable[..., Any], backend: Callable[..., Any] = BACKEND_OPTION) -> Callable[..., Any]:
     """Options that say what runs a bundle; the command gets them as ``loading``, arguments of ``load``."""
     names = ("backend", "threads", "precision_hint", "device", "trust_engines")
+    return collected_options(command, "loading", names, (backend, *LOADING_OPTIONS))
+
+
+def collected_options(
+    command: Callable[..., Any], argument: str, names: Sequence[str], options: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
+    """A command with options that it gets as one argument."""
 
     @wraps(command)
     def collected(*args: Any, **kwargs: Any) -> Any:
-        return command(*args, loading={name: kwargs.pop(name) for name in names}, **kwargs)
+        return command(*args, **{argument: {name: kwargs.pop(name) for name in names}}, **kwargs)
 
-    for option in reversed((backend, *LOADING_OPTIONS)):
+    for option in reversed(options):
         collected = option(collected)
     return collected

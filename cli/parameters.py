@@ -46,6 +46,25 @@ class Capabilities(CommaList):
         return tuple(map(int, words))
 
 
+class Box(click.ParamType):
+    """Left, upper, right and lower edge of a box, with commas between them."""
+
+    name = "box"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            edges = tuple(map(float, str(value).split(",")))
+        except ValueError:
+            edges = ()
+        if len(edges) != 4:
+            self.fail(f"{value!r} is not four numbers such as 120,80,360,340.", parameter, context)
+        return edges
+
+
 class Numbers(CommaList):
     """Whole numbers with commas between them, none below a least one or above the most."""
 

@@ -74,7 +74,7 @@ def verify(
 
     if html is not None:
         from ..runtime.bundle.files import check_folder_of
-        from ..runtime.reports.verification import require_report
+        from ..runtime.reports.page import require_report
 
         require_report()
         check_folder_of(html)

@@ -1,12 +1,10 @@
 """Read a published checkpoint without running anything in it."""
 
 import argparse
-import pickle
-import struct
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +12,11 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..install_hint import install_command
 from ..runtime.bundle.files import sha256_of
-from .archive import bomb, check_archive
+from .archive import Archive, open_archive
+from .pickles import StoredStorage, StoredTensor, Unread, read_pickle
 
-#: Older releases of PyTorch had ways around ``weights_only=True``.
-OLDEST_TORCH = (2, 10)
-
-# What torch.load has been seen to raise on truncated, flipped or hostile bytes.
-_LOAD_ERRORS = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ImportError,
-    MemoryError,
-    OverflowError,
-)
+MAX_AXES = 16
 
 
 @dataclass(frozen=True)
@@ -62,7 +41,7 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint in the layout of HyperStyle, pSp, e4e and ReStyle.
 
-    The file is memory-mapped, tensors land on the CPU, and only tensors, plain containers and ``argparse.Namespace``
+    The file is memory-mapped, tensors land on the CPU, and only tensors, plain values and ``argparse.Namespace``
     are accepted from the pickle. No path found inside the file is opened.
 
     Args:
@@ -71,65 +50,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
-    return _checkpoint(path, read_content(path))
+    return _checkpoint(*read_content(path))
 
 
-def read_content(path: Path) -> Any:
-    """What ``torch.save`` wrote, whatever it is, read as ``read_checkpoint`` reads it.
+def read_content(path: Path) -> tuple[Archive, Any]:
+    """What ``torch.save`` wrote, whatever it is, with tensors as descriptions; `Tensors` makes tensors of them.
 
     Raises:
         CheckpointError: as ``read_checkpoint`` does; of what is in it nothing has been looked at.
     """
-    _require_safe_torch()
-    try:
-        check_archive(path)
-        _check_records(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except _LOAD_ERRORS as error:
-        raise _load_error(path, error) from error
+    archive = open_archive(path)
+    if "byteorder" in archive.records and bytes(archive.record("byteorder")) != b"little":
+        raise CheckpointError(f"{path} was written on a machine that stores the highest byte first")
+    return archive, read_pickle(bytes(archive.record("data.pkl")), path)
 
 
-def _require_safe_torch() -> None:
-    version = torch.__version__.split("+")[0].split(".")
-    if tuple(int(part) for part in version[:2]) < OLDEST_TORCH:
-        raise CheckpointError(
-            "This PyTorch can be tricked into running code from a checkpoint",
-            got=torch.__version__,
-            expected="2.10 or newer",
-            hint=f"Install it with: {install_command('export')}",
-        )
-
-
-def _check_records(path: Path) -> None:
-    """Look at what ``torch.load`` will unpack, through its own reader: two readers can be shown two directories."""
-    reader = torch._C.PyTorchFileReader(str(path))
-    claimed = sum(reader.get_record_size(name) for name in reader.get_all_records())
-    if claimed > path.stat().st_size:
-        raise bomb(path, f"{claimed} bytes from {path.stat().st_size}")
-    # torch.load lets a pickle make a bytearray of any size, and writes to all of it.
-    if b"bytearray\n" in reader.get_record("data.pkl"):
-        raise bomb(path, "a bytearray")
-
-
-def _load_error(path: Path, error: BaseException) -> CheckpointError:
-    # torch.load wraps what its unpickler says in advice to load the file unsafely.
-    text = str(error.__context__ if isinstance(error.__context__, pickle.UnpicklingError) else error)
-    if "Unsupported global" in text or "GLOBAL" in text:
-        refused = text.partition("GLOBAL ")[2].split(" ")[0] or "a Python class"
-        return CheckpointError(
-            f"{path} asks for Python code to be run",
-            got=refused,
-            expected="tensors, numbers, strings, lists, dicts and argparse.Namespace",
-            hint="Save it again from the program that made it, with plain values in its options.",
-        )
-    first_line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return CheckpointError(f"Cannot read {path}", got=first_line[:200], hint="It is damaged: download it again.")
-
-
-def _checkpoint(path: Path, content: Any) -> Checkpoint:
+def _checkpoint(archive: Archive, content: Any) -> Checkpoint:
+    path = archive.path
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no dictionary", got=type(content).__name__)
+        got = "Tensor" if isinstance(content, StoredTensor) else type(content).__name__
+        raise CheckpointError(f"{path} holds no dictionary", got=got)
     state = content.get("state_dict")
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(
@@ -140,29 +80,60 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
     opts = content.get("opts", {})
     opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
     if not isinstance(opts, dict):
-        raise CheckpointError(f"{path} has unusable opts", got=type(opts).__name__, expected="a dict or a Namespace")
-    latent_avg = content.get("latent_avg")
-    if latent_avg is not None and not isinstance(latent_avg, Tensor):
-        raise CheckpointError(f"{path} has an unusable latent_avg", got=type(latent_avg).__name__, expected="a tensor")
-    for name, tensor in state.items():
-        check_tensor(path, name, tensor)
-    if latent_avg is not None:
-        check_tensor(path, "latent_avg", latent_avg)
-    return Checkpoint(path, state, opts, latent_avg)
+        got = "Tensor" if isinstance(opts, StoredTensor) else type(opts).__name__
+        raise CheckpointError(f"{path} has unusable opts", got=got, expected="a dict or a Namespace")
+    average = content.get("latent_avg")
+    if not isinstance(average, StoredTensor | Unread | None):
+        raise CheckpointError(f"{path} has an unusable latent_avg", got=type(average).__name__, expected="a tensor")
+    tensors = Tensors(archive)
+    latent_avg = None if average is None else tensors.tensor("latent_avg", average)
+    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in state.items()}, opts, latent_avg)
 
 
-def check_tensor(path: Path, name: str, tensor: Any) -> None:
-    """See that it is a dense tensor, with no more elements than the file holds.
+class Tensors:
+    """The tensors of an archive, in the mapped file; those of one storage stay so."""
 
-    Raises:
-        CheckpointError: it is not.
-    """
-    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-        got = f"{tensor.layout} on {tensor.device}" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise CheckpointError(f"{path}: {name} is not a dense tensor", got=got)
-    held = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > held:
-        raise CheckpointError(
-            f"{path}: {name} claims more elements than the file holds",
-            got=f"{list(tensor.shape)}, strides {list(tensor.stride())}, {held} bytes",
-        )
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._storages: dict[str, torch.UntypedStorage] = {}
+
+    def tensor(self, name: str, value: Any) -> Tensor:
+        """The tensor that a pickle describes.
+
+        Raises:
+            CheckpointError: it is none, or reaches beyond what the file holds of it.
+        """
+        path = self._archive.path
+        if not isinstance(value, StoredTensor):
+            got = value.what if isinstance(value, Unread) else type(value).__name__
+            raise CheckpointError(f"{path}: {name} is not a dense tensor", got=got)
+        storage, shape, stride = value.storage, value.shape, value.stride
+        if len(shape) != len(stride) or min((value.offset, *shape, *stride)) < 0 or len(shape) > MAX_AXES:
+            raise CheckpointError(f"{path}: {name} has no shape", got=f"{shape}, strides {stride}, at {value.offset}")
+        numel = prod(shape)
+        last = value.offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        if numel > storage.numel or (numel and last >= storage.numel):
+            raise CheckpointError(
+                f"{path}: {name} claims more elements than the file holds",
+                got=f"{list(shape)}, strides {list(stride)}, at {value.offset} of {storage.numel}",
+            )
+        empty = torch.empty(0, dtype=getattr(torch, storage.dtype))
+        return empty.set_(self._storage(name, storage), value.offset, shape, stride)
+
+    def _storage(self, name: str, stored: StoredStorage) -> torch.UntypedStorage:
+        if stored.key not in self._storages:
+            record = self._archive.record(f"data/{stored.key}")
+            # An empty buffer is none to PyTorch.
+            self._storages[stored.key] = (
+                torch.frombuffer(record, dtype=torch.uint8).untyped_storage()
+                if len(record)
+                else torch.UntypedStorage(0)
+            )
+        held, needed = self._storages[stored.key].nbytes(), stored.numel * getattr(torch, stored.dtype).itemsize
+        if held != needed:
+            raise CheckpointError(
+                f"{self._archive.path}: {name} is of another length than the file holds",
+                got=f"{held} bytes",
+                expected=f"{needed} bytes",
+            )
+        return self._storages[stored.key]

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
 from ..errors import CheckpointError
 from ..runtime.editing.importing import Values
-from .checkpoint import check_tensor, read_content
+from .checkpoint import Tensors, read_content
+from .pickles import StoredTensor
 
 #: The name of a file's only tensor.
 ONLY = ""
@@ -21,12 +19,11 @@ def read_values(path: Path) -> Values:
     Raises:
         CheckpointError: the file cannot be read safely, or holds something else.
     """
-    content = read_content(path)
-    tensors = {ONLY: content} if isinstance(content, Tensor) else content
-    if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
+    archive, content = read_content(path)
+    stored = {ONLY: content} if isinstance(content, StoredTensor) else content
+    if not isinstance(stored, dict) or not all(isinstance(name, str) for name in stored):
         raise CheckpointError(
             f"{path} holds no directions", got=type(content).__name__, expected="a tensor, or a dictionary of tensors"
         )
-    for name, tensor in tensors.items():
-        check_tensor(path, name or "the tensor", tensor)
-    return Values({name: np.array(tensor.float().numpy()) for name, tensor in tensors.items()})
+    tensors = Tensors(archive)
+    return Values({name: tensors.tensor(name or "the tensor", value).float().numpy() for name, value in stored.items()})

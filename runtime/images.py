@@ -104,6 +104,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow keeps 16-bit greyscale in I or I;16; its own conversion to RGB would saturate, not scale.
         grey = np.asarray(image).astype(np.int64)
+        grey = np.where(grey == image.info.get("transparency", -1), 0xFFFF, grey)  # a colour of the file's 16 bits
         image = Image.fromarray(np.clip((grey + 128) // 257, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -172,6 +173,16 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     with atomic_file(path) as partial:
         picture.save(partial, format="PNG", compress_level=4)
+
+
+def write_jpeg(path: Path, image: Image.Image) -> None:
+    """Write an RGB picture as JPEG, atomically.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    with atomic_file(path) as partial:
+        image.save(partial, format="JPEG", quality=88)
 
 
 def strip(pictures: Sequence[Image.Image], height: int, width: int) -> Image.Image:

@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import ImageError, OutputError
 from .images import SUFFIXES
 
-#: What `invert` writes beside a result of this name: its strip, and the images of its steps.
-BESIDE = re.compile(r"(?P<name>.+)\.(strip|step\d+)", re.DOTALL)
+#: What `invert` and `align` write beside a result of this name: its strip, the images of its steps, the photo's face
+#: and the photo with the result in it; numbered faces.
+BESIDE = re.compile(r"(?P<name>.+)\.(strip|step\d+|aligned|pasted|face\d+)", re.DOTALL)
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -53,3 +54,21 @@ def output_names(photos: Sequence[Path]) -> dict[Path, str]:
             raise ImageError("Two photos would be written to the same files", got=f"{taken[name]} and {photo}")
         taken[name] = photo
     return names
+
+
+def check_output_folder(folder: Path, photos: Sequence[Path]) -> None:
+    """See that results of photos can be written to a folder, before the work for them; nothing is made yet.
+
+    Raises:
+        OutputError: the folder, or the one that it would be made in, cannot be written; or photos are in it.
+    """
+    if any(photo.parent.resolve() == folder.resolve() for photo in photos):
+        raise OutputError(
+            "Results would be written among the photos",
+            got=folder,
+            hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
+        )
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        got = f"{there} cannot be written" if there.is_dir() else f"{there} is a file"
+        raise OutputError(f"Cannot make the folder {folder}", got=got, hint="Choose another output folder.")

@@ -20,7 +20,7 @@ from .editing.change import NamedEdit, edited_codes
 from .editing.folder import Directions
 from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
-from .manifest.checks import MAX_STEPS, VALUES
+from .manifest.checks import VALUES
 from .manifest.manifest import Manifest
 from .refinement.loop import Step, refine
 from .refinement.settling import Settling
@@ -194,12 +194,7 @@ class Session:
         Raises:
             ArrayError: they are out of range, or the method takes none.
         """
-        steps = self.manifest.default_steps if steps is None else steps
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
-            raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
-        if steps and not self._backend.method.refines:
-            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
-        return steps
+        return self._backend.method.checked_steps(steps)
 
     def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
         """One photo of a state as an inversion with its image; ``l2`` has ``step.index + 1`` values, or none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hyperstyle_deploy.demo import BUNDLE, CHECKPOINT, ENCODER
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import Session, load
@@ -80,15 +81,15 @@ def run_demo(folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoints(demo: Demo) -> tuple[Path, Path]:
-    """HyperStyle's file and the W-encoder's, seeded, in the tiny layout."""
-    return demo.folder / "seeded64" / "hyperstyle.pt", demo.folder / "seeded64" / "w_encoder.pt"
+def tiny_checkpoints() -> tuple[Path, Path]:
+    """HyperStyle's file and the W-encoder's: the trained model of 64 pixels that the package brings."""
+    return CHECKPOINT, ENCODER
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(demo: Demo) -> Path:
-    """The tiny HyperStyle checkpoint as a bundle of 64 pixels. Tests must not change it."""
-    return demo.folder / "seeded64.bundle"
+    """Those checkpoints as a bundle, exported by the demo. Tests must not change it."""
+    return demo.folder / BUNDLE.name
 
 
 @pytest.fixture(scope="session", params=available())
@@ -143,7 +144,7 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
 MINUTES = (
     *("cpp/", "kernels/", "training/", "export/engines/test_builder.py", "export/engines/test_command.py"),
     *("export/test_exporter.py", "export/test_stages.py", "export/test_layout.py", "export/test_inspection.py"),
-    *("export/test_checkpoint.py", "export/test_precision.py", "test_precision.py", "test_golden.py"),
+    *("export/test_precision.py", "test_precision.py", "test_golden.py"),
     *("calibration/test_calibrate.py", "calibration/test_methods.py"),
 )
 

@@ -359,6 +359,25 @@ def _documents() -> Iterator[Hostile]:
     yield Hostile("long number", written(digits), "is not JSON", own_words=False)
     for document in (None, True, 1, 1.5, "text", [], [{}]):
         yield Hostile(f"document {document!r}", written(json.dumps(document).encode()), "Expected: an object")
+
+    def flipped(at: bytes, to: bytes) -> Callable[[SmallBundle], object]:
+        def spoil(bundle: SmallBundle) -> None:
+            content = (bundle.path / "bundle.json").read_bytes()
+            assert content.count(at) >= 1
+            (bundle.path / "bundle.json").write_bytes(content.replace(at, to, 1))
+
+        return spoil
+
+    unlike = "bundle.json is not as it was written"
+    yield Hostile("another domain", flipped(b'"domain": "', b'"domain": "z'), unlike)
+    yield Hostile("a blank more", flipped(b"{", b"{ "), unlike)
+    for text in ("", "0" * 63, "g" * 64):
+        yield Hostile(
+            f"checksum {text!r}",
+            flipped(b'"checksum": "', b'"checksum": "' + text.encode() + b'", "x": "'),
+            "checksum|unknown",
+        )
+    yield Hostile("no checksum", flipped(b'"checksum"', b'"check_sum"'), "check_?sum")
     huge = f"too large.*at most {MAX_MANIFEST_BYTES}"
     yield Hostile("huge", lambda bundle: os.truncate(bundle.path / "bundle.json", 1 << 40), huge)
 
@@ -395,15 +414,21 @@ def _graphs() -> Iterator[Hostile]:
     yield Hostile("many empty graphs", graph(b"\x3a\x00" * 200_001), "too many parts")
     for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
         entry = tag(13, tag(1, b"location") + tag(2, location))
-        for name, wrap in {"initializer": (5,), "attribute": (1, 5, 5), "subgraph": (1, 5, 6, 5)}.items():
-            content = entry
-            for number in (*reversed(wrap), 7):
-                content = tag(number, content)
-            yield Hostile(f"{name} in {location!r}", graph(content), "not the bundle's")
-    deep = b""
-    for _ in range(60):
-        deep = tag(1, tag(5, tag(6, deep)))
-    yield Hostile("deep graph", graph(tag(7, deep)), "nested too deeply")
+        constant = tag(4, b"Constant") + tag(5, tag(5, entry))
+        for name, inside in {"initializer": tag(5, entry), "attribute": tag(1, constant)}.items():
+            yield Hostile(f"{name} in {location!r}", graph(tag(7, inside)), "not the bundle's")
+    branch = tag(7, tag(1, tag(4, b"Identity") + tag(5, tag(6, tag(1, tag(4, b"Identity"))))))
+    for name, content in {"functions": b"\xca\1\0", "training": b"\xa2\1\0", "a branch": branch}.items():
+        yield Hostile(name, graph(content), "more than a graph")
+    for name, node in {
+        "endless loop": tag(4, b"Loop"),
+        "4 GB from a shape": tag(4, b"ConstantOfShape"),
+        "foreign domain": tag(4, b"Add") + tag(7, b"com.example"),
+        "two operators": tag(4, b"Add") + tag(4, b"Mul"),
+        "two domains": tag(4, b"Add") + tag(7, b"") + tag(7, b"com.microsoft"),
+        "no operator": tag(3, b"a name alone"),
+    }.items():
+        yield Hostile(name, graph(tag(7, tag(1, node))), "operator that no export writes")
 
 
 def raw(header: str, body: bytes) -> bytes:

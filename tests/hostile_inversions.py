@@ -90,6 +90,7 @@ def _metadata(sound: bytes) -> Iterator[HostileFile]:
     yield HostileFile("no metadata", bare, "not an inversion of this version")
     for steps in ("", "-1", "1.5", "five", "9" * 5000, "1e3", " 5", "5\x1b[2J", "1001", "\u0665"):
         yield HostileFile(f"steps {steps[:9]!r}", changed(steps=steps), "no number of steps")
+    yield HostileFile("a long header", changed(**{"source.note": "x" * 0x40000}), "a header", own_words=False)
     yield HostileFile("steps 5", changed(steps=5), "Cannot read the inversion", own_words=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from hyperstyle_deploy.runtime.manifest.checksum import FIELD, seal
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.runtime.manifest.manifest import (
     CheckpointSpec,
@@ -85,11 +86,15 @@ class SmallBundle:
 
     def document(self) -> Any:
         """The manifest as JSON values, to be changed."""
-        return json.loads((self.path / "bundle.json").read_bytes())
+        document = json.loads((self.path / "bundle.json").read_bytes())
+        document.pop(FIELD)
+        return document
 
     def write(self, document: Any) -> Path:
         """Write another manifest; return the bundle's folder."""
-        (self.path / "bundle.json").write_text(json.dumps(document))
+        if isinstance(document, dict):
+            document = {**document, FIELD: "0" * 64}
+        (self.path / "bundle.json").write_text(seal(json.dumps(document)))
         return self.path
 
     def add(self, name: str, content: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
 from hyperstyle_deploy.runtime.methods import METHODS
@@ -42,7 +43,7 @@ class ToyBundle:
         (self.path / name).write_bytes(content)
         document = json.loads((self.path / "bundle.json").read_bytes())
         document["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        (self.path / "bundle.json").write_text(json.dumps(document))
+        (self.path / "bundle.json").write_text(with_checksum(document))
 
 
 def write_toy_bundle(path: Path, method: str = "hyperstyle", **options: Any) -> ToyBundle:
@@ -64,7 +65,7 @@ def write_toy_bundle(path: Path, method: str = "hyperstyle", **options: Any) -> 
         (path / name).write_bytes(content)
     files = {name: FileSpec(len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
     document = dataclasses.replace(manifest, files=files).to_json()
-    (path / "bundle.json").write_text(json.dumps(document, indent=1))
+    (path / "bundle.json").write_text(with_checksum(document))
     Bundle.open(path)
     return ToyBundle(path)
 

@@ -14,6 +14,8 @@ _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
 )
 _target = click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True)
+#: The held-out picture that the demo inverts.
+PHOTO = 0
 
 
 @click.group()
@@ -40,6 +42,22 @@ def sheet(seed: int, size: int, target: Path) -> None:
 
 
 @main.command()
+@click.option("--seed", default=0, show_default=True, help="Of the first face; the others follow.")
+@click.option("--extras", is_flag=True, help="With glasses, hats and the like.")
+@_target
+def group(seed: int, extras: bool, target: Path) -> None:
+    """Draw a photo of three faces, turned, and write their landmarks beside it as JSON."""
+    import json
+
+    from .group import PLACES, group_photo
+
+    photo, faces = group_photo(range(seed, seed + len(PLACES)), PLACES, (760, 420), extras)
+    photo.save(target)
+    rounded = [face.round(2).tolist() for face in faces]
+    target.with_suffix(".json").write_text(json.dumps({target.name: rounded}) + "\n")
+
+
+@main.command()
 @click.argument("name", type=click.Choice([*STEPS, "all"]))
 @click.option("--steps", type=int, help="Optimiser steps; those of the shipped model by default.")
 @click.option("--batch", type=int, help="Pictures a step.")
@@ -63,13 +81,14 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
 
 
 @main.command()
+@click.option("--photo", default=PHOTO, show_default=True, help="Which held-out picture is the photo to try it on.")
 @_folder
 @_target
-def write(folder: Path, target: Path) -> None:
-    """Write the checkpoints in the authors' layout, and the directions, from finished trainings."""
-    from .checkpoints import write_checkpoints
+def write(photo: int, folder: Path, target: Path) -> None:
+    """Write the model from finished trainings: checkpoints in the authors' layout, their bundle, a photo."""
+    from .model import write_model
 
-    write_checkpoints(folder, target, Widths())
+    write_model(folder, target, Widths(), photo)
 
 
 @main.command()

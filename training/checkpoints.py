@@ -1,32 +1,22 @@
-"""Writes the trained networks as the authors' training does: HyperStyle's file, its W-encoder's, the directions."""
+"""Writes the trained networks as the authors' training does: HyperStyle's file, its W-encoder's."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..runtime.bundle.files import atomic_file
-from .generator import W_SCALE, Codes
+from .generator import Codes
 from .loop import load_network
 from .mapping import load_generator
 from .networks import Widths, new_encoder, new_hypernetwork
-from .parameters import PARAMETERS
 
-#: The parameters that make a direction worth a name of its own, and that name.
-DIRECTIONS = {
-    "smile": "smile", "turn": "pose", "age": "age", "hair_length": "hair_length", "hair_tone": "fair_hair",
-    "hair_warmth": "red_hair", "mouth_open": "open_mouth", "eye_open": "open_eyes", "gaze": "gaze",
-    "brow_slant": "worried", "face_width": "wide_face", "skin_tone": "fair_skin", "fringe": "fringe",
-}  # fmt: skip
+LICENCE = "Apache-2.0"
 
 
 def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path, Path]:
-    """Write `hyperstyle.pt`, `w_encoder.pt` (the authors' layout, loadable weights-only) and `directions.safetensors`.
-
-    A direction is [1, style], of unit length; a factor of 1.3 moves a parameter through about a third of its range.
-    """
+    """Write `hyperstyle.pt` and `w_encoder.pt` in the authors' layout, loadable weights-only; their paths."""
     target.mkdir(parents=True, exist_ok=True)
     generator, codes = load_generator(folder, widths), Codes(widths.style)
     hypernet = load_network(folder, "hypernetwork", new_hypernetwork(widths))
@@ -41,17 +31,12 @@ def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path,
         "layers_to_tune": tuned,
         "n_iters_per_batch": 5,
         "w_encoder_type": "WEncoder",
-        "licence": "Apache-2.0",
+        "licence": LICENCE,
         "widths": asdict(widths),
     }
     first, second = target / "hyperstyle.pt", target / "w_encoder.pt"
     _write(first, {"hypernet": hypernet, "decoder": generator}, latent_avg, options)
     _write(second, {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3})
-    directions = {
-        name: codes.directions[PARAMETERS.index(parameter)][None].clone() for parameter, name in DIRECTIONS.items()
-    }
-    with atomic_file(target / "directions.safetensors") as partial:
-        save_file(directions, partial, {"licence": "Apache-2.0", "parameter_range": str(2 * W_SCALE)})
     return first, second
 
 

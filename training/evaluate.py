@@ -14,11 +14,11 @@ from ..export.networks.encoders import Encoder
 from ..export.networks.hypernetwork import HyperNetwork
 from ..export.networks.stylegan2 import Generator
 from ..runtime.quality.metrics import ms_ssim, paper_input
-from .checkpoints import DIRECTIONS
 from .generator import Codes
 from .hypernetwork import STEPS, refine
 from .loop import load_network
 from .mapping import load_generator
+from .model import DIRECTIONS
 from .networks import Widths, new_encoder, new_hypernetwork
 from .parameters import HELD_OUT, PARAMETERS, sample
 from .pictures import draw

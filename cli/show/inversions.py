@@ -28,7 +28,10 @@ def show_records(folder: Path, records: "Sequence[Record]") -> None:
     OUT.print(table)
     if any(record.files for record in records):
         OUT.print(f"Results are in {folder}")
-        if len(records) == 1:
+        aligned = [file for record in records for file in record.files if file.name.endswith(".aligned.png")]
+        if aligned:
+            show_next("evaluate", aligned[0], aligned[0].with_name(aligned[0].name.replace(".aligned.", ".")))
+        elif len(records) == 1:
             show_next("evaluate", records[0].photo, records[0].files[0])
         elif len(parents := {record.photo.parent for record in records}) == 1:
             show_next("evaluate", *parents, folder)

@@ -9,12 +9,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ...errors import printable
 from .text import ERR, LOGGER
@@ -142,6 +145,23 @@ def counted(pieces: Iterable[Piece], advance: Callable[[], None]) -> Iterator[Pi
     for piece in pieces:
         yield piece
         advance()
+
+
+class _Rate(ProgressColumn):
+    """Pieces a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed or 0.0
+        return Text(f"{speed:.{0 if speed >= 100 else 2}f}/s")
+
+
+@contextmanager
+def amount_progress(title: str, done: int = 0, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show ``total`` pieces of work, of which some were done before, with their rate; call the result with how many."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate())
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=ERR) as progress:
+        task = progress.add_task(title, completed=done, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..manifest.checksum import with_checksum
 from ..manifest.manifest import FileSpec, Manifest
 from .files import sha256_of_all
 from .reader import MANIFEST_NAME
@@ -162,5 +163,5 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     digests = sha256_of_all(paths)
     files = {name: FileSpec(path.stat().st_size, digests[name]) for name, path in paths.items()}
     complete = replace(manifest, files=files)
-    (folder / MANIFEST_NAME).write_text(json.dumps(complete.to_json(), indent=1) + "\n")
+    (folder / MANIFEST_NAME).write_text(with_checksum(complete.to_json()))
     return complete

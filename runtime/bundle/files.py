@@ -136,7 +136,7 @@ def atomic_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
         if path.exists() and not overwrite:
             raise OutputError("The output exists", got=path, hint="Choose another name, or pass --overwrite.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path)
         partial.mkdir()
         yield partial
         for file in partial.rglob("*"):
@@ -169,7 +169,8 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial-{_RUN}-{next(_COUNT)}-{os.getpid()}")
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed runs left of a file or folder that they were writing; what a running one has stays."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
         owner = leftover.name.removesuffix("-old").rpartition("-")[2]
         ours = f".partial-{_RUN}-" in leftover.name

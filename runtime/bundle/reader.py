@@ -13,11 +13,12 @@ from safetensors import SafetensorError, deserialize
 
 from ...errors import BundleError
 from ..manifest import strict_json
+from ..manifest.checksum import FIELD, check_checksum
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
 from .files import inside, kind_of, sha256_of_all
-from .onnx_paths import external_locations
+from .onnx_scan import scan_graph
 
 MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
@@ -96,7 +97,7 @@ class Bundle:
             BundleError: a graph is not ONNX, or names a file that the manifest does not list.
         """
         for graph in self.manifest.graphs.values():
-            named = external_locations(self.file(graph.file).read_bytes())
+            named = scan_graph(self.file(graph.file).read_bytes())
             if unlisted := sorted(named - set(self.manifest.files)):
                 raise BundleError(
                     f"{graph.file} takes constants from files that are not the bundle's",
@@ -155,13 +156,16 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: there is none, it is not a valid manifest, or not one of its method.
     """
     try:
-        document = strict_json.parse(_read_document(path))
+        content = _read_document(path)
+        document = strict_json.parse(content)
     except OSError as error:
         raise BundleError(f"Cannot read {path}", got=error.strerror or error) from error
     except ValueError as error:
         raise BundleError(f"{path / MANIFEST_NAME} is not JSON", got=str(error)[:120]) from error
+    stated = document.pop(FIELD, None) if isinstance(document, dict) else None
     manifest = Manifest.from_json(document)
     method_of(manifest)
+    check_checksum(content, stated)
     return manifest
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-#: Larger pictures are shown at this height.
-MAX_HEIGHT = 256
+#: Larger pictures are shown at the second height; smaller ones at the first or more, so that captions have room.
+MIN_HEIGHT, MAX_HEIGHT = 128, 256
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 
 #: A picture [height, width, 3] uint8, and what stands below it.
@@ -18,7 +18,7 @@ Captioned: TypeAlias = tuple[NDArray[np.uint8], str]
 def contact_sheet(rows: Sequence[Sequence[Captioned]]) -> Image.Image:
     """Pictures of one size as a sheet; rows may differ in length."""
     height, width = rows[0][0][0].shape[:2]
-    scale = min(1.0, MAX_HEIGHT / height)
+    scale = max(min(1.0, MAX_HEIGHT / height), -(-MIN_HEIGHT // height))
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     text = max(9, height // 14)
     line = text * 3 // 2

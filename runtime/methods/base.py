@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from ..manifest.checks import wrong
+from ...errors import ArrayError
+from ..manifest.checks import MAX_STEPS, wrong
 from ..manifest.manifest import GraphSpec, Manifest, StateSpec, TensorSpec
 
 #: An array where its backend keeps it; only the backend looks inside.
@@ -93,6 +94,19 @@ class Method(ABC):
     def weights(self, backend: Arithmetic, state: Arrays, steps: Array) -> Arrays:
         """What a photo's generator has of its own after ``steps`` >= 1 (a float32 scalar); nothing by default."""
         return {}
+
+    def checked_steps(self, steps: int | None) -> int:
+        """Refinement steps, the bundle's default for None.
+
+        Raises:
+            ArrayError: they are out of range, or the method takes none.
+        """
+        steps = self.manifest.default_steps if steps is None else steps
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
+            raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
+        if steps and not self.refines:
+            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
+        return steps
 
     def check(self) -> None:
         """See that the bundle has what the method needs.

@@ -1,12 +1,31 @@
 """What the report pages share: templates with every value escaped, and figures that go into a page as SVG."""
 
 import re
+from importlib.util import find_spec
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+from ...errors import OutputError
+from ...install_hint import install_command
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
+
+
+def require_report() -> None:
+    """See that the extra is installed, before anything is run.
+
+    Raises:
+        OutputError: it is not.
+    """
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise OutputError(
+            "A page needs packages that are not installed",
+            got=f"no {', '.join(missing)}",
+            hint=f"Install them with: {install_command('report')}",
+        )
 
 
 def render(template: str, **values: Any) -> str:

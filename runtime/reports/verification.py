@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import OutputError
-from ...install_hint import install_command
 from ..bundle.files import atomic_file
 from ..bundle.reader import Bundle
 from ..quality.verification.explain import explanation
@@ -26,21 +23,6 @@ if TYPE_CHECKING:
 
 #: What is lost in the darkest colour: a difference that no float32 loop could show.
 LEAST_ERROR = 1e-8
-
-
-def require_report() -> None:
-    """See that the extra is installed, before anything is run.
-
-    Raises:
-        OutputError: it is not.
-    """
-    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
-    if missing:
-        raise OutputError(
-            "A page needs packages that are not installed",
-            got=f"no {', '.join(missing)}",
-            hint=f"Install them with: {install_command('report')}",
-        )
 
 
 def write_page(path: Path, bundle: Bundle, comparisons: Sequence[Comparison]) -> None:

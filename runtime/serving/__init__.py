@@ -1,1 +1,1 @@
-"""From one photo to many: batches of files."""
+"""From one photo to many: batches of files, and of very many through a ledger."""

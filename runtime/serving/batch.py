@@ -1,8 +1,7 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
@@ -11,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import HyperStyleDeployError, InversionError, OutputError, printable
+from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputError, printable
+from ..alignment.record import ALIGNMENT
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
-from ..images import read_photo, strip, to_uint8, write_png
-from ..photos import output_names
+from ..images import read_photo, strip, to_uint8, write_jpeg, write_png
+from ..photos import check_output_folder, output_names
 from ..refinement.loop import Step
 from ..refinement.settling import Settling
 from ..session import Session
+from .alignments import FaceAlignment
 
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
@@ -31,6 +32,8 @@ class Outputs:
     """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for.
 
     ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
+    ``alignment`` says which face of a photo is inverted, None that the photo is an aligned face.
+    ``thumbnail`` is the longer side of a small JPEG of the result, 0 for none.
     """
 
     folder: Path
@@ -39,6 +42,10 @@ class Outputs:
     every_step: bool = False
     overwrite: bool = False
     until_gain: float | None = None
+    alignment: FaceAlignment | None = None
+    images: bool = True
+    inversions: bool = True
+    thumbnail: int = 0
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -47,6 +54,18 @@ class Outputs:
     def strip(self, name: str) -> Path:
         """The input, the first reconstruction and every step, side by side."""
         return self.folder / f"{name}.strip.png"
+
+    def aligned(self, name: str) -> Path:
+        """The face as it was inverted."""
+        return self.folder / f"{name}.aligned.png"
+
+    def pasted(self, name: str) -> Path:
+        """The photo with the result in the place of the face."""
+        return self.folder / f"{name}.pasted.png"
+
+    def small(self, name: str) -> Path:
+        """The result as a thumbnail."""
+        return self.folder / f"{name}.thumbnail.jpg"
 
     def step(self, name: str, index: int) -> Path:
         """The image after one step, 0 before refinement, at full size."""
@@ -59,7 +78,16 @@ class Outputs:
     def files(self, name: str, steps: int) -> tuple[Path, ...]:
         """All files of a photo that took ``steps``, in the order they are written."""
         each = [self.step(name, index) for index in range(steps + 1)] if self.every_step else []
-        return (self.image(name), *([self.strip(name)] if self.strips else []), *each, self.inversion(name))
+        asked = {
+            self.image(name): self.images,
+            self.strip(name): self.strips,
+            self.small(name): self.thumbnail > 0,
+            **dict.fromkeys(each, True),
+            self.aligned(name): self.alignment is not None,
+            self.pasted(name): self.alignment is not None and self.alignment.paste_back,
+            self.inversion(name): self.inversions,
+        }
+        return tuple(file for file, wanted in asked.items() if wanted)
 
     def check_folder(self, photos: Sequence[Path]) -> None:
         """See that results can be written, before the model is loaded for them; nothing is made yet.
@@ -67,26 +95,21 @@ class Outputs:
         Raises:
             OutputError: the folder, or the one that it would be made in, cannot be written; or photos are in it.
         """
-        if any(photo.parent.resolve() == self.folder.resolve() for photo in photos):
-            raise OutputError(
-                "Results would be written among the photos",
-                got=self.folder,
-                hint="Choose another output folder, so that no photo is overwritten or taken for one later.",
-            )
-        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            got = f"{there} cannot be written" if there.is_dir() else f"{there} is a file"
-            raise OutputError(f"Cannot make the folder {self.folder}", got=got, hint="Choose another output folder.")
+        check_output_folder(self.folder, photos)
 
     @property
-    def stopping(self) -> dict[str, str]:
-        """What a finished photo's file says of when it was to stop; without early stopping its steps say it."""
-        return {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
+    def settings(self) -> dict[str, str]:
+        """What a finished photo's file says of when it was to stop, without early stopping its steps; and its face."""
+        stopping = {} if self.until_gain is None else {"until_gain": repr(self.until_gain), "steps": str(self.steps)}
+        return stopping | ({} if self.alignment is None else self.alignment.settings)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time."""
+    """What became of one photo; ``steps`` are those of its result, ``seconds`` is its share of its batch's time.
+
+    ``sha256`` is the photo's, where it could be read; ``error_class`` is the error's name in ``errors.py``.
+    """
 
     photo: Path
     status: str
@@ -95,6 +118,8 @@ class Record:
     steps: int | None = None
     seconds: float = 0.0
     error: str | None = None
+    error_class: str | None = None
+    sha256: str | None = None
 
 
 @dataclass
@@ -103,6 +128,8 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
+    #: Puts a result into the photo, if that is asked for.
+    paste: Callable[[NDArray[np.uint8]], Image.Image] | None = None
     #: Reconstructions for the strip, and images at full size, of every step so far.
     strip: list[NDArray[np.uint8]] = field(default_factory=list)
     steps: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -126,16 +153,34 @@ def invert_files(
 
     Raises:
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
+        AlignmentError: photos are to be aligned for a model that does not invert faces.
     """
-    names = output_names(photos)
     outputs.check_folder(photos)
+    yield from invert_named(session, output_names(photos), outputs, batch, on_step)
+
+
+def invert_named(
+    session: Session,
+    names: Mapping[Path, str],
+    outputs: Outputs,
+    batch: int = 1,
+    on_step: Callable[[int], None] = lambda photos: None,
+) -> Iterator[Record]:
+    """``invert_files`` for photos whose results have names already.
+
+    Raises:
+        OutputError: the folder cannot be written; what was finished before stays.
+        AlignmentError: photos are to be aligned for a model that does not invert faces.
+    """
+    if outputs.alignment is not None:
+        outputs.alignment.check(session.manifest)
     try:
         outputs.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot make the folder {outputs.folder}", got=error.strerror) from error
     waiting: list[_Pending] = []
-    for photo in photos:
-        opened = _open(session, photo, names[photo], outputs)
+    for photo, name in names.items():
+        opened = _open(session, photo, name, outputs)
         if isinstance(opened, Record):
             on_step(outputs.steps + 1)
             yield _logged(opened)
@@ -160,15 +205,22 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
             "file": printable(photo.name),
             "sha256": sha256_of(photo),
             "precision": session.precision,
-        } | outputs.stopping
+        } | outputs.settings
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
-            return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
-        return _Pending(photo, name, read_photo(photo), source)
+            files = outputs.files(name, finished.steps)
+            return Record(photo, SKIPPED, files, finished.l2, finished.steps, sha256=source["sha256"])
+        picture = read_photo(photo)
+        if outputs.alignment is None:
+            return _Pending(photo, name, picture, source)
+        face = outputs.alignment.align(picture, photo.name, session.manifest)
+        source[ALIGNMENT] = face.crop.text
+        return _Pending(photo, name, face.picture, source, outputs.alignment.pasting(picture, face.crop))
     except HyperStyleDeployError as error:
-        return Record(photo, FAILED, error=str(error))
+        return Record(photo, FAILED, error=str(error), error_class=type(error).__name__)
     except OSError as error:
-        return Record(photo, FAILED, error=f"Cannot read {photo}. Got: {error.strerror}.")
+        unread = ImageError(f"Cannot read {photo}", got=error.strerror)
+        return Record(photo, FAILED, error=str(unread), error_class=type(unread).__name__)
 
 
 def _finished(session: Session, name: str, source: dict[str, str], outputs: Outputs) -> Inversion | None:
@@ -180,7 +232,7 @@ def _finished(session: Session, name: str, source: dict[str, str], outputs: Outp
     except (InversionError, OSError):
         return None
     digests = {key: value for key, value in inversion.source.items() if key.startswith(WRITTEN)}
-    same = {key: value for key, value in inversion.source.items() if key not in digests} == source
+    same = {key: value for key, value in inversion.source.items() if key not in {*digests, ALIGNMENT}} == source
     fits = inversion.steps == outputs.steps or outputs.until_gain is not None
     return inversion if same and fits and written.items() <= digests.items() else None
 
@@ -209,7 +261,8 @@ def _invert_batch(
     seconds = (time.monotonic() - started) / len(pending)
     for item, inversion in zip(pending, inversions, strict=True):
         files = outputs.files(item.name, inversion.steps)
-        yield _logged(Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds))
+        sha256 = item.source["sha256"]
+        yield _logged(Record(item.photo, DONE, files, inversion.l2, inversion.steps, seconds, sha256=sha256))
 
 
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
@@ -223,12 +276,22 @@ def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
 def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:
     assert inversion.image is not None
     taken = inversion.steps + 1
-    write_png(outputs.image(item.name), inversion.image)
+    if outputs.images:
+        write_png(outputs.image(item.name), inversion.image)
+    if outputs.thumbnail:
+        small = Image.fromarray(inversion.image)
+        small.thumbnail((outputs.thumbnail, outputs.thumbnail))
+        write_jpeg(outputs.small(item.name), small)
     if outputs.strips:
         size = session.manifest.image
         pictures = [item.picture, *map(Image.fromarray, item.strip[:taken])]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
-    source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
-    replace(inversion, source=source).save(outputs.inversion(item.name))
+    if outputs.alignment is not None:
+        write_png(outputs.aligned(item.name), item.picture)
+    if item.paste is not None:
+        write_png(outputs.pasted(item.name), item.paste(inversion.image))
+    if outputs.inversions:
+        source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
+        replace(inversion, source=source).save(outputs.inversion(item.name))

@@ -27,6 +27,8 @@ HEAVY = (
     "lpips",
     "ml_dtypes",
     "av",
+    "pyarrow",
+    "ray",
 )
 
 BLOCKED = f"""
@@ -73,7 +75,8 @@ def test_the_whole_public_api_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [None, "inspect", "export", "build", "calibrate", "invert", "verify", "evaluate", "profile", "demo"]
+    "command",
+    [None, "inspect", "export", "build", "calibrate", "invert", "batch", "verify", "evaluate", "profile", "demo"],
 )
 def test_help_prints(command: str | None) -> None:
     arguments = [command, "--help"] if command else ["--help"]

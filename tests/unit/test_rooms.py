@@ -12,9 +12,8 @@ ROOT = Path(__file__).parents[2]
 #: Lower first: a room imports those before it and itself. docs/architecture.md says what each holds.
 ROOMS = ("errors", "install_hint", "kernels", "runtime", "calibration", "export", "demo", "cli")
 RUNTIME = (
-    *("manifest", "methods", "bundle", "images", "photos", "editing", "backends", "refinement"),
-    *("drawing", "session", "inspection"),
-    *("quality", "profiling", "serving", "reports"),
+    *("manifest", "methods", "bundle", "images", "photos", "editing", "backends", "alignment", "refinement"),
+    *("drawing", "session", "inspection", "quality", "profiling", "serving", "reports"),
 )
 #: Where PyTorch may be imported.
 TORCH_ROOMS = {"export", "training"}

@@ -3,7 +3,7 @@
 import hashlib
 
 from ....errors import BundleError
-from ...bundle.onnx_paths import external_locations
+from ...bundle.onnx_scan import scan_graph
 from ...bundle.reader import Bundle
 from ...manifest.manifest import GraphSpec
 from .record import Profile, canonical
@@ -19,7 +19,7 @@ def graph_digest(bundle: Bundle, stage: str) -> str:
     if stage not in manifest.graphs:
         raise BundleError(f"{bundle.path} has no graph {stage}", expected=f"one of {', '.join(manifest.graphs)}")
     file = manifest.graphs[stage].file
-    names = {file, *external_locations(bundle.file(file).read_bytes())}
+    names = {file, *scan_graph(bundle.file(file).read_bytes())}
     if unlisted := names - set(manifest.files):
         raise BundleError(f"{file} takes constants from files that are not the bundle's", got=", ".join(unlisted))
     return hashlib.sha256(canonical({name: manifest.files[name].sha256 for name in names})).hexdigest()

@@ -10,7 +10,7 @@
 #include "hyperstyle_deploy/errors.hpp"
 #include "hyperstyle_deploy/inversion.hpp"
 #include "manifest.hpp"
-#include "onnx_paths.hpp"
+#include "onnx_scan.hpp"
 
 namespace {
 
@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (data[0] % 3 == 0) {
       hyperstyle::parse_manifest(content, "bundle.json");
     } else if (data[0] % 3 == 1) {
-      hyperstyle::external_locations(content);
+      hyperstyle::scan_graph(content);
     } else {
       read_inversion(content);
     }

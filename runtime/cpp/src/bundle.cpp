@@ -10,7 +10,7 @@
 #include "hyperstyle_deploy/errors.hpp"
 #include "manifest.hpp"
 #include "methods/method.hpp"
-#include "onnx_paths.hpp"
+#include "onnx_scan.hpp"
 #include "safetensors.hpp"
 #include "text.hpp"
 
@@ -90,7 +90,7 @@ void check_files(const std::string& path, const Manifest& manifest) {
 void check_graphs(const std::string& path, const Manifest& manifest) {
   for (const auto& entry : manifest.graphs) {
     std::vector<std::string> unlisted;
-    for (const std::string& name : external_locations(read_file(inside(path, entry.second.file)))) {
+    for (const std::string& name : scan_graph(read_file(inside(path, entry.second.file)))) {
       if (manifest.file(name) == nullptr) unlisted.push_back(name);
     }
     if (!unlisted.empty()) {

@@ -19,6 +19,8 @@ const std::string format = "hyperstyle-deploy inversion";
 const std::string format_version = "2";
 const std::string source_prefix = "source.";
 constexpr std::size_t most_axes = 4;
+// The largest has 1000 steps of offset codes, 60 MB at the published width.
+constexpr std::uint64_t max_bytes = 128u << 20, max_header = 0x40000;
 
 std::string steps_expected() { return "an integer from 0 to " + std::to_string(max_steps); }
 
@@ -87,7 +89,10 @@ void check_types(const std::string& path, const std::vector<StoredTensor>& tenso
 
 Inversion read_inversion(const std::string& path) {
   const InputFile file(path);
-  const SafetensorsHeader header = read_header(file);
+  if (file.size() <= 8 || file.size() > max_bytes) {
+    throw SafetensorsError(std::to_string(file.size()) + " bytes; an inversion has 9 to " + std::to_string(max_bytes));
+  }
+  const SafetensorsHeader header = read_header(file, max_header);
   const std::string found = header.text("format") + " " + header.text("version");
   if (found != format + " " + format_version) {
     throw InversionError(Message(path + " is not an inversion of this version")

@@ -1,5 +1,6 @@
 #include "manifest.hpp"
 
+#include "files.hpp"
 #include "manifest_checks.hpp"
 #include "methods/method.hpp"
 #include "schema.hpp"
@@ -86,7 +87,7 @@ CheckpointSpec read_checkpoint(const Json& value, const std::string& where) {
 Manifest read_manifest(const Json& document) {
   const Fields fields(document, "bundle.json",
                       {"method", "domain", "model", "precision", "licence", "image", "generator", "state",
-                       "checkpoints", "constants", "graphs", "files", "provenance", "schema_version"});
+                       "checkpoints", "constants", "graphs", "files", "provenance", "schema_version", "checksum"});
   fields.integer("schema_version");
   object(fields["provenance"], fields.where("provenance"));
   Manifest manifest;
@@ -105,6 +106,24 @@ Manifest read_manifest(const Json& document) {
   return manifest;
 }
 
+// SHA-256 over the document as it stands, with 64 zeros where its checksum stands.
+void check_checksum(std::string_view content, const std::string& stated) {
+  const std::string blank(64, '0');
+  const std::size_t at = stated.size() == blank.size() ? content.find(stated) : std::string_view::npos;
+  if (at == std::string_view::npos || content.find(stated, at + 1) != std::string_view::npos) {
+    throw wrong("checksum", stated, "64 hexadecimal digits");
+  }
+  std::string blanked(content);
+  blanked.replace(at, blank.size(), blank);
+  const std::string digest = sha256_of_bytes(blanked);
+  if (digest != stated) {
+    throw BundleError(Message("bundle.json is not as it was written")
+                          .got("sha256 " + digest.substr(0, 12))
+                          .expected(stated.substr(0, 12))
+                          .hint("Copy the bundle again, or export it again."));
+  }
+}
+
 }  // namespace
 
 Manifest parse_manifest(std::string_view content, const std::string& path) {
@@ -120,6 +139,7 @@ Manifest parse_manifest(std::string_view content, const std::string& path) {
   check_generator(manifest);
   check_files(manifest);
   make_method(manifest)->check();
+  check_checksum(content, text(document.at("checksum"), "bundle.json.checksum"));
   return manifest;
 }
 

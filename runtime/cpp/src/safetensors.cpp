@@ -11,8 +11,6 @@
 namespace hyperstyle {
 namespace {
 
-constexpr std::uint64_t max_header = 4u << 20;
-
 struct Dtype {
   const char* name;
   std::uint64_t bytes;
@@ -93,7 +91,7 @@ std::string SafetensorsHeader::text(const char* key) const {
   return found == metadata.end() ? "none" : found->second;
 }
 
-SafetensorsHeader read_header(const InputFile& file) {
+SafetensorsHeader read_header(const InputFile& file, std::uint64_t max_header) {
   std::uint64_t length = 0;
   if (file.size() < sizeof length) throw SafetensorsError("a file without a header");
   unsigned char bytes[sizeof length];

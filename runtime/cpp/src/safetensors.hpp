@@ -45,7 +45,7 @@ std::vector<Number> values_of(const InputFile& file, const StoredTensor& tensor)
 
 // Read the header and see that its tensors cover the file exactly, without gaps or overlaps. A header may have 4 MiB
 // (a bundle's has some 10 KB). Throws SafetensorsError, and std::system_error if the file cannot be read.
-SafetensorsHeader read_header(const InputFile& file);
+SafetensorsHeader read_header(const InputFile& file, std::uint64_t max_header = 4u << 20);
 
 // The header as the format's own library writes it, with its length before it and the metadata sorted. Offsets of
 // `tensors` are those in the body.

@@ -28,6 +28,7 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.demo import PHOTO
 from hyperstyle_deploy.errors import BackendError, CalibrationError, OutputError
 from hyperstyle_deploy.runtime.bundle.reader import MANIFEST_NAME, Bundle
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 from hyperstyle_deploy.runtime.quality.tolerance import psnr
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.small_bundle import with_graphs
@@ -151,11 +152,11 @@ def test_plots_are_written(calibrated: Calibrated, tmp_path: Path) -> None:
         assert {file.name for file in (tmp_path / "report").glob("*.png")} == {"ranges.png", "blocks.png"}
 
 
-def test_inspect_and_verify_know_it(calibrated: Calibrated, bundle: Bundle) -> None:
+def test_inspect_and_verify_know_it(calibrated: Calibrated, tiny_checkpoints: tuple[Path, Path]) -> None:
     status, text = cli("inspect", calibrated.path)
     assert status == 0
     assert "float32+int8" in text
-    checkpoint, encoder = (bundle.path.parent / each.file for each in bundle.manifest.checkpoints)
+    checkpoint, encoder = tiny_checkpoints
     against = ("--against", checkpoint, "--w-encoder", encoder)
     status, text = cli("verify", calibrated.path, *against, "--steps", 1, "--backend", "onnxruntime")
     assert status == 0, text
@@ -243,7 +244,7 @@ def test_sixteen_bits_and_gpus_are_refused(bundle: Bundle, tmp_path: Path, monke
     copied = tmp_path / "half.bundle"
     copied.mkdir()
     manifest = with_graphs(dataclasses.replace(bundle.manifest, precision="float16"))
-    (copied / MANIFEST_NAME).write_text(json.dumps(manifest.to_json()))
+    (copied / MANIFEST_NAME).write_text(with_checksum(manifest.to_json()))
     monkeypatch.setattr(Bundle, "check_files", lambda self: None)
     monkeypatch.setattr(Bundle, "check_graphs", lambda self: None)
     with pytest.raises(CalibrationError, match="in 16 bits"):

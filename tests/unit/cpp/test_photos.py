@@ -65,6 +65,8 @@ def photos() -> Iterator[tuple[str, bytes]]:
     )
     yield "png 1", encoded(Image.fromarray(noise(37, 29, 1)).convert("1"), "PNG")
     yield "png 16-bit grey", encoded(Image.fromarray(NOISE.integers(0, 65536, (37, 29), np.uint16)), "PNG")
+    grey = Image.fromarray(NOISE.integers(998, 1002, (37, 29)).astype(np.uint16))
+    yield "png 16-bit grey clear", encoded(grey, "PNG", transparency=1000)
     yield "png RGB clear", encoded(Image.fromarray(noise(9, 9)), "PNG", transparency=(1, 2, 3))
     levels = np.stack(np.meshgrid(np.arange(256), np.arange(256)), -1).astype(np.uint8)
     yield "png every alpha", encoded(Image.fromarray(levels, "LA"), "PNG")

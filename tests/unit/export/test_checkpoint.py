@@ -8,6 +8,7 @@ import pickle
 import resource
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hyperstyle_deploy.errors import CheckpointError
+from hyperstyle_deploy.export import checkpoint
 from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
 from hyperstyle_deploy.runtime.bundle.files import sha256_of
 
@@ -81,6 +83,26 @@ def test_options_may_be_a_dict_or_a_namespace(write: Write, opts: object) -> Non
     assert dict(read_checkpoint(write(content(opts=opts))).opts) == {"output_size": 256}
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_protocol_of_torch_save_is_read(write: Write, protocol: int) -> None:
+    opts = argparse.Namespace(name="a" * 300, raw=b"\xff\0", rate=1e-4, sizes=(1, 2, 3, 4), big=1 << 40, none=None)
+    checkpoint = read_checkpoint(write(content(opts=opts), pickle_protocol=protocol))
+    assert dict(checkpoint.opts) == vars(opts)
+    assert list(checkpoint.state) == ["hypernet.conv1.weight", "decoder.count"]
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int8, torch.bool],
+    ids=str,
+)
+def test_numbers_of_every_type_are_read(write: Write, dtype: torch.dtype) -> None:
+    values = torch.tensor([0, 1, 1, 0, 1]).to(dtype)
+    state = read_checkpoint(write(content(state_dict={"a": values, "empty": values[:0]}))).state
+    assert torch.equal(state["a"], values)
+    assert state["empty"].shape == (0,)
+
+
 @pytest.mark.parametrize("name", ["opts", "latent_avg"])
 def test_options_and_average_code_may_be_missing(write: Write, name: str) -> None:
     what = content()
@@ -115,7 +137,7 @@ def test_tensors_of_one_storage_stay_one_and_views_are_kept(write: Write) -> Non
 
 def test_a_part_is_what_lies_below_its_prefix() -> None:
     state = {"a.b.c": torch.tensor(0), "a.d": torch.tensor(1), "ab.c": torch.tensor(2), "a": torch.tensor(3)}
-    assert list(Checkpoint(Path("x"), "", state, {}, None).part("a")) == ["b.c", "d"]
+    assert list(Checkpoint(Path("x"), state, {}, None).part("a")) == ["b.c", "d"]
 
 
 # Files that are no checkpoints
@@ -228,8 +250,8 @@ def repacked(valid: bytes, method: int, **replaced: bytes) -> bytes:
 
 @pytest.fixture
 def no_unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail if the file gets as far as torch.load."""
-    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the file was unpacked"))
+    """Fail if the file gets as far as its pickle."""
+    monkeypatch.setattr(checkpoint, "read_pickle", lambda *_: pytest.fail("the pickle was read"))
 
 
 @pytest.mark.usefixtures("no_unpacking")
@@ -314,11 +336,10 @@ class Builds:
         return self.call
 
 
-@pytest.mark.usefixtures("no_unpacking")
 def test_a_pickle_that_asks_for_a_huge_buffer_is_refused(write: Write) -> None:
     path = write(content(extra=Builds(bytearray, (1 << 40,))))
     assert path.stat().st_size < 10_000
-    with pytest.raises(CheckpointError, match="may unpack to more than it holds"):
+    with pytest.raises(CheckpointError, match=r"asks for Python code to be run.*bytearray"):
         read_checkpoint(path)
 
 
@@ -354,7 +375,16 @@ def test_a_tensor_that_reaches_past_its_storage_is_refused(
         read_checkpoint(write(content(state_dict={"a": claiming(shape, stride, offset)})))
 
 
+def twice(depth: int) -> tuple[Any, ...]:
+    """A tuple that holds a tuple twice that holds a tuple twice ..."""
+    value: tuple[Any, ...] = ()
+    for _ in range(depth):
+        value = (value, value)
+    return value
+
+
 def bombs_of_python() -> Iterator[Any]:
+    yield pytest.param(twice(30), id="tuple of 2^30")
     yield pytest.param(Builds(torch.Tensor, (HUGE,)), id="tensor by its size")
     yield pytest.param(Builds(torch.Size, ([HUGE] * 9,)), id="size")
     deep: list[Any] = []
@@ -372,6 +402,47 @@ def test_values_that_would_explode_are_neither_copied_nor_printed(write: Write, 
             read_checkpoint(write(content(**{place: value})))
         assert len(str(caught.value)) < 1000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB on Linux
+
+
+def small_pickles_that_cost_much() -> Iterator[Any]:
+    """Pickles of a few KB, written by hand, that cost other readers gigabytes or minutes."""
+    doubled = b"".join(b"%c\x86q" % 0x32 + bytes([i]) for i in range(1, 31))  # DUP, TUPLE2, BINPUT
+    key = b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(30))  # BINGET twice, TUPLE2, BINPUT
+    yield pytest.param(b"\x80\x02)q\0" + doubled + b".", id="a tuple that holds itself twice, with DUP")
+    yield pytest.param(b"\x80\x02}q\xff)q\0" + key + b"K\1s.", id="such a tuple as a key")
+    for codec in (b"punycode", b"idna"):
+        text = b"X" + struct.pack("<I", 90_000) + b"a" * 90_000
+        yield pytest.param(
+            b"\x80\x02c_codecs\nencode\n" + text + b"X\x08\0\0\0" + codec.ljust(8) + b"\x86R.", id=codec.decode()
+        )
+    yield pytest.param(b"\x80\x02ctorch\nFloatTensor\nJ\0\xca\x9a;\x85R.", id="FloatTensor(10**9)")
+    many = b"(" + b"K\1" * 200_000 + b"lq\0"
+    copies = b"".join(b"ctorch\nSize\nh\0\x85R" for _ in range(2000))
+    yield pytest.param(b"\x80\x02" + many + b"(" + copies + b"t.", id="a long list copied 2000 times")
+    yield pytest.param(b"\x80\x02" + b"]" * 3_000_000 + b".", id="three million lists")
+    yield pytest.param(
+        b"\x80\x02" + b"\x8b\x00\x00\x10\x00" + b"\x7f" * (1 << 20) + b".", id="an integer of a megabyte"
+    )
+
+
+@pytest.mark.parametrize("pickled", list(small_pickles_that_cost_much()))
+def test_a_small_pickle_costs_little(write: Write, valid: bytes, pickled: bytes) -> None:
+    path = write(repacked(valid, zipfile.ZIP_STORED, data_pkl=pickled))
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert len(str(caught.value)) < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB on Linux
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_a_storage_that_is_longer_than_its_record_is_refused(write: Write) -> None:
+    path = write(content())
+    grown = path.read_bytes().replace(b"K\x30t", b"K\x31t")
+    assert grown != path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"of another length than the file holds.*192 bytes.*196 bytes"):
+        read_checkpoint(write(grown))
 
 
 # Code
@@ -428,19 +499,6 @@ def test_an_object_of_another_class_is_named(write: Write, monkeypatch: pytest.M
         read_checkpoint(write(content(opts=Custom())))
 
 
-def test_allowing_namespaces_does_not_outlast_the_call(write: Write) -> None:
-    path = write(content(opts=argparse.Namespace(a=1)))
-    read_checkpoint(path)
-    assert argparse.Namespace not in torch.serialization.get_safe_globals()
-
-
-@pytest.mark.parametrize("version", ["2.9.1", "2.0.0+cu118", "1.13.1"])
-def test_a_pytorch_that_can_be_tricked_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(torch, "__version__", version)
-    with pytest.raises(CheckpointError, match=rf"Got: {version.partition('+')[0]}.*2\.10 or newer"):
-        read_checkpoint(write(content()))
-
-
 @pytest.fixture(scope="module")
 def opened() -> Iterator[list[str]]:
     """The paths that Python opens, from here on."""
@@ -477,7 +535,7 @@ def test_a_file_without_a_dictionary_is_refused(write: Write, what: object) -> N
         read_checkpoint(write(what))
 
 
-@pytest.mark.parametrize("state", [None, [], torch.zeros(2), "text", {7: torch.zeros(2)}, {("a",): torch.zeros(2)}])
+@pytest.mark.parametrize("state", [None, [], torch.zeros(2), "text", {7: torch.zeros(2)}])
 def test_a_file_without_a_state_dict_is_refused_with_its_keys(write: Write, state: object) -> None:
     with pytest.raises(CheckpointError, match=r"has no state_dict.*'latent_avg', 'opts', 'state_dict'"):
         read_checkpoint(write(content(state_dict=state)))

@@ -277,6 +277,11 @@ def test_32_bit_grey_given_as_an_image_is_brought_into_range() -> None:
         pytest.param(png(4, 1, GREY, [0b01010000]), [0, 255, 0, 255], id="1-bit grey"),
         pytest.param(png(3, 8, GREY, [0, 100, 255]), [0, 100, 255], id="8-bit grey"),
         pytest.param(png(2, 8, GREY, [1, 2], (b"tRNS", b"\0\1")), [255, 2], id="grey with a clear value"),
+        pytest.param(
+            png(3, 16, GREY, [1000, 25_700, 1001], (b"tRNS", struct.pack(">H", 1000))),
+            [255, 100, 4],
+            id="16-bit grey with a clear value",
+        ),
         pytest.param(png(2, 16, GREY_ALPHA, [25_700, 65_535, 25_700, 0]), [100, 255], id="16-bit grey with alpha"),
         pytest.param(png(2, 8, GREY_ALPHA, [100, 255, 0, 128]), [100, 127], id="grey with alpha"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hyperstyle_deploy.errors import BackendError
-from hyperstyle_deploy.runtime.bundle.onnx_paths import external_locations
+from hyperstyle_deploy.runtime.bundle.onnx_scan import scan_graph
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 
@@ -37,7 +37,7 @@ def both(folder: Path) -> bytes:
 
 def test_what_openvino_would_take_for_its_own_format_is_read_as_onnx(toy_bundle: ToyBundle, tmp_path: Path) -> None:
     content = both(tmp_path)
-    assert external_locations(content) == set()
+    assert scan_graph(content) == set()
     (tmp_path / "own.onnx").write_bytes(content)
     own = openvino.Core().read_model(tmp_path / "own.onnx")  # which finds own.bin by itself
     assert {own.inputs[0].get_any_name(), own.outputs[0].get_any_name()} == {"image", "codes"}

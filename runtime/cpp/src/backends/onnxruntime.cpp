@@ -35,6 +35,9 @@ Array taken(Ort::Value value, const std::string& graph, const TensorSpec& spec, 
 }  // namespace
 
 const Ort::Env& ort_environment() {
+  // ONNX Runtime sends telemetry to its makers unless this is set before its environment is made.
+  static const int quiet = setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+  static_cast<void>(quiet);
   static const Ort::Env environment(ORT_LOGGING_LEVEL_WARNING, "hyperstyle-deploy");
   return environment;
 }

@@ -35,6 +35,7 @@ from hyperstyle_deploy.runtime.backends.engines.trust import KEY_NAME
 from hyperstyle_deploy.runtime.bundle.files import sha256_of
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.manifest.checks import MAX_STEPS
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 from hyperstyle_deploy.tests.small_bundle import with_graphs
 from hyperstyle_deploy.tests.toy_bundle import write_toy_bundle
 
@@ -145,7 +146,7 @@ def test_another_version_or_precision_builds(
         monkeypatch.setattr(tensorrt_rtx, "__version__", "99")
     else:
         manifest = dataclasses.replace(Bundle.open(toy_bundle.path).manifest, precision="float16")
-        (toy_bundle.path / "bundle.json").write_text(json.dumps(with_graphs(manifest).to_json()))
+        (toy_bundle.path / "bundle.json").write_text(with_checksum(with_graphs(manifest).to_json()))
     assert not rtx(toy_bundle)[0].reused
 
 
@@ -232,7 +233,7 @@ def add_graph(
         manifest = dataclasses.replace(Bundle.open(bundle.path).manifest, precision=precision)
         reduced = json.loads(json.dumps(with_graphs(manifest).to_json()))
         document |= {"precision": precision, "graphs": {**reduced["graphs"], "extra": document["graphs"]["extra"]}}
-    (bundle.path / "bundle.json").write_text(json.dumps(document))
+    (bundle.path / "bundle.json").write_text(with_checksum(document))
     bundle.replace("extra.onnx", graph.SerializeToString())
 
 

@@ -31,8 +31,8 @@ def test_a_row_with_a_fixed_strength(
             difference = np.abs(np.asarray(Image.open(picture["file"])).astype(int) - drawn).max()
             assert difference <= 1
         sheet = Image.open(entry["sheet"])
-        assert sheet.width == 4 * 32
-        assert sheet.height > 32
+        assert sheet.width == 4 * 128
+        assert sheet.height > 128
         np.testing.assert_array_equal(np.asarray(sheet)[:32, :32], person.image)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"anna.pose=1,smile=-3.png", "anna.sheet.png", "bert.pose=1,smile=0.png"} < written
@@ -45,7 +45,7 @@ def test_two_rows_and_single_pictures(bundle: Path, files: list[Path], tmp_path:
     assert result.exit_code == 0, result.output
     assert "anna.sheet.png  5 pictures beside it" in result.stdout
     sheet = Image.open(tmp_path / "out" / "anna.sheet.png")
-    assert (sheet.width, sheet.height % 2) == (4 * 32, 0)
+    assert (sheet.width, sheet.height % 2) == (4 * 128, 0)
     assert edit(bundle, files[:1], tmp_path / "one", "--direction", "smile=2.5").exit_code == 0
     assert {path.name for path in (tmp_path / "one").iterdir()} == {"anna.smile=2.5.png", "anna.sheet.png"}
 

@@ -18,6 +18,7 @@ from hyperstyle_deploy.runtime.backends.engines.overview import engine_states
 from hyperstyle_deploy.runtime.backends.engines.record import MODULES, Flags, Recipe, engines_folder
 from hyperstyle_deploy.runtime.backends.gpu import Gpu
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 
 if TYPE_CHECKING:
     from .conftest import EngineBundle
@@ -153,7 +154,7 @@ def test_another_export_of_the_graph(engines: "EngineBundle") -> None:
     other = b"\x08\x0a\x12\x05other"
     (path / "encoder.onnx").write_bytes(other)
     document["files"]["encoder.onnx"] = {"bytes": len(other), "sha256": hashlib.sha256(other).hexdigest()}
-    (path / "bundle.json").write_text(json.dumps(document))
+    (path / "bundle.json").write_text(with_checksum(document))
     with pytest.raises(EngineError, match="another export of the graph"):
         load_engine(Bundle.open(path), engines.machine(recipe), "encoder")
 

@@ -1,16 +1,17 @@
-#include "onnx_paths.hpp"
+#include "onnx_scan.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "hyperstyle_deploy/errors.hpp"
+#include "operators.hpp"
 #include "text.hpp"
 
 namespace hyperstyle {
 namespace {
 
-enum Kind { model, training, function, graph, node, attribute, sparse, tensor, entry };
+enum Kind { model, graph, node, attribute, sparse, tensor, entry };
 
 struct Below {
   Kind kind;
@@ -20,20 +21,30 @@ struct Below {
 
 // Message, field number, message below it; onnx.proto's numbers, the same in every version of the format.
 constexpr Below table[] = {
-    {model, 7, graph},      {model, 20, training},   {model, 25, function},  {training, 1, graph},
-    {training, 2, graph},   {function, 7, node},     {function, 11, attribute}, {graph, 1, node},
-    {graph, 5, tensor},     {graph, 15, sparse},     {node, 5, attribute},   {attribute, 5, tensor},
-    {attribute, 6, graph},  {attribute, 10, tensor}, {attribute, 11, graph}, {attribute, 22, sparse},
-    {attribute, 23, sparse}, {sparse, 1, tensor},    {sparse, 2, tensor},    {tensor, 13, entry},
+    {model, 7, graph},      {graph, 1, node},         {graph, 5, tensor},      {graph, 15, sparse},
+    {node, 5, attribute},   {attribute, 5, tensor},   {attribute, 10, tensor}, {attribute, 22, sparse},
+    {attribute, 23, sparse}, {sparse, 1, tensor},     {sparse, 2, tensor},     {tensor, 13, entry},
 };
-constexpr int max_depth = 100;  // protobuf's own limit
+
+struct Refused {
+  Kind kind;
+  std::uint64_t field;
+  const char* what;
+};
+
+// What could hold nodes besides the one graph.
+constexpr Refused refused[] = {
+    {model, 20, "training information"},
+    {model, 25, "functions"},
+    {attribute, 6, "a graph inside a node"},
+    {attribute, 11, "graphs inside a node"},
+};
 constexpr std::size_t max_messages = 200000;
 constexpr std::uint64_t max_tag = 0xffffffff;
 
 struct Pending {
   Kind kind;
   std::string_view message;
-  int depth;
 };
 
 BundleError not_onnx(const std::string& got) {
@@ -84,11 +95,26 @@ void read_entry(std::string_view message, std::set<std::string>& locations) {
   if (key == "location") locations.insert(backslash_replaced(value));
 }
 
+// A node: one name, at most one domain, both of the list.
+void check_operator(std::string_view message) {
+  std::vector<std::string> names, domains;
+  fields(message, [&](std::uint64_t number, std::string_view content) {
+    if (number == 4) names.push_back(backslash_replaced(content));
+    if (number == 7) domains.push_back(backslash_replaced(content));
+  });
+  const std::string domain = domains.empty() ? "" : domains[0];
+  if (names.size() == 1 && domains.size() <= 1 && is_operator(domain == "ai.onnx" ? "" : domain, names[0])) return;
+  const std::string name = names.empty() ? "" : names[0];
+  throw BundleError(Message("A graph of the bundle has an operator that no export writes")
+                        .got(domain.empty() ? name : domain + "::" + name)
+                        .expected("operators that end by themselves and make nothing large from little"));
+}
+
 }  // namespace
 
-std::set<std::string> external_locations(std::string_view content) {
+std::set<std::string> scan_graph(std::string_view content) {
   std::set<std::string> locations;
-  std::vector<Pending> pending{{model, content, 0}};
+  std::vector<Pending> pending{{model, content}};
   std::size_t messages = 0;
   while (!pending.empty()) {
     if (++messages > max_messages) {
@@ -96,14 +122,16 @@ std::set<std::string> external_locations(std::string_view content) {
     }
     const Pending next = pending.back();
     pending.pop_back();
-    if (next.depth > max_depth) throw BundleError(Message("A graph of the bundle is nested too deeply"));
-    if (next.kind == entry) {
-      read_entry(next.message, locations);
-      continue;
-    }
+    if (next.kind == entry) read_entry(next.message, locations);
+    if (next.kind == node) check_operator(next.message);
     fields(next.message, [&](std::uint64_t number, std::string_view value) {
+      for (const Refused& row : refused) {
+        if (row.kind == next.kind && row.field == number) {
+          throw BundleError(Message("A graph of the bundle is more than a graph").got(row.what));
+        }
+      }
       for (const Below& row : table) {
-        if (row.kind == next.kind && row.field == number) pending.push_back({row.below, value, next.depth + 1});
+        if (row.kind == next.kind && row.field == number) pending.push_back({row.below, value});
       }
     });
   }

@@ -1,53 +1,74 @@
-"""The external files that an ONNX graph names, read without the onnx package, before any backend follows them."""
+"""A graph read without the onnx package, before any backend reads it: the files it names, the operators it has."""
 
 from collections.abc import Iterator
 
 from ...errors import BundleError
+from .operators import OPERATORS
 
 # Message -> {field number: message below it}; onnx.proto numbers, the same in every version of the format.
 _BELOW: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
+    "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "attribute": {5: "tensor", 10: "tensor", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
+    "entry": {},
 }
-_MAX_DEPTH = 100  # protobuf's own limit
+# What could hold nodes besides the one graph.
+_REFUSED = {
+    ("model", 20): "training information",
+    ("model", 25): "functions",
+    ("attribute", 6): "a graph inside a node",
+    ("attribute", 11): "graphs inside a node",
+}
 #: A published model's largest graph has some ten thousand.
 _MAX_MESSAGES = 200_000
 _MAX_TAG = (1 << 32) - 1
 
 
-def external_locations(content: bytes) -> set[str]:
-    """The ``location`` of every tensor that keeps its values outside the graph, sub-graphs and functions included.
+def scan_graph(content: bytes) -> set[str]:
+    """The ``location`` of every tensor that keeps its values outside the graph.
 
-    Other readers must not see other files: encodings that protobuf's writers never make are refused, since readers
-    differ in what they take them for.
+    Other readers must not see other files or operators: encodings that protobuf's writers never make are refused, since
+    readers differ in what they take them for.
 
     Raises:
-        BundleError: the bytes are no ONNX graph, or encoded as no writer does.
+        BundleError: the bytes are no ONNX graph, are encoded as no writer does, or the graph has an operator that is
+            not one of `OPERATORS`.
     """
     locations: set[str] = set()
-    pending: list[tuple[str, memoryview, int]] = [("model", memoryview(content), 0)]
+    pending: list[tuple[str, memoryview]] = [("model", memoryview(content))]
     messages = 0
     while pending:
-        kind, message, depth = pending.pop()
+        kind, message = pending.pop()
         messages += 1
         if messages > _MAX_MESSAGES:
             raise BundleError("A graph of the bundle has too many parts", expected=f"at most {_MAX_MESSAGES:,}")
-        if depth > _MAX_DEPTH:
-            raise BundleError("A graph of the bundle is nested too deeply")
+        fields = list(_fields(message))
         if kind == "entry":
-            entry = {number: bytes(value) for number, value in _fields(message)}
+            entry = {number: bytes(value) for number, value in fields}
             if entry.get(1) == b"location":
                 locations.add(entry.get(2, b"").decode(errors="backslashreplace"))
-            continue
-        below = _BELOW[kind]
-        pending += [(below[number], value, depth + 1) for number, value in _fields(message) if number in below]
+        if kind == "node":
+            _check_operator(fields)
+        for number, value in fields:
+            if (kind, number) in _REFUSED:
+                raise BundleError("A graph of the bundle is more than a graph", got=_REFUSED[kind, number])
+            if number in _BELOW[kind]:
+                pending.append((_BELOW[kind][number], value))
     return locations
+
+
+def _check_operator(fields: list[tuple[int, memoryview]]) -> None:
+    names, domains = ([bytes(value) for number, value in fields if number == field] for field in (4, 7))
+    name, domain = (b"/".join(values).decode(errors="backslashreplace") for values in (names, domains))
+    if len(names) != 1 or len(domains) > 1 or name not in OPERATORS.get("" if domain == "ai.onnx" else domain, ()):
+        raise BundleError(
+            "A graph of the bundle has an operator that no export writes",
+            got=f"{domain}::{name}" if domain else name,
+            expected="operators that end by themselves and make nothing large from little",
+        )
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -1,0 +1,94 @@
+"""Networks that look at pictures of faces, from ONNX files that the user gives: what both kinds have in common."""
+
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...errors import AlignmentError, BackendError
+from ..bundle.files import open_plain
+
+#: Of a network's file; the published ones have 0.4 to 2.5 MB.
+MAX_BYTES = 64 << 20
+
+
+class PictureNetwork:
+    """A graph from one RGB picture to float32 arrays, in ONNX Runtime.
+
+    Attributes:
+        side: pixels of the side of the square picture that it looks at.
+        outputs: the shapes of what it gives, without the batch and other axes of length 1.
+        source: the file's SHA-256.
+
+    Raises:
+        AlignmentError: the file cannot be read or is too large, or the graph looks at something else.
+        BackendError: ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, path: "str | os.PathLike[str]", threads: int | None = None) -> None:
+        from ..backends.onnx_session import open_session, session_options
+
+        content = _content(Path(path))
+        self._session = open_session(content, session_options(threads), name=str(path))
+        self._path, self.source = path, sha256(content).hexdigest()
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
+        self._channels_first = shape[1:2] == (3,)
+        sides = shape[2:] if self._channels_first else shape[1:3]
+        is_square = len(shape) == 4 and sides[0] == sides[1] and isinstance(sides[0], int) and 3 in (shape[1], shape[3])
+        if not is_square or any(tensor.type != "tensor(float)" for tensor in (*inputs, *outputs)):
+            got = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
+            expected = "one picture, tensor(float) [1, 3, S, S] or [1, S, S, 3]"
+            raise AlignmentError(f"{path} is no network of pictures", got=got, expected=expected)
+        self.side = int(sides[0])
+        # An axis of free length, such as a batch's, has 1 here.
+        self.outputs = [tuple(n for n in tensor.shape if isinstance(n, int) and n != 1) for tensor in outputs]
+
+    def run(self, picture: Image.Image, low: float) -> list[NDArray[np.float32]]:
+        """What the network makes of an RGB picture of its size, its values brought to ``low`` ... 1.
+
+        Returns:
+            Its outputs, shaped as ``outputs`` says.
+
+        Raises:
+            BackendError: ONNX Runtime cannot run it, or its outputs are shaped otherwise.
+        """
+        values = np.asarray(picture, np.float32) / np.float32(255) * np.float32(1 - low) + np.float32(low)
+        batch = (values.transpose(2, 0, 1) if self._channels_first else values)[None]
+        name = self._session.get_inputs()[0].name
+        try:
+            results = self._session.run(None, {name: np.ascontiguousarray(batch)})
+            return [np.asarray(result).reshape(shape) for result, shape in zip(results, self.outputs, strict=True)]
+        except Exception as error:  # the C++ library's types have no common base but this
+            raise BackendError(f"ONNX Runtime cannot run {self._path}", got=str(error)[:400]) from error
+
+    def refuse(self, expected: str) -> AlignmentError:
+        """The error of a network whose outputs are not those of a kind that is known."""
+        got = f"pictures of {self.side} pixels to outputs of {', '.join(map(str, self.outputs))}"
+        return AlignmentError(f"{self._path} has another layout", got=got, expected=expected)
+
+
+def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logistic function, of scores that are cut off where it is 0 or 1 anyway."""
+    return np.reciprocal(1 + np.exp(-np.clip(values, -60, 60)))
+
+
+def only(places: Sequence[int]) -> int:
+    """The one place in a list; -1 where there are none, or several."""
+    return places[0] if len(places) == 1 else -1
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AlignmentError(f"Cannot read {path}", got=reason, expected="an ONNX file") from error
+    if len(content) > MAX_BYTES:
+        raise AlignmentError(f"{path} is too large", got=f"more than {MAX_BYTES} bytes", expected="a small ONNX file")
+    return content
