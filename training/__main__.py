@@ -8,7 +8,7 @@ import click
 from .networks import Widths
 
 #: Optimiser steps of each training, in the order in which they need each other.
-STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_000}
+STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200}
 
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
