@@ -8,6 +8,8 @@ from .options import FILE, user_errors
 
 #: What --precision takes -> what the manifest says.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+#: What gradient graphs can be exported for.
+OPTIMISATIONS = ["projection"]
 
 
 @click.command()
@@ -34,6 +36,12 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     "By default what the checkpoint was made for, else 256 or the drawing's size.",
 )
 @click.option("--encoder-steps", type=int, help="Steps of a ReStyle encoder in front of HyperStyle. By default 5.")
+@click.option(
+    "--gradients",
+    multiple=True,
+    type=click.Choice(OPTIMISATIONS),
+    help="Also export gradient graphs for an optimisation, to be run with `invert --method`; may be repeated.",
+)
 @click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
 def export(
@@ -44,6 +52,7 @@ def export(
     precision: str,
     input_size: int | None,
     encoder_steps: int | None,
+    gradients: tuple[str, ...],
     licence: str | None,
 ) -> None:
     """Export a HyperStyle, pSp, e4e or ReStyle checkpoint to a bundle.
@@ -66,8 +75,11 @@ def export(
             overwrite=overwrite,
             report=report,
             precision=PRECISIONS[precision],
+            gradients=gradients,
         )
     show_bundle(output, bundle.manifest)
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]
     show_next("verify", output, *against)
     show_next("invert", output, "PHOTO", "-o", "results")
+    for name in gradients:
+        show_next("invert", output, "PHOTO", "-o", f"results-{name}", "--method", name)

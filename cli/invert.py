@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped, loading_options, user_errors
+from .options import (
+    EXIT_FAILED,
+    FILE,
+    JSON_OPTION,
+    STEPS_OPTION,
+    exit_stopped,
+    loading_options,
+    optimisation_arguments,
+    optimisation_options,
+    user_errors,
+)
 
 
 @click.command()
@@ -22,6 +32,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, exit_stopped,
     metavar="SHARE",
     help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
+@optimisation_options
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
@@ -35,6 +46,7 @@ def invert(
     output: Path,
     steps: int | None,
     until_gain: float | None,
+    optimisation: dict[str, Any],
     batch: int,
     every_step: bool,
     no_strip: bool,
@@ -57,7 +69,7 @@ def invert(
     found = find_photos(photos)
     outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
     outputs.check_folder(found)
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, **optimisation_arguments(optimisation))
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)
     records, interrupt = [], None

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import overload
 
@@ -20,7 +21,8 @@ from .images import Photo, encoder_input, read_photo
 from .manifest.checks import MAX_STEPS, VALUES
 from .manifest.manifest import Manifest
 from .methods.base import CODES, Arrays
-from .refinement.loop import Step, refine
+from .methods.optimisation import Settings
+from .refinement.loop import Step, drawn_image, refine
 from .refinement.settling import Settling
 
 LOGGER = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ def load(
     precision_hint: str | None = None,
     device: int | None = None,
     trust_engines: bool = False,
+    method: str | None = None,
+    settings: Settings | None = None,
 ) -> "Session":
     """Verify a bundle and load it into a backend.
 
@@ -44,6 +48,8 @@ def load(
         precision_hint: "f32", or "bf16" on a CPU backend that can compute so.
         device: number of the GPU; None for the first.
         trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
+        method: an optimisation that the bundle has gradient graphs for ("projection"), in place of its own method.
+        settings: of that optimisation.
 
     Raises:
         BundleError: the bundle is incomplete, damaged, unsafe or of another version.
@@ -54,7 +60,7 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     started = time.monotonic()
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, method, settings)
     verified = time.monotonic()
     LOGGER.info("%s: every file has its checksum (%.1f s)", path, verified - started)
     session = Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
@@ -83,6 +89,11 @@ class Session:
         return self._backend.manifest
 
     @property
+    def method(self) -> str:
+        """Name of the method that runs: the bundle's, or the optimisation that it was loaded as."""
+        return self._backend.method.name
+
+    @property
     def backend(self) -> str:
         """Name of the backend that runs this session."""
         return self._backend.name
@@ -98,8 +109,8 @@ class Session:
         manifest = self.manifest
         size = f"{manifest.generator.size}x{manifest.image.height}"
         return (
-            f"Session({manifest.method.name} {manifest.domain} {size}, {self.precision} on {self.backend}, "
-            f"{manifest.default_steps} steps, model {manifest.model[:12]})"
+            f"Session({self.method} {manifest.domain} {size}, {self.precision} on {self.backend}, "
+            f"{self._backend.method.default_steps} steps, model {manifest.model[:12]})"
         )
 
     def __enter__(self) -> "Session":
@@ -142,15 +153,26 @@ class Session:
         if not photos:
             raise ArrayError("No photos to invert", got="an empty list", expected="at least one")
         steps = self.checked_steps(steps)
-        settling = Settling(len(photos), until_gain)
+        settling = self.settling(len(photos), until_gain)
         for step in refine(self._backend, self.prepare(photos), steps, settling.stopped):
             if not settling.take(step):
                 break
         return self.settled(settling)
 
+    def settling(self, photos: int, until_gain: float | None = None) -> Settling:
+        """What follows a batch of so many photos through the loop and says which have stopped."""
+        return Settling(photos, until_gain, self._backend.method.enough)
+
     def settled(self, settling: Settling) -> list[Inversion]:
         """The results of a batch that went through the loop, with their images."""
-        return [self.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
+        inversions = []
+        for photo, l2 in enumerate(settling.l2):
+            found = self.inversion(settling.results[photo], photo, l2)
+            if failure := settling.failures.get(photo):
+                LOGGER.warning("a photo was stopped at %s", failure)
+                found = replace(found, source={**found.source, "stopped": failure})
+            inversions.append(found)
+        return inversions
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Photos as the networks see them: [B, C, H, W] float32 in [-1, 1]; drawings and label maps in [0, 1]."""
@@ -187,18 +209,26 @@ class Session:
         Raises:
             ArrayError: they are out of range, or the method takes none.
         """
-        steps = self.manifest.default_steps if steps is None else steps
+        steps = self._backend.method.default_steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
             raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
         if steps and not self._backend.method.refines:
-            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
+            raise ArrayError(f"{self.method} takes no refinement steps", got=steps, expected=0)
         return steps
 
     def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
         """One photo of a state as an inversion with its image; ``l2`` has ``step.index + 1`` values, or none."""
         arrays = {name: array.copy() for name, array in step.arrays(photo).items()}
-        method, model = self.manifest.method.name, self.manifest.model
+        method, model = self.method, self.manifest.model
         return Inversion(arrays, step.index, method, model, tuple(map(float, l2)), step.pixels(photo))
+
+    def check(self, inversion: Inversion) -> None:
+        """See that an inversion is of this bundle and of the method that it was loaded as.
+
+        Raises:
+            InversionError: it is not.
+        """
+        inversion.check(self.manifest, self._backend.method)
 
     def synthesize(self, inversion: Inversion, codes: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Draw one person with any codes: the inversion's weights serve the whole batch.
@@ -216,16 +246,12 @@ class Session:
             ArrayError: codes of another shape, or not finite numbers.
         """
         backend, generator = self._backend, self.manifest.generator
-        inversion.check(self.manifest)
+        self.check(inversion)
         batch = _checked_array("codes", inversion.codes if codes is None else codes, None)
         batch = batch[None] if batch.ndim == 2 else batch
         batch = _checked_array("codes", batch, (-1, generator.styles, generator.width))
-        weights: Arrays = {}
-        if inversion.steps:
-            state, steps = self._uploaded(inversion)
-            weights = backend.method.weights(backend, state, steps)
-        graph = "synthesis_one" if len(batch) == 1 else "synthesis"
-        image = backend.run(graph, {CODES: backend.upload(batch), **weights})["image"]
+        state, _ = self._uploaded(inversion)
+        image = drawn_image(backend, state, inversion.steps, backend.upload(batch))
         return backend.download(backend.pixels(image))
 
     def weight_offsets(self, inversion: Inversion) -> dict[int, NDArray[np.float32]]:
@@ -238,11 +264,11 @@ class Session:
         Raises:
             InversionError: the inversion belongs to another model.
         """
-        inversion.check(self.manifest)
+        self.check(inversion)
         backend, tuned = self._backend, self.manifest.tuned
         if inversion.steps == 0:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
-        if not tuned:
+        if not tuned or backend.method.called is not None:
             return {}
         state, steps = self._uploaded(inversion)
         offsets = backend.run("offsets", {name: state[name] for name in state if name != CODES} | {"steps": steps})
@@ -257,7 +283,7 @@ class Session:
         """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""
         backend = self._backend
         state = {}
-        for spec in self.manifest.state:
+        for spec in backend.method.state():
             array = np.ascontiguousarray(inversion.arrays[spec.name])
             state[spec.name] = backend.upload(array if "steps" in spec.shape else array[None])
         return state, backend.upload(np.asarray(inversion.steps, np.float32))

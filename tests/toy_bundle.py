@@ -19,9 +19,10 @@ from safetensors.numpy import save
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
-from hyperstyle_deploy.runtime.methods import METHODS
+from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
 from hyperstyle_deploy.runtime.methods.base import Signature
 from hyperstyle_deploy.tests.small_bundle import constants_of, small_manifest, with_graphs
+from hyperstyle_deploy.tests.toy_gradients import makers
 
 FEATURES, CELLS = 8, 4
 _TYPES = {"float32": TensorProto.FLOAT}
@@ -45,16 +46,20 @@ class ToyBundle:
         (self.path / "bundle.json").write_text(json.dumps(document))
 
 
-def write_toy_bundle(path: Path, method: str = "hyperstyle", **options: Any) -> ToyBundle:
-    """Write one to a folder that is not there yet; options as ``small_manifest`` has them."""
+def write_toy_bundle(
+    path: Path, method: str = "hyperstyle", gradients: Sequence[str] = (), **options: Any
+) -> ToyBundle:
+    """Write one to a folder that is not there yet; options as ``small_manifest`` has them, ``gradients`` names more."""
     path.mkdir()
-    manifest = with_graphs(small_manifest(method, **options))
+    manifest = with_graphs(small_manifest(method, **options), gradients)
     draw = np.random.default_rng(7)
     constants = {
         name: np.float32(0.1) * draw.standard_normal(array.shape, dtype=np.float32) + np.float32(name[0] == "w")
         for name, array in constants_of(manifest).items()
     }
-    signatures = METHODS[method](manifest).signatures()
+    signatures = dict(METHODS[method](manifest).signatures())
+    for name in gradients:
+        signatures |= OPTIMISATIONS[name](manifest).signatures()
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}
@@ -89,6 +94,9 @@ class Toy:
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self.weight: np.ndarray | None = None
+        if (make := makers(name)) is not None:
+            make(signature, self._add, self._constant)
+            return
         {
             "encoder": self._network,
             "hypernet": self._network,
@@ -111,9 +119,12 @@ class Toy:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
         return onnx.shape_inference.infer_shapes(model)
 
-    def _add(self, operator: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(operator, inputs, [output], name=name or output, **attributes))
-        return output
+    def _add(
+        self, operator: str, inputs: Sequence[str], output: str | list[str], name: str = "", **attributes: Any
+    ) -> str:
+        outputs = [output] if isinstance(output, str) else output
+        self._nodes.append(helper.make_node(operator, inputs, outputs, name=name or outputs[0], **attributes))
+        return outputs[0]
 
     def _constant(self, name: str, array: Any, dtype: Any = np.float32) -> str:
         self._initializers.append(numpy_helper.from_array(np.asarray(array, dtype), name))

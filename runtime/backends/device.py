@@ -132,6 +132,19 @@ class DeviceBackend(Backend):
                 pointer += row.nbytes
             return whole
 
+    def adam(
+        self,
+        variable: str,
+        value: DeviceArray,
+        gradient: DeviceArray,
+        moments: tuple[DeviceArray, DeviceArray],
+        rates: DeviceArray,
+    ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+        first, second = moments
+        inputs = {"value": value, "gradient": gradient, "first": first, "second": second, "rates": rates}
+        after = self.run(f"adam_{variable}", inputs)
+        return after["value_after"], after["first_after"], after["second_after"]
+
     def upload(self, array: HostArray) -> DeviceArray:
         with self._use():
             return self._placed(array)

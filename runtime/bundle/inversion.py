@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from ..manifest import strict_json
 from ..manifest.checks import MAX_STEPS
 from ..manifest.manifest import Manifest
 from .files import atomic_file, open_plain
+
+if TYPE_CHECKING:
+    from ..methods.base import Method
 
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
@@ -73,29 +76,32 @@ class Inversion:
         error = f", l2 {self.l2[-1]:.4f}" if self.l2 else ""
         return f"Inversion({self.method}, {steps}, {arrays}{error}, model {self.model[:12]})"
 
-    def check(self, manifest: Manifest) -> None:
-        """See that it belongs to a bundle.
+    def check(self, manifest: Manifest, method: "Method | None" = None) -> None:
+        """See that it belongs to a bundle, run as its own method or as another one.
 
         Raises:
             InversionError: it is of another model or method, or its arrays are not shaped as the bundle's are.
         """
         for what, ours, theirs in (
             ("model", self.model, manifest.model),
-            ("method", self.method, manifest.method.name),
+            ("method", self.method, manifest.method.name if method is None else method.name),
         ):
             if ours != theirs:
                 raise InversionError(
                     f"The inversion belongs to another {what}",
                     got=ours[:12],
                     expected=theirs[:12],
-                    hint="Use the bundle that it was made with.",
+                    hint="Use the bundle that it was made with."
+                    if what == "model"
+                    else f"Use the bundle that it was made with, loaded with the method {self.method[:20]}.",
                 )
         if type(self.steps) is not int or not 0 <= self.steps <= MAX_STEPS:
             raise InversionError(
                 "The inversion has no number of steps", got=repr(self.steps)[:80], expected=f"0 to {MAX_STEPS}"
             )
         got = {name: list(array.shape) for name, array in self.arrays.items()}
-        expected = {array.name: list(array.sized(self.steps)) for array in manifest.state}
+        state = manifest.state if method is None else method.state()
+        expected = {array.name: list(array.sized(self.steps)) for array in state}
         if got != expected:
             raise InversionError("The inversion's arrays do not fit", got=got, expected=expected)
 

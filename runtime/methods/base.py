@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..manifest.checks import wrong
 from ..manifest.manifest import GraphSpec, Manifest, StateSpec, TensorSpec
 
@@ -18,6 +21,8 @@ Arrays: TypeAlias = Mapping[str, Array]
 #: Names of free axes in graphs: photos or codes that run together, and steps whose offset codes are kept.
 BATCH, KEPT_STEPS = "batch", "kept_steps"
 CODES = "codes"
+#: What is drawn of a photo; the other arrays of a photo are the method's.
+IMAGE, RECONSTRUCTION = "image", "reconstruction"
 
 
 class Arithmetic(Protocol):
@@ -39,6 +44,15 @@ class Arithmetic(Protocol):
     def concatenate(self, rows: Sequence[Array]) -> Array:
         """Batches joined along the first axis."""
 
+    def adam(
+        self, variable: str, value: Array, gradient: Array, moments: tuple[Array, Array], rates: Array
+    ) -> tuple[Array, Array, Array]:
+        """An update of one variable: its value after it, and its moments, which may be the ones given, changed.
+
+        ``first = 0.9 first + 0.1 g``, ``second = 0.999 second + 0.001 g^2``, and the value less
+        ``rates[0] first / (sqrt(second) + rates[1])``.
+        """
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -51,15 +65,33 @@ class Signature:
 class Method(ABC):
     """One inversion method on one bundle. A photo's state is its own: arrays by name, each with rows in front."""
 
+    #: What the method is called, where the bundle does not say it.
+    called: ClassVar[str | None] = None
     #: Whether there are refinement steps at all.
     refines: ClassVar[bool] = True
     #: What an encoder may look at.
     kinds: ClassVar[tuple[str, ...]] = ("photo",)
+    #: Whether a photo's generator is its own before any step, too.
+    own_from_start: ClassVar[bool] = False
+    #: Whether a step draws what it needs to itself, so that images are drawn for who asks for them.
+    own_drawing: ClassVar[bool] = False
+    #: The graphs that draw any number of codes, and one, with a photo's ``weights``.
+    syntheses: ClassVar[tuple[str, str]] = ("synthesis", "synthesis_one")
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         image, self._generator = manifest.image, manifest.generator
         self._sides = (image.input_height, image.input_width)
+
+    @property
+    def name(self) -> str:
+        """What inversions call it."""
+        return self.called or self.manifest.method.name
+
+    @property
+    def default_steps(self) -> int:
+        """Steps unless told otherwise: the bundle's, if the method has none of its own."""
+        return self.manifest.method.default_steps
 
     @abstractmethod
     def graphs(self) -> Mapping[str, Signature]:
@@ -90,6 +122,31 @@ class Method(ABC):
         """One refinement step of a batch: photos and reconstructions [B, 3, H, W] to each photo's next state."""
         raise AssertionError(f"{self.manifest.method.name} takes no steps")
 
+    def given(self, index: int, steps: int) -> Mapping[str, NDArray[np.float32]]:
+        """What a photo's state has besides at step ``index`` of so many: numbers of a schedule, or drawn ones."""
+        return {}
+
+    def draw(self, backend: Arithmetic, photo: Array, state: Arrays, steps: Array | None) -> Arrays:
+        """What comes with a photo's state: its drawing by default, ``image`` and ``reconstruction``.
+
+        Of these `image` may be missing; then it is drawn for who asks for it. ``steps`` are as in ``weights``, None
+        before any.
+        """
+        weights = {} if steps is None else self.weights(backend, state, steps)
+        return backend.run(self.syntheses[1], {CODES: state[CODES], **weights})
+
+    def gradient_graphs(self) -> tuple[str, ...]:
+        """Graphs with a backward part, which backends have been seen to get wrong."""
+        return ()
+
+    def gradient_tensors(self) -> tuple[str, ...]:
+        """What the lengths of an optimisation's gradients are of, in order."""
+        return ()
+
+    def enough(self, losses: Mapping[str, float]) -> bool:
+        """Whether a photo whose losses these are need go no further."""
+        return False
+
     def weights(self, backend: Arithmetic, state: Arrays, steps: Array) -> Arrays:
         """What a photo's generator has of its own after ``steps`` >= 1 (a float32 scalar); nothing by default."""
         return {}
@@ -106,10 +163,18 @@ class Method(ABC):
         if not self.refines and manifest.method.default_steps:
             raise wrong("method.default_steps", manifest.method.default_steps, f"0 for {manifest.method.name}")
         self.check_method()
-        if manifest.state != self.state():
-            raise wrong("state", _told(manifest.state), _told(self.state()))
+        self.check_state()
         for name, signature in self.signatures().items():
             _check_graph(name, manifest.graphs.get(name), signature)
+
+    def check_state(self) -> None:
+        """See that the bundle says of what an inversion keeps what the method says.
+
+        Raises:
+            BundleError: it does not.
+        """
+        if self.manifest.state != self.state():
+            raise wrong("state", _told(self.manifest.state), _told(self.state()))
 
     def check_method(self) -> None:
         """See that options and layers are the method's.

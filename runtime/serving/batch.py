@@ -17,7 +17,6 @@ from ..bundle.inversion import Inversion
 from ..images import read_photo, strip, to_uint8, write_png
 from ..photos import output_names
 from ..refinement.loop import Step
-from ..refinement.settling import Settling
 from ..session import Session
 
 LOGGER = getLogger(__name__)
@@ -175,7 +174,7 @@ def _finished(session: Session, name: str, source: dict[str, str], outputs: Outp
     """The inversion of an earlier run, if photo, precision, model and steps agree and its files are unchanged."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
-        inversion.check(session.manifest)
+        session.check(inversion)
         written = _written(outputs.files(name, inversion.steps))
     except (InversionError, OSError):
         return None
@@ -195,7 +194,7 @@ def _invert_batch(
 ) -> Iterator[Record]:
     started = time.monotonic()
     images = session.prepare([item.picture for item in pending])
-    settling = Settling(len(pending), outputs.until_gain)
+    settling = session.settling(len(pending), outputs.until_gain)
     for step in session.refine(images, outputs.steps, settling.stopped):
         for photo, item in enumerate(pending):
             _look(item, step, photo, outputs)
@@ -230,5 +229,5 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
-    source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
+    source = {**item.source, **inversion.source, **_written(outputs.files(item.name, inversion.steps))}
     replace(inversion, source=source).save(outputs.inversion(item.name))
