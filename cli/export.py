@@ -9,7 +9,7 @@ from .options import FILE, user_errors
 #: What --precision takes -> what the manifest says.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 #: What gradient graphs can be exported for.
-OPTIMISATIONS = ["projection"]
+OPTIMISATIONS = ["projection", "pti"]
 
 
 @click.command()
@@ -42,6 +42,14 @@ OPTIMISATIONS = ["projection"]
     type=click.Choice(OPTIMISATIONS),
     help="Also export gradient graphs for an optimisation, to be run with `invert --method`; may be repeated.",
 )
+@click.option(
+    "--lpips",
+    nargs=2,
+    type=FILE,
+    metavar="TRUNK HEADS",
+    help="For the losses of --gradients: torchvision's VGG16 or AlexNet, and the file of LPIPS's heads for it. "
+    "Without them losses are mean squares, at several scales.",
+)
 @click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
 def export(
@@ -53,6 +61,7 @@ def export(
     input_size: int | None,
     encoder_steps: int | None,
     gradients: tuple[str, ...],
+    lpips: tuple[Path, Path] | None,
     licence: str | None,
 ) -> None:
     """Export a HyperStyle, pSp, e4e or ReStyle checkpoint to a bundle.
@@ -76,6 +85,7 @@ def export(
             report=report,
             precision=PRECISIONS[precision],
             gradients=gradients,
+            perceptual=lpips,
         )
     show_bundle(output, bundle.manifest)
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]

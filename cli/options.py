@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ..errors import HyperStyleDeployError
+from ..errors import ArrayError, HyperStyleDeployError
 from ..install_hint import extra_for, install_command
 from ..runtime.manifest.checks import MAX_STEPS
 
@@ -36,6 +36,9 @@ OPTIMISATION_OPTIONS = (
     click.option("--seed", type=click.IntRange(0), help="Seed of an optimisation; 0 unless said."),
     click.option("--rate", type=float, help="Learning rate of an optimisation; the method's own unless said."),
     click.option("--space", type=click.Choice(["w", "w+"]), help="Of a projection: w, or w+ (unless said)."),
+    click.option(
+        "--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a term of the loss, such as mse=1; repeatable."
+    ),
     click.option("--until-lpips", type=float, help="Stop a photo whose LPIPS has come down to this."),
 )
 STEPS_OPTION = click.option(
@@ -74,11 +77,11 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def optimisation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of an optimisation; the command gets those that are given, as ``optimisation``."""
-    names = ("method", "seed", "rate", "space", "until_lpips")
+    names = ("method", "seed", "rate", "space", "loss", "until_lpips")
 
     @wraps(command)
     def collected(*args: Any, **kwargs: Any) -> Any:
-        given = {name: value for name in names if (value := kwargs.pop(name)) is not None}
+        given = {name: value for name in names if (value := kwargs.pop(name)) not in (None, ())}
         if given and "method" not in given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise click.UsageError(f"{options}: for an optimisation, named with --method")
@@ -98,7 +101,18 @@ def optimisation_arguments(given: dict[str, Any]) -> dict[str, Any]:
     from ..runtime.methods.optimisation import Settings
 
     settings = {name: value for name, value in given.items() if name != "method"}
+    if "loss" in settings:
+        settings["loss"] = dict(map(_weighted, settings["loss"]))
     return {"method": given.get("method"), "settings": Settings(**settings) if settings else None}
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """A term and its weight out of "mse=1"."""
+    term, _, weight = text.partition("=")
+    try:
+        return term, float(weight)
+    except ValueError as error:
+        raise ArrayError("A term of the loss has no weight", got=text[:80], expected="such as mse=1") from error
 
 
 def loading_options(command: Callable[..., Any], backend: Callable[..., Any] = BACKEND_OPTION) -> Callable[..., Any]:

@@ -71,15 +71,32 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
+    return _checkpoint(path, _load(path))
+
+
+def read_state(path: Path) -> Checkpoint:
+    """Read a state dict that is a file's whole content, as torchvision and LPIPS have them, with the same care.
+
+    Raises:
+        CheckpointError: as ``read_checkpoint`` does; or it holds no tensors by name.
+    """
+    content = _load(path)
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(f"{path} is no state dict", got=type(content).__name__, expected="tensors by name")
+    for name, tensor in content.items():
+        _check_tensor(path, name, tensor)
+    return Checkpoint(path, content, {}, None)
+
+
+def _load(path: Path) -> Any:
     _require_safe_torch()
     try:
         check_archive(path)
         _check_records(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except _LOAD_ERRORS as error:
         raise _load_error(path, error) from error
-    return _checkpoint(path, content)
 
 
 def _require_safe_torch() -> None:

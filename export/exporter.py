@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,10 @@ from ..runtime.manifest.manifest import CheckpointSpec, GeneratorSpec, GraphSpec
 from ..runtime.methods.base import CODES
 from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
 from .comparison import compare, compare_gradient, outputs_of
+from .gradients.criterion import Criterion
 from .gradients.graph import GradientGraph
 from .gradients.optimised import GRADIENTS_GROUP, Optimised, check_gradients, expected_of
+from .gradients.perceptual import read_lpips
 from .graphs import Graph, Scales, build_graphs, graph_count, measure_scales, model_constants
 from .methods.loading import load_model, read_checkpoints
 from .methods.model import NO_CHOICES, Choices, Model
@@ -52,6 +55,7 @@ def export(
     report: Report = lambda *_: None,
     precision: str = FLOAT32.name,
     gradients: Sequence[str] = (),
+    perceptual: tuple[Path, Path] | None = None,
 ) -> Bundle:
     """Export a method's checkpoints to a bundle.
 
@@ -65,6 +69,7 @@ def export(
         report: called before each piece of work.
         precision: "float32", "float16" or "bfloat16": what the large tensors are.
         gradients: optimisations to export gradient graphs for: "projection".
+        perceptual: torchvision's VGG16 or AlexNet and LPIPS's heads for it, for the losses of gradient graphs.
 
     Returns:
         The bundle, its files verified.
@@ -75,7 +80,7 @@ def export(
         OutputError: the output exists, is to be overwritten but is no bundle, or cannot be written.
     """
     typed = precision_named(precision)
-    check_gradients(gradients, typed)
+    check_gradients(gradients, typed, perceptual)
     if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
         raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
     with atomic_directory(output, overwrite) as folder, torch.no_grad():
@@ -83,11 +88,12 @@ def export(
         files = read_checkpoints(checkpoints)
         report("checking every tensor", None)
         model = load_model(files, choices)
-        optimised = Optimised(gradients)
-        pieces = 4 + 2 * (graph_count(model) + optimised.graph_count())
+        optimised = Optimised(gradients, Criterion() if perceptual is None else read_lpips(*perceptual))
+        pieces = 4 + 2 * (graph_count(model) + optimised.graph_count(model))
         graphs, constants = _write_graphs(model, typed, optimised, folder, lambda what: report(what, pieces))
         report("computing checksums", pieces)
-        write_manifest(folder, _manifest(model, typed, licence, graphs, constants))
+        manifest = _manifest(model, typed, licence, graphs, constants)
+        write_manifest(folder, replace(manifest, provenance={**manifest.provenance, **optimised.provenance()}))
     return Bundle.open(output)
 
 

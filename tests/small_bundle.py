@@ -58,17 +58,17 @@ def small_manifest(
 
 
 #: Terms of the losses of hand-made gradient graphs.
-LOSS_TERMS = ("mse", "noise")
+LOSS_TERMS = {"projection": ("mse", "noise"), "pti": ("mse",)}
 
 
 def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
     """The manifest with the graphs that its method needs, and those of optimisations."""
     signatures = dict(METHODS[manifest.method.name](manifest).signatures())
     for name in gradients:
-        terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS)
+        terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS[name])
         graph = OPTIMISATIONS[name].gradient_graph
         told = dataclasses.replace(manifest, graphs={graph: GraphSpec("", 20, (), terms)})
-        signatures |= OPTIMISATIONS[name](told).signatures()
+        signatures |= OPTIMISATIONS[name](told, METHODS[manifest.method.name](manifest)).signatures()
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)
 

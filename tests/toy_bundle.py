@@ -59,7 +59,7 @@ def write_toy_bundle(
     }
     signatures = dict(METHODS[method](manifest).signatures())
     for name in gradients:
-        signatures |= OPTIMISATIONS[name](manifest).signatures()
+        signatures |= OPTIMISATIONS[name](manifest, METHODS[method](manifest)).signatures()
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}
@@ -197,7 +197,7 @@ class Toy:
             mean = self._add("ReduceMean", [tensor.name], f"mean.{tensor.name}", keepdims=0)
             if tensor.name.startswith("energy."):
                 mean = self._add("Mul", [mean, self._constant(f"tap.{tensor.name}", 1 / 9)], f"tap_mean.{tensor.name}")
-            operator = "Add" if "noise" in tensor.name else "Mul"
+            operator = "Add" if "noise" in tensor.name or tensor.name == "differences" else "Mul"
             x = self._add(operator, [x, mean], f"after.{tensor.name}")
         self._add("Tanh", [x], "bounded")
         outputs = [tensor.name for tensor in self._signature.outputs]

@@ -23,11 +23,12 @@ def bowl(signature: Signature, add: Add, constant: Constant) -> None:
     variables = [name.removeprefix("gradient.") for name in outputs if name.startswith("gradient.")]
     terms = [name.removeprefix("loss.") for name in outputs if name.startswith("loss.")]
     others = [tensor for tensor in signature.inputs if not tensor.name.startswith("loss_weight.")]
+    weights = {t.name.rpartition(".")[2]: t.name for t in signature.inputs if t.name.startswith("loss_weight.")}
     means = [add("ReduceMean", [t.name], f"mean.{t.name}", keepdims=0) for t in others if t.name not in variables]
     centre = add("Sum", means, "centre")
     for variable, term in zip(variables, terms, strict=False):
         away = add("Sub", [variable, centre], f"away.{variable}")
-        add("Mul", [away, f"loss_weight.{term}"], f"gradient.{variable}")
+        add("Mul", [away, weights[term]], f"gradient.{variable}")
         square = add("ReduceSumSquare", [away], f"square.{variable}", keepdims=0)
         count = constant(f"count.{variable}", [prod(map(int, outputs[f"gradient.{variable}"].shape))])
         add("Div", [square, count], f"loss.{term}")
@@ -65,8 +66,20 @@ def adam(signature: Signature, add: Add, constant: Constant) -> None:
     add("Sub", ["value", step], "value_after")
 
 
+def start(signature: Signature, add: Add, constant: Constant) -> None:
+    """Every difference is the mean offset code, times the steps."""
+    codes, steps = (tensor.name for tensor in signature.inputs)
+    mean = add("Mul", [add("ReduceMean", [codes], "mean", keepdims=0), steps], "each")
+    add("Expand", [mean, constant("row", signature.outputs[0].shape, np.int64)], signature.outputs[0].name)
+
+
 def makers(name: str) -> Callable[[Signature, Add, Constant], Any] | None:
     """What makes the graph of an optimisation; None for other graphs."""
     if name.startswith("adam_"):
         return adam
-    return {"projection_gradient": bowl, "projection_noises": settled}.get(name)
+    return {
+        "projection_gradient": bowl,
+        "projection_noises": settled,
+        "pti_gradient": bowl,
+        "pti_start": start,
+    }.get(name)

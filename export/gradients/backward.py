@@ -90,6 +90,42 @@ def spread(cells: Tensor, size: Sequence[int]) -> Tensor:
     return whole.reshape(count, channels, height * size[0], width * size[1])
 
 
+def max_pool2d_backward(
+    gradient: Tensor,
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil: bool,
+    indices: Tensor,
+) -> Tensor:
+    """Each cell's gradient goes to the first of its largest values; ``indices``, which ONNX lacks, are not needed.
+
+    The gradient of every tap, masked, is an input channel of a transposed convolution with one-hot kernels, which
+    puts it where the tap was and adds up what overlapping cells give.
+    """
+    if any(padding) or ceil or set(dilation) != {1}:
+        raise ExportError("No rule for the gradient of a padded, dilated or rounded-up pooling")
+    count, channels, height, width = x.shape
+    size, steps = list(kernel) * (3 - len(kernel)), list(stride or kernel) * (3 - len(stride or kernel))
+    rows, columns = gradient.shape[2:]
+    taps = [(a, b) for a in range(size[0]) for b in range(size[1])]
+    ends = [(a + (rows - 1) * steps[0] + 1, b + (columns - 1) * steps[1] + 1) for a, b in taps]
+    values = [x[:, :, a : end[0] : steps[0], b : end[1] : steps[1]] for (a, b), end in zip(taps, ends, strict=True)]
+    largest = torch.stack(values).amax(0)
+    given, nothing, masked = torch.zeros_like(largest, dtype=torch.bool), torch.zeros_like(gradient), []
+    for value in values:
+        here = (value == largest) & ~given
+        given = given | here
+        masked.append(torch.where(here, gradient, nothing))
+    places = torch.eye(len(taps), dtype=x.dtype).reshape(len(taps), 1, *size)
+    cells = torch.stack(masked, 2).reshape(count * channels, len(taps), rows, columns)
+    spread_out = F.conv_transpose2d(cells, places, stride=steps)
+    rest = height - spread_out.shape[2], width - spread_out.shape[3]
+    return F.pad(spread_out, (0, rest[1], 0, rest[0])).reshape(x.shape)
+
+
 def leaky_relu_backward(gradient: Tensor, x: Tensor, slope: float, is_result: bool) -> Tensor:
     """The gradient times 1 where the input is positive, and times the slope elsewhere."""
     return torch.where(x > 0, gradient, gradient * slope)
@@ -108,6 +144,7 @@ def backward_rules() -> dict[Any, Callable[..., Any]]:
         **core_aten_decompositions(),
         _ATEN.convolution_backward.default: convolution_backward,
         _ATEN.avg_pool2d_backward.default: avg_pool2d_backward,
+        _ATEN.max_pool2d_with_indices_backward.default: max_pool2d_backward,
         _ATEN.leaky_relu_backward.default: leaky_relu_backward,
         _ATEN.threshold_backward.default: threshold_backward,
     }

@@ -3,17 +3,21 @@
 import torch
 from torch import Tensor, nn
 
-from ...runtime.methods.optimisation import FEATURE
+from ...runtime.manifest.manifest import ImageSpec
+from ...runtime.methods.optimisation import FEATURE, FEATURES_GRAPH, TARGET
+from ..graphs import Graph, Samples
 from .losses import mean_square, multiscale
-
-#: The weights that terms have unless told otherwise.
-WEIGHTS = {"mse": 1.0, "multiscale": 1.0, "lpips": 1.0, "noise": 1e5}
 
 
 class Criterion(nn.Module):
     """Terms between pictures [1, 3, H, W] in [-1, 1]: squares alone, of no network, as ``losses.multiscale`` says."""
 
     terms: tuple[str, ...] = ("mse", "multiscale")
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Which networks there are and where they are from, for the manifest."""
+        return {}
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """What a network sees in a picture; nothing here."""
@@ -34,6 +38,13 @@ class Features(nn.Module):
 
     def forward(self, target: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.criterion.features(target))
+
+
+def features_graph(criterion: Criterion, image: ImageSpec) -> Graph:
+    """The graph `features`, run once a photo."""
+    target = Samples(image).reconstruction[:1]
+    outputs = tuple(feature_inputs(criterion, target))
+    return Graph(FEATURES_GRAPH, Features(criterion), (target,), (None,), (TARGET,), outputs)
 
 
 @torch.no_grad()

@@ -10,12 +10,13 @@ from ..comparison import outputs_of
 from ..graphs import Graph
 from ..methods.model import Model
 from ..precision import Precision
-from .criterion import Criterion
+from .criterion import Criterion, features_graph
 from .graph import GradientGraph
 from .projection import projection_constants, projection_graphs
+from .tuning import tuning_constants, tuning_graphs
 
 #: The optimisations by name, and how many graphs each has.
-GRAPH_COUNTS = {"projection": 4}
+GRAPH_COUNTS = {"projection": 4, "pti": 4}
 #: The files of constants that gradient graphs have of their own.
 GRADIENTS_GROUP = "gradients"
 
@@ -27,21 +28,33 @@ class Optimised:
     names: Sequence[str]
     criterion: Criterion = field(default_factory=Criterion)
 
-    def graph_count(self) -> int:
+    def provenance(self) -> dict[str, object]:
+        """What the manifest says of the losses."""
+        if not self.names:
+            return {}
+        return {"gradients": {"for": list(self.names), "terms": list(self.criterion.terms), **self.criterion.networks}}
+
+    def graph_count(self, model: Model) -> int:
         """How many graphs ``graphs`` gives."""
-        return sum(GRAPH_COUNTS[name] for name in self.names)
+        count = sum(GRAPH_COUNTS[name] for name in self.names) + bool(self.names and self.criterion.networks)
+        return count + ("pti" in self.names and model.hypernet is not None)
 
     def constants(self, model: Model) -> dict[str, Tensor]:
         """Constants of the bundle that the optimisations take."""
-        return projection_constants(model, self.criterion) if "projection" in self.names else {}
+        found = projection_constants(model, self.criterion) if "projection" in self.names else {}
+        return {**found, **(tuning_constants(self.criterion) if "pti" in self.names else {})}
 
     def graphs(self, model: Model) -> Iterator[Graph]:
         """The graphs, each made when it is asked for."""
+        if self.names and self.criterion.networks:
+            yield features_graph(self.criterion, model.image)
         if "projection" in self.names:
             yield from projection_graphs(model, self.criterion)
+        if "pti" in self.names:
+            yield from tuning_graphs(model, self.criterion)
 
 
-def check_gradients(names: Sequence[str], precision: Precision) -> None:
+def check_gradients(names: Sequence[str], precision: Precision, perceptual: object | None) -> None:
     """See that gradient graphs can be exported.
 
     Raises:
@@ -49,6 +62,8 @@ def check_gradients(names: Sequence[str], precision: Precision) -> None:
     """
     if unknown := sorted(set(names) - set(GRAPH_COUNTS)):
         raise ExportError("Unknown optimisation", got=", ".join(unknown), expected=" or ".join(GRAPH_COUNTS))
+    if perceptual is not None and not names:
+        raise ExportError("LPIPS is for the losses of gradient graphs", hint="Say which with --gradients.")
     if names and precision.rescaled:
         raise ExportError(
             "Gradient graphs are float32",

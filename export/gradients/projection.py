@@ -18,10 +18,13 @@ from ..stages.offsets import base_weight, energy
 from ..stages.scales import activation_scales
 from ..stages.synthesis import Drawing, Reconstruction
 from ..tensors import mapped_latents
-from .criterion import WEIGHTS, Criterion, feature_inputs
+from .criterion import Criterion, feature_inputs
 from .graph import adam_graph, gradient_graph, lengths
 from .losses import noise_correlation
 from .tracing import Objective, Tensors
+
+#: Before the names of the terms, in those of their weights.
+PREFIX = f"{LOSS_WEIGHT}projection."
 
 
 def split_noises(noises: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
@@ -75,7 +78,7 @@ class ProjectionObjective(Objective):
         reconstruction = self.reconstruction(self.untuned(codes, noises))
         features = [tensor for name, tensor in inputs.items() if name.startswith("feature.")]
         terms = {**self.criterion(reconstruction, inputs[TARGET], features), "noise": noise_correlation(noises)}
-        loss = torch.stack([terms[term] * inputs[f"{LOSS_WEIGHT}{term}"][0] for term in self.terms]).sum()
+        loss = torch.stack([terms[term] * inputs[f"{PREFIX}{term}"][0] for term in self.terms]).sum()
         told = {f"{LOSS}{term}": value.reshape(1) for term, value in terms.items()}
         return loss, {**told, RECONSTRUCTION: reconstruction}
 
@@ -127,7 +130,7 @@ def projection_graphs(model: Model, criterion: Criterion, latents: Tensor | None
 def projection_constants(model: Model, criterion: Criterion, latents: Tensor | None = None) -> dict[str, Tensor]:
     """What a projection starts at, and the usual weights of its loss."""
     average = w_moments(model, latents)[0].expand(1, model.generator.shape.styles, -1).contiguous()
-    weights = {f"{LOSS_WEIGHT}{term}": torch.tensor([WEIGHTS[term]]) for term in (*criterion.terms, "noise")}
+    weights = loss_weights((*criterion.terms, "noise"))
     return {AVERAGE_W: average, **weights}
 
 
@@ -136,6 +139,12 @@ def w_moments(model: Model, latents: Tensor | None = None) -> tuple[Tensor, Tens
     mapped = model.generator.style(mapped_latents(model.generator.shape.width) if latents is None else latents)
     mean = mapped.mean(0)
     return mean, ((mapped - mean).square().sum() / len(mapped)).sqrt()
+
+
+def loss_weights(terms: Sequence[str]) -> dict[str, Tensor]:
+    """The usual weights: the reference's, LPIPS and the noises' term alone; squares where there is no network."""
+    usual = {"mse": 0.0 if "lpips" in terms else 1.0, "multiscale": 1.0, "lpips": 1.0, "noise": 1e5}
+    return {f"{PREFIX}{term}": torch.tensor([usual[term]]) for term in terms}
 
 
 def _sample_inputs(model: Model, criterion: Criterion, terms: Sequence[str]) -> dict[str, Tensor]:
@@ -152,5 +161,5 @@ def _sample_inputs(model: Model, criterion: Criterion, terms: Sequence[str]) -> 
         **feature_inputs(criterion, target),
         PERTURBATION: (codes[1:] - model.latent_avg) * 0.1,
         SHARED: torch.zeros(1),
-        **{f"{LOSS_WEIGHT}{term}": torch.tensor([WEIGHTS[term]]) for term in terms},
+        **loss_weights(terms),
     }

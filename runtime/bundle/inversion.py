@@ -18,6 +18,7 @@ from ..manifest import strict_json
 from ..manifest.checks import MAX_STEPS
 from ..manifest.manifest import Manifest
 from .files import atomic_file, open_plain
+from .narrow import FLOAT32, narrowed, widened
 
 if TYPE_CHECKING:
     from ..methods.base import Method
@@ -105,8 +106,12 @@ class Inversion:
         if got != expected:
             raise InversionError("The inversion's arrays do not fit", got=got, expected=expected)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: "str | os.PathLike[str]", stored: str = FLOAT32) -> None:
         """Write the inversion, without its image, as a safetensors file (about 70 KB of a HyperStyle face at 1024).
+
+        Args:
+            path: the file.
+            stored: what arrays as large as a generator, those of PTI, are written as: "float32", "float16" or "int8".
 
         Raises:
             InversionError: arrays of another type than float32, or not finite: such a file could not be read back.
@@ -119,7 +124,7 @@ class Inversion:
         metadata |= {"method": self.method, "model": self.model}
         _check_arrays("The inversion", arrays, self.steps)
         with atomic_file(Path(path)) as partial:
-            partial.write_bytes(_stored(arrays, metadata))
+            partial.write_bytes(_stored(narrowed(arrays, stored), metadata))
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -135,7 +140,7 @@ class Inversion:
             if not 8 < size <= MAX_BYTES:
                 raise ValueError(f"{size} bytes; an inversion has 9 to {MAX_BYTES}")
             metadata = _metadata(content)
-            arrays: dict[str, NDArray[Any]] = load(content)
+            arrays = widened(load(content))
         # KeyError: a dtype that NumPy lacks.
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InversionError(f"Cannot read the inversion {path}", got=str(error)[:200]) from error

@@ -8,6 +8,7 @@ from .optimisation import Optimisation, Settings
 from .projection import Projection
 from .psp import OnePass
 from .restyle import ReStyle
+from .tuning import Tuning
 
 #: Every method that runs here; a new one is a module and an entry.
 METHODS: dict[str, type[Method]] = {
@@ -20,7 +21,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 #: Every optimisation: any bundle whose graphs include its gradients may be run as it.
-OPTIMISATIONS: dict[str, type[Optimisation]] = {"projection": Projection}
+OPTIMISATIONS: dict[str, type[Optimisation]] = {"projection": Projection, "pti": Tuning}
 
 
 def method_of(manifest: Manifest, name: str | None = None, settings: Settings | None = None) -> Method:
@@ -41,7 +42,7 @@ def method_of(manifest: Manifest, name: str | None = None, settings: Settings | 
     method = METHODS[own](manifest)
     method.check()
     if name in OPTIMISATIONS:
-        method = OPTIMISATIONS[name](manifest, settings)
+        method = OPTIMISATIONS[name](manifest, method, settings)
         method.check()
     elif name not in (None, own):
         raise ArrayError(

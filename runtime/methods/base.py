@@ -116,6 +116,10 @@ class Method(ABC):
         An array of fixed shape that is not set is zeros.
         """
 
+    def started(self, backend: Arithmetic, photos: Array, given: Sequence[Arrays]) -> list[Arrays]:
+        """``start``, with what is ``given`` to each photo at step 0."""
+        return [{**more, **state} for state, more in zip(self.start(backend, photos), given, strict=True)]
+
     def advance(
         self, backend: Arithmetic, photos: Array, reconstructions: Sequence[Array], states: Sequence[Arrays]
     ) -> list[Arrays]:
@@ -218,15 +222,20 @@ class Method(ABC):
             if layer.demodulated
         )
 
+    def drawing_inputs(self) -> tuple[TensorSpec, ...]:
+        """What `synthesis` takes besides codes: a photo's weights, and constants."""
+        return (*self.tuned_weights(), *self.noises())
+
     def _syntheses(self) -> Mapping[str, Signature]:
         """`synthesis` for any number of codes, and its form for one."""
         size = (self.manifest.image.height, self._generator.size)
+        free: tuple[int | str, ...] = (BATCH, 1)
         return {
             name: Signature(
-                (self.codes(rows), *self.tuned_weights(), *self.noises()),
+                (self.codes(rows), *self.drawing_inputs()),
                 (TensorSpec("image", "float32", (rows, 3, *size)), self.picture("reconstruction", rows)),
             )
-            for name, rows in (("synthesis", BATCH), ("synthesis_one", 1))
+            for name, rows in zip(self.syntheses, free, strict=True)
         }
 
 

@@ -7,7 +7,7 @@ that is there, and one run of the gradient graph at what comes out. docs/optimis
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -32,7 +32,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 RATE_LIMITS = (1e-7, 10.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Settings:
     """What a user may set of an optimisation; None is the method's own.
 
@@ -40,12 +40,16 @@ class Settings:
         seed: of everything that is drawn, 0 or more.
         rate: the learning rate, before the schedule.
         space: "w" for one code that all rows share, "w+" for a code each; of projection.
+        pivot: codes [styles, width] that tuning leaves as they are, in place of the bundle's own method's.
+        loss: weights of terms of the loss by name, in place of the bundle's.
         until_lpips: stop a photo whose LPIPS has come down to it; of bundles whose loss has that term.
     """
 
     seed: int = 0
     rate: float | None = None
     space: str = "w+"
+    pivot: NDArray[np.float32] | None = None
+    loss: Mapping[str, float] = field(default_factory=dict)
     until_lpips: float | None = None
 
     def __post_init__(self) -> None:
@@ -56,12 +60,18 @@ class Settings:
             raise ArrayError("rate is out of range", got=self.rate, expected=f"{least:g} to {most:g}")
         if self.space not in ("w", "w+"):
             raise ArrayError("Unknown space of codes", got=self.space, expected="w or w+")
+        for term, weight in self.loss.items():
+            if not 0 <= weight < math.inf:
+                raise ArrayError(f"The weight of {term} is out of range", got=weight, expected="0 or more")
         if self.until_lpips is not None and not 0 <= self.until_lpips < math.inf:
             raise ArrayError("until_lpips is out of range", got=self.until_lpips, expected="0 or more")
 
 
 class Optimisation(Method):
-    """A method whose steps are Adam's on ``variables``, by the gradients that ``gradient_graph`` gives."""
+    """A method whose steps are Adam's on ``variables``, by the gradients that ``gradient_graph`` gives.
+
+    ``base`` is the bundle's own method, which it may start from.
+    """
 
     #: What `export --gradients` calls it.
     exported_as: ClassVar[str]
@@ -72,9 +82,9 @@ class Optimisation(Method):
     rate: ClassVar[float]
     usual_steps: ClassVar[int]
 
-    def __init__(self, manifest: Manifest, settings: Settings | None = None) -> None:
+    def __init__(self, manifest: Manifest, base: Method, settings: Settings | None = None) -> None:
         super().__init__(manifest)
-        self.settings = settings or Settings()
+        self._base, self.settings = base, settings or Settings()
 
     @property
     def default_steps(self) -> int:
@@ -102,6 +112,10 @@ class Optimisation(Method):
         names = [output.name for output in graph.outputs] if graph is not None else []
         return tuple(name.removeprefix(LOSS) for name in names if name.startswith(LOSS))
 
+    def weight_of(self, term: str) -> str:
+        """What a term's weight is called: a constant of the bundle, and an input of the gradient graph."""
+        return f"{LOSS_WEIGHT}{self.exported_as}.{term}"
+
     def features(self) -> tuple[TensorSpec, ...]:
         """What a perceptual network sees in the photo, if the loss has one."""
         graph = self.manifest.graphs.get(FEATURES_GRAPH)
@@ -110,7 +124,7 @@ class Optimisation(Method):
     def graphs(self) -> Mapping[str, Signature]:
         shapes, features, terms = self.variable_shapes(), self.features(), self.terms
         values = tuple(TensorSpec(name, "float32", shape) for name, shape in shapes.items())
-        weights = tuple(TensorSpec(f"{LOSS_WEIGHT}{term}", "float32", (1,)) for term in terms)
+        weights = tuple(TensorSpec(self.weight_of(term), "float32", (1,)) for term in terms)
         gradients = tuple(TensorSpec(f"{GRADIENT}{name}", "float32", shape) for name, shape in shapes.items())
         told = (
             TensorSpec(NORMS, "float32", (len(self.gradient_tensors()),)),
@@ -138,20 +152,28 @@ class Optimisation(Method):
             )
         if unknown := sorted(set(self.terms) - set(TERMS)):
             raise wrong(f"graphs[{self.gradient_graph}].outputs", ", ".join(unknown)[:80], f"terms out of {TERMS}")
+        if surplus := sorted(set(self.settings.loss) - set(self.terms)):
+            raise ArrayError(
+                "The bundle's loss has no such term", got=", ".join(surplus), expected=", ".join(self.terms)
+            )
         if self.settings.until_lpips is not None and "lpips" not in self.terms:
             raise ArrayError(
                 "The bundle's loss has no LPIPS to stop by",
                 got=", ".join(self.terms),
-                hint="Export it with --lpips-trunk and --lpips-heads, or leave until_lpips out.",
+                hint="Export it with --lpips, or leave until_lpips out.",
             )
 
     def given(self, index: int, steps: int) -> Mapping[str, NDArray[np.float32]]:
         if index == 0:
-            return {
+            weights = {
+                self.weight_of(term): np.full(1, weight, np.float32) for term, weight in self.settings.loss.items()
+            }
+            moments = {
                 f"{moment}{name}": np.zeros(shape, np.float32)
                 for name, shape in self.variable_shapes().items()
                 for moment in (FIRST, SECOND)
             }
+            return {**weights, **moments}
         rate = (self.settings.rate or self.rate) * self.ramp(index - 1, steps)
         return {RATES: adam_rates(rate, index)}
 

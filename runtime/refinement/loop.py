@@ -162,7 +162,7 @@ def _blank(backend: Backend, batch: int) -> State:
 def _started(backend: Backend, inputs: State) -> State:
     method, photos = backend.method, inputs[PHOTOS]
     given = _by_photo(inputs, photos.shape[0])
-    states = [{**state, **more} for state, more in zip(method.start(backend, photos), given, strict=True)]
+    states = method.started(backend, photos, given)
     drawn = [method.draw(backend, backend.row(photos, photo), state, None) for photo, state in enumerate(states)]
     return _finished(backend, photos, states, drawn)
 

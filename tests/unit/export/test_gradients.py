@@ -12,7 +12,12 @@ from torch.nn import functional as F
 
 from hyperstyle_deploy.errors import ExportError
 from hyperstyle_deploy.export.exporter import export
-from hyperstyle_deploy.export.gradients.backward import avg_pool2d_backward, convolution_backward, leaky_relu_backward
+from hyperstyle_deploy.export.gradients.backward import (
+    avg_pool2d_backward,
+    convolution_backward,
+    leaky_relu_backward,
+    max_pool2d_backward,
+)
 from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlation
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
@@ -74,6 +79,17 @@ def test_the_other_rules_are_autograds() -> None:
     slope = normal(*y.shape)
     (expected,) = torch.autograd.grad(y, [x], slope)
     torch.testing.assert_close(leaky_relu_backward(slope, x, 0.2, False), expected)
+
+
+@pytest.mark.parametrize(("kernel", "sides"), [(2, (8, 6)), (2, (9, 7)), (3, (15, 13)), (3, (16, 12))])
+def test_a_poolings_gradient_goes_to_the_first_of_the_largest(kernel: int, sides: tuple[int, int]) -> None:
+    x = normal(2, 3, *sides).round()  # many are equal
+    x.requires_grad_()
+    y = F.max_pool2d(x, kernel, 2)
+    slope = normal(*y.shape)
+    (expected,) = torch.autograd.grad(y, [x], slope)
+    found = max_pool2d_backward(slope, x.detach(), [kernel] * 2, [2, 2], [0, 0], [1, 1], False, torch.empty(0))
+    torch.testing.assert_close(found, expected)
 
 
 class Small(Objective):

@@ -37,7 +37,7 @@ def descended(session: Session, photo: np.ndarray, steps: int) -> tuple[np.ndarr
     """Codes, noises and the first loss of every state by plain NumPy: the schedule, Adam and the bowl, in float64."""
     method, constants = session._backend.method, session._backend.constants
     values = [constants["average_w"].astype(np.float64), method.given(0, steps)["noises"].astype(np.float64)]
-    weights = [constants[f"loss_weight.{term}"].astype(np.float64) for term in ("mse", "noise")]
+    weights = [constants[f"loss_weight.projection.{term}"].astype(np.float64) for term in ("mse", "noise")]
     moments = [[np.zeros_like(value), np.zeros_like(value)] for value in values]
     losses = []
     for index in range(steps + 1):
