@@ -4,8 +4,9 @@ All in the published layout at 256, with networks that are seeded: minutes, so w
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import torch
 from PIL import Image
 
 from hyperstyle_deploy.export.gradients.criterion import features_graph
-from hyperstyle_deploy.export.gradients.perceptual import VGG16, read_lpips
+from hyperstyle_deploy.export.gradients.perceptual import ALEXNET, VGG16, read_lpips
 from hyperstyle_deploy.export.gradients.projection import projection_constants, projection_graphs
 from hyperstyle_deploy.export.gradients.seeded import write_lpips
+from hyperstyle_deploy.export.gradients.tuning import tuning_constants, tuning_graphs
+from hyperstyle_deploy.export.seeded import draw
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend
 from hyperstyle_deploy.runtime.methods.optimisation import Settings
@@ -108,3 +111,49 @@ def check_variables(step: Step, expected: np.lib.npyio.NpzFile, variant: str, si
         chosen = sample(f"projection256.noise_{j}", end - start)
         want = expected[f"{variant}.noise"][index, j, : len(chosen)]
         np.testing.assert_allclose(arrays["noises"][start:end][chosen], want, atol=STATE, err_msg=f"noise {j}")
+
+
+@pytest.fixture(scope="module", params=["alex", "vgg"])
+def tuned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, GraphsBundle]:
+    folder, model = tmp_path_factory.mktemp(f"pti256-{request.param}"), generator_model()
+    criterion = read_lpips(*write_lpips(folder, ALEXNET if request.param == "alex" else VGG16))
+    graphs = [features_graph(criterion, model.image), *tuning_graphs(model, criterion)]
+    return request.param, write_graphs(folder, model, graphs, tuning_constants(criterion))
+
+
+@pytest.mark.parametrize("backend", available())
+def test_a_tuning_is_the_authors(tuned: tuple[str, GraphsBundle], backend: str) -> None:
+    variant, bundle = tuned
+    expected = np.load(DATA / "pti256.npz")
+    count = len(expected[f"{variant}.loss"])
+    width = bundle.manifest.generator.width
+    pivot = np.repeat(drawn("pti256.pivot", 1, width) * np.float32(0.5), bundle.manifest.generator.styles, 0)
+    running = opened(bundle, backend, "pti", Settings(pivot=pivot))
+    for step in refine(running, photo(), count):
+        if step.index < count:
+            losses, limit = step.losses(0), LATER_LOSS if step.index else FIRST_LOSS
+            for name, key in (("mse", "l2"), ("lpips", "lpips")):
+                np.testing.assert_allclose(losses[name], expected[f"{variant}.{key}"][step.index], rtol=limit)
+        if step.index == 0 and variant == "alex":
+            crop = expected["alex.image_initial_crop64"]
+            np.testing.assert_allclose(step.reconstruction[0][:, 96:160, 96:160], crop, atol=5e-5)
+        if step.index:
+            check_weights(step, expected, variant, running.method.tensors)
+    if variant == "alex":
+        pooled = step.reconstruction[0].reshape(3, 64, 4, 64, 4).mean((2, 4))
+        np.testing.assert_allclose(pooled, expected["alex.image_final_pool64"], atol=STATE)
+
+
+def check_weights(
+    step: Step, expected: np.lib.npyio.NpzFile, variant: str, tensors: Mapping[str, tuple[int, ...]]
+) -> None:
+    """The sampled entries of tuned tensors after an update, within a tenth of the learning rate."""
+    differences, ends = step.arrays(0)["differences"], np.cumsum([0, *map(prod, tensors.values())])
+    for (name, shape), start in zip(tensors.items(), ends[:-1], strict=True):
+        if f"{variant}.w.{name}" not in expected:
+            continue
+        chosen = sample(f"pti256.{name}", prod(shape))
+        base = draw(f"decoder.{name}", shape).reshape(-1)[chosen]
+        found = base + differences[start : start + prod(shape)][chosen]
+        want = expected[f"{variant}.w.{name}"][step.index - 1, : len(chosen)]
+        np.testing.assert_allclose(found, want, atol=0.1 * 3e-4, rtol=1e-6, err_msg=f"{name} {step.index}")
