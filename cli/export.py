@@ -9,7 +9,7 @@ from .options import FILE, user_errors
 #: What --precision takes -> what the manifest says.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 #: What gradient graphs can be exported for.
-OPTIMISATIONS = ["projection", "pti"]
+OPTIMISATIONS = ["projection", "pti", "pti-locality"]
 
 
 @click.command()
@@ -91,5 +91,5 @@ def export(
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]
     show_next("verify", output, *against)
     show_next("invert", output, "PHOTO", "-o", "results")
-    for name in gradients:
+    for name in [name for name in gradients if name != "pti-locality"]:
         show_next("invert", output, "PHOTO", "-o", f"results-{name}", "--method", name)

@@ -33,6 +33,13 @@ from .options import (
     help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
 @optimisation_options
+@click.option(
+    "--store",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float16",
+    show_default=True,
+    help="What pti's weights are written as, a number for each of the generator's.",
+)
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
@@ -47,6 +54,7 @@ def invert(
     steps: int | None,
     until_gain: float | None,
     optimisation: dict[str, Any],
+    store: str,
     batch: int,
     every_step: bool,
     no_strip: bool,
@@ -67,7 +75,7 @@ def invert(
     from .show.progress import photo_progress
 
     found = find_photos(photos)
-    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, store)
     outputs.check_folder(found)
     session = load(bundle, **loading, **optimisation_arguments(optimisation))
     steps = session.checked_steps(steps)

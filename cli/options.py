@@ -39,6 +39,7 @@ OPTIMISATION_OPTIONS = (
     click.option(
         "--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a term of the loss, such as mse=1; repeatable."
     ),
+    click.option("--locality", is_flag=True, default=None, help="Tune with PTI's locality regulariser."),
     click.option("--until-lpips", type=float, help="Stop a photo whose LPIPS has come down to this."),
 )
 STEPS_OPTION = click.option(
@@ -77,7 +78,7 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def optimisation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of an optimisation; the command gets those that are given, as ``optimisation``."""
-    names = ("method", "seed", "rate", "space", "loss", "until_lpips")
+    names = ("method", "seed", "rate", "space", "loss", "locality", "until_lpips")
 
     @wraps(command)
     def collected(*args: Any, **kwargs: Any) -> Any:

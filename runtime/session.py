@@ -21,7 +21,7 @@ from .images import Photo, encoder_input, read_photo
 from .manifest.checks import MAX_STEPS, VALUES
 from .manifest.manifest import Manifest
 from .methods.base import CODES, Arrays
-from .methods.optimisation import Settings
+from .methods.optimisation import Optimisation, Settings
 from .refinement.loop import Step, drawn_image, refine
 from .refinement.settling import Settling
 
@@ -92,6 +92,12 @@ class Session:
     def method(self) -> str:
         """Name of the method that runs: the bundle's, or the optimisation that it was loaded as."""
         return self._backend.method.name
+
+    @property
+    def settings(self) -> str | None:
+        """What an optimisation was told, in words; None of other methods."""
+        method = self._backend.method
+        return method.settings.told() if isinstance(method, Optimisation) else None
 
     @property
     def backend(self) -> str:
@@ -170,7 +176,7 @@ class Session:
             found = self.inversion(settling.results[photo], photo, l2)
             if failure := settling.failures.get(photo):
                 LOGGER.warning("a photo was stopped at %s", failure)
-                found = replace(found, source={**found.source, "stopped": failure})
+                found = replace(found, source={**found.source, "result.stopped": failure})
             inversions.append(found)
         return inversions
 

@@ -23,6 +23,8 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
     TensorSpec,
 )
 from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
+from hyperstyle_deploy.runtime.methods.base import Signature
+from hyperstyle_deploy.runtime.methods.optimisation import Settings
 
 #: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
 CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "channel"}
@@ -61,14 +63,22 @@ def small_manifest(
 LOSS_TERMS = {"projection": ("mse", "noise"), "pti": ("mse",)}
 
 
-def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
-    """The manifest with the graphs that its method needs, and those of optimisations."""
-    signatures = dict(METHODS[manifest.method.name](manifest).signatures())
-    for name in gradients:
+def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[str, Signature]:
+    """All graphs of optimisations on a bundle; "pti-locality" adds that graph to those of "pti"."""
+    found: dict[str, Signature] = {}
+    settings = Settings(locality="pti-locality" in gradients)
+    for name in (name for name in gradients if name in OPTIMISATIONS):
         terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS[name])
         graph = OPTIMISATIONS[name].gradient_graph
         told = dataclasses.replace(manifest, graphs={graph: GraphSpec("", 20, (), terms)})
-        signatures |= OPTIMISATIONS[name](told, METHODS[manifest.method.name](manifest)).signatures()
+        found |= OPTIMISATIONS[name](told, METHODS[manifest.method.name](manifest), settings).signatures()
+    return found
+
+
+def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
+    """The manifest with the graphs that its method needs, and those of optimisations."""
+    base = METHODS[manifest.method.name](manifest)
+    signatures = {**base.signatures(), **gradient_signatures(manifest, gradients)}
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)
 

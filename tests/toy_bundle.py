@@ -19,9 +19,9 @@ from safetensors.numpy import save
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
-from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
+from hyperstyle_deploy.runtime.methods import METHODS
 from hyperstyle_deploy.runtime.methods.base import Signature
-from hyperstyle_deploy.tests.small_bundle import constants_of, small_manifest, with_graphs
+from hyperstyle_deploy.tests.small_bundle import constants_of, gradient_signatures, small_manifest, with_graphs
 from hyperstyle_deploy.tests.toy_gradients import makers
 
 FEATURES, CELLS = 8, 4
@@ -57,9 +57,7 @@ def write_toy_bundle(
         name: np.float32(0.1) * draw.standard_normal(array.shape, dtype=np.float32) + np.float32(name[0] == "w")
         for name, array in constants_of(manifest).items()
     }
-    signatures = dict(METHODS[method](manifest).signatures())
-    for name in gradients:
-        signatures |= OPTIMISATIONS[name](manifest, METHODS[method](manifest)).signatures()
+    signatures = {**METHODS[method](manifest).signatures(), **gradient_signatures(manifest, gradients)}
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}

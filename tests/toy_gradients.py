@@ -73,6 +73,19 @@ def start(signature: Signature, add: Add, constant: Constant) -> None:
     add("Expand", [mean, constant("row", signature.outputs[0].shape, np.int64)], signature.outputs[0].name)
 
 
+def near(signature: Signature, add: Add, constant: Constant) -> None:
+    """The gradient is ``weight * differences``, the loss their mean square, plus nothing of codes and latents."""
+    differences, codes, latent, weight = (tensor.name for tensor in signature.inputs)
+    gradient, loss = (tensor.name for tensor in signature.outputs)
+    add("Mul", [differences, weight], gradient)
+    sums = [
+        add("ReduceSum", [add("Sub", [name, name], f"no.{name}")], f"zero.{name}", keepdims=0)
+        for name in (codes, latent)
+    ]
+    mean = add("ReduceMean", [add("Mul", [differences, differences], "squares")], "mean", keepdims=0)
+    add("Reshape", [add("Sum", [mean, *sums], "sum"), constant("one", [1], np.int64)], loss)
+
+
 def makers(name: str) -> Callable[[Signature, Add, Constant], Any] | None:
     """What makes the graph of an optimisation; None for other graphs."""
     if name.startswith("adam_"):
@@ -82,4 +95,5 @@ def makers(name: str) -> Callable[[Signature, Add, Constant], Any] | None:
         "projection_noises": settled,
         "pti_gradient": bowl,
         "pti_start": start,
+        "pti_locality": near,
     }.get(name)

@@ -16,7 +16,7 @@ from .projection import projection_constants, projection_graphs
 from .tuning import tuning_constants, tuning_graphs
 
 #: The optimisations by name, and how many graphs each has.
-GRAPH_COUNTS = {"projection": 4, "pti": 4}
+GRAPH_COUNTS = {"projection": 4, "pti": 4, "pti-locality": 1}
 #: The files of constants that gradient graphs have of their own.
 GRADIENTS_GROUP = "gradients"
 
@@ -51,7 +51,7 @@ class Optimised:
         if "projection" in self.names:
             yield from projection_graphs(model, self.criterion)
         if "pti" in self.names:
-            yield from tuning_graphs(model, self.criterion)
+            yield from tuning_graphs(model, self.criterion, "pti-locality" in self.names)
 
 
 def check_gradients(names: Sequence[str], precision: Precision, perceptual: object | None) -> None:
@@ -62,6 +62,8 @@ def check_gradients(names: Sequence[str], precision: Precision, perceptual: obje
     """
     if unknown := sorted(set(names) - set(GRAPH_COUNTS)):
         raise ExportError("Unknown optimisation", got=", ".join(unknown), expected=" or ".join(GRAPH_COUNTS))
+    if "pti-locality" in names and "pti" not in names:
+        raise ExportError("pti-locality comes with pti", got=", ".join(names), hint="Add --gradients pti.")
     if perceptual is not None and not names:
         raise ExportError("LPIPS is for the losses of gradient graphs", hint="Say which with --gradients.")
     if names and precision.rescaled:

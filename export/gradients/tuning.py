@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from ...runtime.methods.base import BATCH, CODES, IMAGE, RECONSTRUCTION
 from ...runtime.methods.hyperstyle import OFFSET_CODES
-from ...runtime.methods.optimisation import FEATURE, GRADIENT, LOSS, LOSS_WEIGHT, NORMS, TARGET
-from ...runtime.methods.tuning import DIFFERENCES, GRADIENT_GRAPH, START_GRAPH, Tuning
+from ...runtime.methods.optimisation import FEATURE, GRADIENT, LOCALITY, LOSS, LOSS_WEIGHT, NORMS, TARGET
+from ...runtime.methods.tuning import DIFFERENCES, GRADIENT_GRAPH, LATENT, LOCALITY_GRAPH, START_GRAPH, Tuning
 from ..graphs import Graph, Samples
 from ..methods.model import Model
 from ..precision import FLOAT32
@@ -17,10 +17,12 @@ from ..stages.synthesis import Reconstruction
 from .criterion import Criterion, feature_inputs
 from .graph import adam_graph, gradient_graph, lengths
 from .tracing import Objective, Tensors
-from .tunable import Tunable, noise_buffers, relative_offsets
+from .tunable import Tunable, noise_buffers, relative_offsets, without_noise
 
 #: Before the names of the terms, in those of their weights.
 PREFIX = f"{LOSS_WEIGHT}pti."
+#: Of the regulariser: its weight, how far from the pivot it looks, and how far mapped latents are from the average.
+LOCALITY_WEIGHT, DISTANCE, TRUNCATION = 0.1, 30.0, 0.5
 
 
 class Noises(nn.Module):
@@ -59,6 +61,38 @@ class TuningObjective(Objective):
         return {f"{GRADIENT}{DIFFERENCES}": gradient, NORMS: lengths(self.tunable.split(gradient))}
 
 
+class LocalityObjective(Objective):
+    """How far tuning changes what the generator draws near the pivot, without noise (section 3.2 of the paper).
+
+    A latent is mapped and truncated by half; the code is 30 away from the pivot into its direction, over all rows. What
+    the untuned generator draws there is the target.
+    """
+
+    variables = (DIFFERENCES,)
+
+    def __init__(self, model: Model, objective: TuningObjective) -> None:
+        super().__init__()
+        self.tunable, self.criterion, self.mapping = objective.tunable, objective.criterion, model.generator.style
+        self.reconstruction = objective.reconstruction
+        self.average = nn.Parameter(model.latent_avg[:1])
+        self.silence = nn.ParameterList(without_noise(model.layers))
+
+    def forward(self, inputs: Tensors) -> tuple[Tensor, Tensors]:
+        pivot = inputs[CODES]
+        away = self.average + (self.mapping(inputs[LATENT]) - self.average) * TRUNCATION - pivot
+        codes = pivot + away * (DISTANCE / away.square().sum().sqrt())
+        tuned, untuned = (
+            self.reconstruction(self.tunable(codes, self.tunable.tensors(moved), iter(list(self.silence))))
+            for moved in (inputs[DIFFERENCES], torch.zeros_like(inputs[DIFFERENCES]))
+        )
+        terms = self.criterion(tuned, untuned, self.criterion.features(untuned))
+        loss = torch.stack(list(terms.values())).sum()
+        return loss * inputs[f"{PREFIX}{LOCALITY}"][0], {f"{LOSS}{LOCALITY}": loss.reshape(1)}
+
+    def finish(self, gradients: Tensors, inputs: Tensors) -> Tensors:
+        return {f"{GRADIENT}{DIFFERENCES}": gradients[DIFFERENCES]}
+
+
 class TunedSynthesis(nn.Module):
     """Codes and a person's differences to the image and the reconstruction."""
 
@@ -83,8 +117,8 @@ class StartStage(nn.Module):
         return relative_offsets(self.tunable, dict(zip(self.names, self.offsets(codes, steps), strict=True)))
 
 
-def tuning_graphs(model: Model, criterion: Criterion) -> Iterator[Graph]:
-    """The graphs of `pti`."""
+def tuning_graphs(model: Model, criterion: Criterion, locality: bool = False) -> Iterator[Graph]:
+    """The graphs of `pti`, with ``locality`` also that of its regulariser."""
     objective = TuningObjective(model, criterion)
     inputs = _sample_inputs(model, criterion, objective.tunable)
     outputs = (f"{GRADIENT}{DIFFERENCES}", NORMS, *(f"{LOSS}{term}" for term in objective.terms), RECONSTRUCTION)
@@ -96,6 +130,12 @@ def tuning_graphs(model: Model, criterion: Criterion) -> Iterator[Graph]:
         args, named = (rows, inputs[DIFFERENCES]), (CODES, DIFFERENCES)
         yield Graph(name, drawing, args, axes, named, (IMAGE, RECONSTRUCTION))
     yield adam_graph(DIFFERENCES, inputs[DIFFERENCES].shape)
+    if locality:
+        latent = torch.randn(1, model.generator.shape.width, generator=torch.Generator().manual_seed(3))
+        weight = {f"{PREFIX}{LOCALITY}": torch.tensor([LOCALITY_WEIGHT])}
+        near = {DIFFERENCES: inputs[DIFFERENCES], CODES: codes[:1], LATENT: latent, **weight}
+        told = (f"{GRADIENT}{DIFFERENCES}", f"{LOSS}{LOCALITY}")
+        yield gradient_graph(LOCALITY_GRAPH, LocalityObjective(model, objective), near, told)
     if model.hypernet is not None:
         offsets = OffsetsStage(model.hypernet, model.layers, FLOAT32)
         start = StartStage(offsets, [layer.name for layer in model.tuned], objective.tunable)
@@ -106,7 +146,8 @@ def tuning_graphs(model: Model, criterion: Criterion) -> Iterator[Graph]:
 
 def tuning_constants(criterion: Criterion) -> dict[str, Tensor]:
     """The usual weights of the loss: every term counts once, as PTI's authors have it."""
-    return {f"{PREFIX}{term}": torch.ones(1) for term in criterion.terms}
+    terms = {f"{PREFIX}{term}": torch.ones(1) for term in criterion.terms}
+    return {**terms, f"{PREFIX}{LOCALITY}": torch.tensor([LOCALITY_WEIGHT])}
 
 
 def _sample_inputs(model: Model, criterion: Criterion, tunable: Tunable) -> dict[str, Tensor]:
@@ -119,5 +160,5 @@ def _sample_inputs(model: Model, criterion: Criterion, tunable: Tunable) -> dict
         TARGET: target,
         **feature_inputs(criterion, target),
         CODES: sample.codes(model.latent_avg)[:1],
-        **tuning_constants(criterion),
+        **{f"{PREFIX}{term}": torch.ones(1) for term in criterion.terms},
     }

@@ -4,6 +4,7 @@ State t holds variables, Adam's moments, and the gradient at those variables: so
 that is there, and one run of the gradient graph at what comes out. docs/optimisation.md has the formulas.
 """
 
+import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ FIRST, SECOND, RATES, NORMS = "first.", "second.", "rates", "norms"
 TARGET, FEATURE, FEATURES_GRAPH = "target", "feature.", "features"
 #: Every term that a loss may have.
 TERMS = ("mse", "multiscale", "lpips", "noise")
+#: The term that is none of a photo's: how far tuning changes what other codes give.
+LOCALITY = "locality"
 #: Adam (Kingma and Ba 2015), as every method's authors have it.
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 #: Learning rates that make sense; Adam moves every number by about so much a step.
@@ -40,6 +43,7 @@ class Settings:
         seed: of everything that is drawn, 0 or more.
         rate: the learning rate, before the schedule.
         space: "w" for one code that all rows share, "w+" for a code each; of projection.
+        locality: tune with PTI's regulariser, for a little more time a step; of bundles that have its graph.
         pivot: codes [styles, width] that tuning leaves as they are, in place of the bundle's own method's.
         loss: weights of terms of the loss by name, in place of the bundle's.
         until_lpips: stop a photo whose LPIPS has come down to it; of bundles whose loss has that term.
@@ -48,9 +52,19 @@ class Settings:
     seed: int = 0
     rate: float | None = None
     space: str = "w+"
+    locality: bool = False
     pivot: NDArray[np.float32] | None = None
     loss: Mapping[str, float] = field(default_factory=dict)
     until_lpips: float | None = None
+
+    def told(self) -> str:
+        """All of it in one line, the same for the same settings."""
+        pivot = "own" if self.pivot is None else hashlib.sha256(np.ascontiguousarray(self.pivot).data).hexdigest()[:12]
+        loss = ",".join(f"{term}={weight:g}" for term, weight in sorted(self.loss.items()))
+        return (
+            f"seed {self.seed}, rate {self.rate}, space {self.space}, loss {loss or 'usual'}, pivot {pivot}, "
+            f"until_lpips {self.until_lpips}, locality {self.locality}"
+        )
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 63:

@@ -7,16 +7,18 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ArrayError
+from ...errors import ArrayError, BundleError
 from ..manifest.layers import FIRST_RESOLUTION, Layer
 from ..manifest.manifest import StateSpec, TensorSpec
 from .base import CODES, RECONSTRUCTION, Arithmetic, Array, Arrays, Signature, rows_of
 from .hyperstyle import OFFSET_CODES
-from .optimisation import Optimisation
+from .optimisation import GRADIENT, LOCALITY, LOSS, Optimisation
 
-GRADIENT_GRAPH, START_GRAPH = "pti_gradient", "pti_start"
+GRADIENT_GRAPH, START_GRAPH, LOCALITY_GRAPH = "pti_gradient", "pti_start", "pti_locality"
 #: What tuning has added to every number of the generator, in one row.
 DIFFERENCES = "differences"
+#: What a code near the pivot is mapped from.
+LATENT = "latent"
 #: The generator's constant, by its published name.
 INPUT = "input.input"
 #: Before the numbers of the steps that the bundle's own method takes first.
@@ -84,7 +86,16 @@ class Tuning(Optimisation):
         found = {**self._base.signatures(), **super().graphs()}
         if self._from_offsets:
             found[START_GRAPH] = Signature(found["offsets"].inputs, (differences,))
+        if self.settings.locality:
+            latent = TensorSpec(LATENT, "float32", (1, self._generator.width))
+            weight = TensorSpec(self.weight_of(LOCALITY), "float32", (1,))
+            gradient = TensorSpec(f"{GRADIENT}{DIFFERENCES}", "float32", differences.shape)
+            loss = TensorSpec(f"{LOSS}{LOCALITY}", "float32", (1,))
+            found[LOCALITY_GRAPH] = Signature((differences, self.codes(1), latent, weight), (gradient, loss))
         return found
+
+    def gradient_graphs(self) -> tuple[str, ...]:
+        return (GRADIENT_GRAPH, LOCALITY_GRAPH) if self.settings.locality else (GRADIENT_GRAPH,)
 
     def drawing_inputs(self) -> tuple[TensorSpec, ...]:
         return (TensorSpec(DIFFERENCES, "float32", self.variable_shapes()[DIFFERENCES]),)
@@ -94,6 +105,12 @@ class Tuning(Optimisation):
 
     def check_method(self) -> None:
         super().check_method()
+        if self.settings.locality and LOCALITY_GRAPH not in self.manifest.graphs:
+            raise BundleError(
+                "The bundle has no graph for PTI's locality",
+                expected=f"a graph {LOCALITY_GRAPH}",
+                hint="Export the checkpoint again with --gradients pti-locality, too.",
+            )
         pivot, shape = self.settings.pivot, self.state()[0].shape
         if pivot is not None and (pivot.shape != shape or not np.isfinite(pivot).all()):
             raise ArrayError("The pivot does not fit", got=list(pivot.shape), expected=f"finite codes {list(shape)}")
@@ -104,6 +121,8 @@ class Tuning(Optimisation):
 
     def given(self, index: int, steps: int) -> Mapping[str, NDArray[np.float32]]:
         found = dict(super().given(index, steps))
+        if self.settings.locality:
+            found[LATENT] = self.draws(LATENT, index, (1, self._generator.width))
         if index:
             return found
         found[DIFFERENCES] = np.zeros(self.variable_shapes()[DIFFERENCES], np.float32)
@@ -138,6 +157,14 @@ class Tuning(Optimisation):
                 offset_codes = {OFFSET_CODES: state[OFFSET_CODES], "steps": numbers[-1]}
                 pivot[DIFFERENCES] = backend.run(START_GRAPH, offset_codes)[DIFFERENCES]
         return found
+
+    def draw(self, backend: Arithmetic, photo: Array, state: Arrays, steps: Array | None) -> Arrays:
+        found = super().draw(backend, photo, state, steps)
+        if not self.settings.locality:
+            return found
+        near = backend.run(LOCALITY_GRAPH, {name: state[name] for name in (DIFFERENCES, CODES, LATENT)})
+        gradient, loss = f"{GRADIENT}{DIFFERENCES}", f"{LOSS}{LOCALITY}"
+        return {**found, gradient: backend.add(found[gradient], near[gradient]), loss: near[loss]}
 
     def weights(self, backend: Arithmetic, state: Arrays, steps: Array) -> Arrays:
         return {DIFFERENCES: state[DIFFERENCES]}

@@ -1,5 +1,6 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +15,20 @@ from PIL import Image
 from ...errors import HyperStyleDeployError, InversionError, OutputError, printable
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
+from ..bundle.narrow import FLOAT32, narrowed, widened
 from ..images import read_photo, strip, to_uint8, write_png
 from ..photos import output_names
+from ..quality.tolerance import psnr
 from ..refinement.loop import Step
 from ..session import Session
 
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
 WRITTEN = "written."
+#: Before the names of what an inversion's file says of its result, not of what was asked for.
+RESULT = "result."
+#: Strips show every so manieth step, so that there are about so many pictures of them; and the last one.
+MOST_SHOWN = 12
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -30,6 +37,7 @@ class Outputs:
     """What to write for each photo, and where: `<name>.png`, `<name>.inversion`, strips and steps as asked for.
 
     ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
+    ``stored`` is what PTI's weights are written as (``Inversion.save``).
     """
 
     folder: Path
@@ -38,6 +46,12 @@ class Outputs:
     every_step: bool = False
     overwrite: bool = False
     until_gain: float | None = None
+    stored: str = FLOAT32
+
+    @property
+    def stride(self) -> int:
+        """How many steps there are from one picture of a strip to the next."""
+        return max(1, math.ceil(self.steps / MOST_SHOWN))
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -102,8 +116,8 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
-    #: Reconstructions for the strip, and images at full size, of every step so far.
-    strip: list[NDArray[np.uint8]] = field(default_factory=list)
+    #: Reconstructions for the strip by step, and images at full size of every step so far.
+    strip: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     steps: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
@@ -160,6 +174,8 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
             "sha256": sha256_of(photo),
             "precision": session.precision,
         } | outputs.stopping
+        if session.settings is not None:
+            source |= {"settings": session.settings, "stored": outputs.stored}
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
             return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
@@ -179,8 +195,9 @@ def _finished(session: Session, name: str, source: dict[str, str], outputs: Outp
     except (InversionError, OSError):
         return None
     digests = {key: value for key, value in inversion.source.items() if key.startswith(WRITTEN)}
-    same = {key: value for key, value in inversion.source.items() if key not in digests} == source
-    fits = inversion.steps == outputs.steps or outputs.until_gain is not None
+    asked = {key: value for key, value in inversion.source.items() if not key.startswith((WRITTEN, RESULT))}
+    same = asked == source
+    fits = inversion.steps == outputs.steps or outputs.until_gain is not None or session.settings is not None
     return inversion if same and fits and written.items() <= digests.items() else None
 
 
@@ -214,7 +231,10 @@ def _invert_batch(
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
     """Keep the pictures of a step that are asked for; only they leave the backend."""
     if outputs.strips:
-        item.strip.append(to_uint8(step.reconstruction[photo : photo + 1])[0])
+        item.strip[step.index] = to_uint8(step.reconstruction[photo : photo + 1])[0]
+        # The result is the last state or the one before; of those before these, every so manieth is shown.
+        if (step.index - 2) % outputs.stride:
+            item.strip.pop(step.index - 2, None)
     if outputs.every_step:
         item.steps.append(step.pixels(photo))
 
@@ -225,9 +245,21 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
     write_png(outputs.image(item.name), inversion.image)
     if outputs.strips:
         size = session.manifest.image
-        pictures = [item.picture, *map(Image.fromarray, item.strip[:taken])]
+        shown = [index for index in sorted(item.strip) if index < taken and (index % outputs.stride == 0)]
+        shown += [] if inversion.steps in shown else [inversion.steps]
+        pictures = [item.picture, *(Image.fromarray(item.strip[index]) for index in shown)]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
     source = {**item.source, **inversion.source, **_written(outputs.files(item.name, inversion.steps))}
-    replace(inversion, source=source).save(outputs.inversion(item.name))
+    if session.settings is not None and outputs.stored != FLOAT32:
+        source[f"{RESULT}psnr"] = f"{_psnr_as_stored(session, inversion, outputs.stored):.1f}"
+    replace(inversion, source=source).save(outputs.inversion(item.name), outputs.stored)
+
+
+def _psnr_as_stored(session: Session, inversion: Inversion, stored: str) -> float:
+    """The PSNR in dB of what is drawn of an inversion as it is stored, against its image; over 8 bits."""
+    assert inversion.image is not None
+    kept = replace(inversion, arrays=widened(narrowed(inversion.arrays, stored)))
+    drawn, exact = (image.astype(np.float32) for image in (session.synthesize(kept)[0], inversion.image))
+    return psnr(drawn, exact, 255.0)

@@ -180,7 +180,7 @@ def test_what_is_not_finite_stops_a_photo_and_keeps_its_best_state(tmp_path: Pat
         assert 0 < found.steps < STEPS
         assert len(found.l2) == found.steps + 1
         last = found.steps + (output == "loss.mse")  # without a loss the state before is the result
-        assert found.source["stopped"] == f"step {last}: {told}"
+        assert found.source["result.stopped"] == f"step {last}: {told}"
         assert np.isfinite(found.codes).all()
 
 

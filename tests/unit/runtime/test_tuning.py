@@ -1,10 +1,12 @@
 """PTI on graphs whose descent is written down here: where it starts, what it moves, when it stops, what it keeps."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hyperstyle_deploy.errors import ArrayError, BundleError
 from hyperstyle_deploy.runtime.backends import available
@@ -39,22 +41,26 @@ def test_tuning_starts_where_the_bundles_own_method_ends(toys: Toys, base: str, 
 
 
 @pytest.mark.parametrize("backend", available())
-def test_adam_moves_every_number_and_no_code(toys: Toys, backend: str) -> None:
+@pytest.mark.parametrize("locality", [False, True])
+def test_adam_moves_every_number_and_no_code(toys: Toys, backend: str, locality: bool) -> None:
     """By plain NumPy: a bowl around the mean of photo and codes; every number is alike, so that one stands for all."""
-    session = opened(toys, "e4e", backend, Settings(rate=0.01))
-    photo = session.prepare([PHOTO])
+    bundle = toys("e4e", gradients=("pti", "pti-locality"))
+    session = load(bundle, backend=backend, method="pti", settings=Settings(rate=0.01, locality=locality))
+    photo, constants = session.prepare([PHOTO]), session._backend.constants
     steps = list(session.refine(photo, 60))
     centre = photo.mean() + steps[0].codes.mean()
-    weight = float(session._backend.constants["loss_weight.pti.mse"][0])
+    weight, held = (float(constants[f"loss_weight.pti.{term}"][0]) for term in ("mse", "locality"))
     value = first = second = 0.0
     for update, step in enumerate(steps, 1):
-        found = step.arrays(0)["differences"]
+        found, losses = step.arrays(0)["differences"], step.losses(0)
         np.testing.assert_allclose(found, value, atol=1e-5)
-        np.testing.assert_allclose(step.losses(0)["mse"], (value - centre) ** 2, rtol=1e-3, atol=1e-6)
-        gradient = weight * (value - centre)
+        np.testing.assert_allclose(losses["mse"], (value - centre) ** 2, rtol=1e-3, atol=1e-6)
+        assert losses.get("locality", value**2) == pytest.approx(value**2, rel=1e-3, abs=1e-6)
+        gradient = weight * (value - centre) + locality * held * value
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         value -= 0.01 * first / (1 - 0.9**update) / (np.sqrt(second / (1 - 0.999**update)) + 1e-8)
-    assert steps[-1].losses(0)["mse"] < 0.5 * steps[0].losses(0)["mse"] or abs(centre) < 0.01
+    assert ("locality" in steps[-1].losses(0)) == locality
+    assert locality or steps[-1].losses(0)["mse"] < 0.5 * steps[0].losses(0)["mse"]
     np.testing.assert_array_equal(steps[-1].codes, steps[0].codes)
 
 
@@ -105,3 +111,40 @@ def test_what_is_tuned_is_all_of_synthesis(toys: Toys) -> None:
     assert session._backend.method.gradient_tensors() == tuple(tensors)
     with pytest.raises(BundleError, match=r"no gradient graphs for pti.*again with --gradients pti"):
         load(toys("e4e", gradients=("projection",)), method="pti")
+
+
+def test_the_command_writes_strips_of_few_pictures_and_tells_what_storing_cost(toys: Toys, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from hyperstyle_deploy.cli import main
+
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(PHOTO).save(tmp_path / "photos" / "a.png")
+    bundle, out = toys("hyperstyle", gradients=("pti",)), tmp_path / "out"
+    command = ["invert", str(bundle), str(tmp_path / "photos"), "-o", str(out), "--backend", "onnxruntime"]
+    command += ["--method", "pti", "--steps", "60", "--rate", "0.01", "--store", "int8"]
+    for status in ("done", "skipped"):
+        result = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        document = json.loads(result.stdout)
+        assert (document["method"], document["photos"][0]["status"]) == ("pti", status)
+    found = Inversion.load(out / "a.inversion")
+    assert found.source["stored"] == "int8"
+    assert float(found.source["result.psnr"]) > 30
+    # The photo, steps 0, 5, ... 60.
+    assert Image.open(out / "a.strip.png").size == (14 * SIZE, SIZE)
+    other = CliRunner().invoke(main, [*command[:-2], "--store", "float16", "--json"], catch_exceptions=False)
+    assert json.loads(other.stdout)["photos"][0]["status"] == "done"
+    refused = CliRunner().invoke(main, [*command, "--rate", "100"])
+    assert (refused.exit_code, "rate is out of range" in refused.stderr) == (2, True)
+    refused = CliRunner().invoke(main, [*command[:7], "--seed", "1"])
+    assert (refused.exit_code, "for an optimisation, named with --method" in refused.stderr) == (2, True)
+
+
+def test_locality_draws_another_latent_every_step_and_needs_its_graph(toys: Toys) -> None:
+    bundle = toys("e4e", gradients=("pti", "pti-locality"))
+    method = load(bundle, backend="onnxruntime", method="pti", settings=Settings(locality=True))._backend.method
+    latents = [method.given(index, 20)["latent"] for index in (0, 1)]
+    assert np.abs(latents[0] - latents[1]).max() > 0.1
+    with pytest.raises(BundleError, match=r"no graph for PTI's locality.*--gradients pti-locality, too"):
+        opened(toys, "e4e", settings=Settings(locality=True))
