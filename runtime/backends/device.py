@@ -48,7 +48,7 @@ class GraphRunner(ABC):
 
 def loop_graphs(method: Method) -> list[str]:
     """The graphs that a device runs in the loop: in place of `weights` the offsets, for the kernel."""
-    return [graph for graph in method.signatures() if graph not in ("weights", "synthesis")]
+    return [graph for graph in method.signatures() if graph not in ("weights", "synthesis", method.syntheses[0])]
 
 
 class DeviceBackend(Backend):
