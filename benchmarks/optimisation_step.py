@@ -33,7 +33,7 @@ from hyperstyle_deploy.export.gradients.seeded import write_lpips
 from hyperstyle_deploy.export.gradients.tuning import tuning_constants, tuning_graphs
 from hyperstyle_deploy.export.methods.model import Model
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.refinement.loop import refine
 from hyperstyle_deploy.tests.unit.golden_graphs import GraphsBundle, generator_model, write_graphs
 

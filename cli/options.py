@@ -99,7 +99,7 @@ def optimisation_arguments(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ArrayError: one is out of range.
     """
-    from ..runtime.methods.optimisation import Settings
+    from ..runtime.methods.settings import Settings
 
     settings = {name: value for name, value in given.items() if name != "method"}
     if "loss" in settings:

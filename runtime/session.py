@@ -21,7 +21,8 @@ from .images import Photo, encoder_input, read_photo
 from .manifest.checks import MAX_STEPS, VALUES
 from .manifest.manifest import Manifest
 from .methods.base import CODES, Arrays
-from .methods.optimisation import Optimisation, Settings
+from .methods.optimisation import Optimisation
+from .methods.settings import Settings
 from .refinement.loop import Step, drawn_image, refine
 from .refinement.settling import Settling
 

@@ -24,7 +24,7 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
 )
 from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
 from hyperstyle_deploy.runtime.methods.base import Signature
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 
 #: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
 CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "channel"}

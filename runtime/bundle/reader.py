@@ -16,7 +16,7 @@ from ..manifest import strict_json
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
-from ..methods.optimisation import Settings
+from ..methods.settings import Settings
 from .files import inside, kind_of, sha256_of_all
 from .onnx_paths import external_locations
 

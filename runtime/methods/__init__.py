@@ -4,10 +4,11 @@ from ...errors import ArrayError, BundleError
 from ..manifest.manifest import Manifest
 from .base import Method
 from .hyperstyle import HyperStyle
-from .optimisation import Optimisation, Settings
+from .optimisation import Optimisation
 from .projection import Projection
 from .psp import OnePass
 from .restyle import ReStyle
+from .settings import Settings
 from .tuning import Tuning
 
 #: Every method that runs here; a new one is a module and an entry.

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..manifest.checks import wrong
-from ..manifest.manifest import GraphSpec, Manifest, StateSpec, TensorSpec
+from ..manifest.manifest import Manifest, StateSpec, TensorSpec
+from .signatures import check_graph, told
 
 #: An array where its backend keeps it; only the backend looks inside.
 Array: TypeAlias = Any
@@ -169,7 +170,7 @@ class Method(ABC):
         self.check_method()
         self.check_state()
         for name, signature in self.signatures().items():
-            _check_graph(name, manifest.graphs.get(name), signature)
+            check_graph(name, manifest.graphs.get(name), signature.inputs, signature.outputs)
 
     def check_state(self) -> None:
         """See that the bundle says of what an inversion keeps what the method says.
@@ -178,7 +179,7 @@ class Method(ABC):
             BundleError: it does not.
         """
         if self.manifest.state != self.state():
-            raise wrong("state", _told(self.manifest.state), _told(self.state()))
+            raise wrong("state", told(self.manifest.state), told(self.state()))
 
     def check_method(self) -> None:
         """See that options and layers are the method's.
@@ -242,22 +243,3 @@ class Method(ABC):
 def rows_of(backend: Arithmetic, array: Array, count: int) -> Iterable[Array]:
     """A batch's rows, each as a batch of one."""
     return (backend.row(array, index) for index in range(count))
-
-
-def _check_graph(name: str, graph: GraphSpec | None, signature: Signature) -> None:
-    if graph is None:
-        raise wrong("graphs", f"no {name}", "every graph of the method")
-    for kind, found, expected in (
-        ("inputs", graph.inputs, signature.inputs),
-        ("outputs", graph.outputs, signature.outputs),
-    ):
-        if found == expected:
-            continue
-        places = [index for index, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]]
-        if places:
-            raise wrong(f"graphs[{name}].{kind}[{places[0]}]", found[places[0]], expected[places[0]])
-        raise wrong(f"graphs[{name}].{kind}", f"{len(found)} tensors", len(expected))
-
-
-def _told(state: Iterable[StateSpec]) -> str:
-    return ", ".join(f"{array.name} {list(array.shape)}" for array in state)

@@ -1,6 +1,5 @@
 """Many photos to a folder: every output whole or not there, finished photos skipped, a bad photo one record."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +20,13 @@ from ..photos import output_names
 from ..quality.tolerance import psnr
 from ..refinement.loop import Step
 from ..session import Session
+from .strips import Strip
 
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
 WRITTEN = "written."
 #: Before the names of what an inversion's file says of its result, not of what was asked for.
 RESULT = "result."
-#: Strips show every so manieth step, so that there are about so many pictures of them; and the last one.
-MOST_SHOWN = 12
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -47,11 +45,6 @@ class Outputs:
     overwrite: bool = False
     until_gain: float | None = None
     stored: str = FLOAT32
-
-    @property
-    def stride(self) -> int:
-        """How many steps there are from one picture of a strip to the next."""
-        return max(1, math.ceil(self.steps / MOST_SHOWN))
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -116,8 +109,8 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
-    #: Reconstructions for the strip by step, and images at full size of every step so far.
-    strip: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    strip: Strip
+    #: Images at full size of every step so far.
     steps: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
@@ -179,7 +172,7 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
             return Record(photo, SKIPPED, outputs.files(name, finished.steps), finished.l2, finished.steps)
-        return _Pending(photo, name, read_photo(photo), source)
+        return _Pending(photo, name, read_photo(photo), source, Strip(outputs.steps))
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error))
     except OSError as error:
@@ -231,10 +224,7 @@ def _invert_batch(
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
     """Keep the pictures of a step that are asked for; only they leave the backend."""
     if outputs.strips:
-        item.strip[step.index] = to_uint8(step.reconstruction[photo : photo + 1])[0]
-        # The result is the last state or the one before; of those before these, every so manieth is shown.
-        if (step.index - 2) % outputs.stride:
-            item.strip.pop(step.index - 2, None)
+        item.strip.keep(step.index, to_uint8(step.reconstruction[photo : photo + 1])[0])
     if outputs.every_step:
         item.steps.append(step.pixels(photo))
 
@@ -245,9 +235,7 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
     write_png(outputs.image(item.name), inversion.image)
     if outputs.strips:
         size = session.manifest.image
-        shown = [index for index in sorted(item.strip) if index < taken and (index % outputs.stride == 0)]
-        shown += [] if inversion.steps in shown else [inversion.steps]
-        pictures = [item.picture, *(Image.fromarray(item.strip[index]) for index in shown)]
+        pictures = [item.picture, *map(Image.fromarray, item.strip.pictures(inversion.steps))]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)

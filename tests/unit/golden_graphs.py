@@ -34,7 +34,7 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
 )
 from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
 from hyperstyle_deploy.runtime.methods.base import Method
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 
 

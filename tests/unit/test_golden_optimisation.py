@@ -22,7 +22,7 @@ from hyperstyle_deploy.export.gradients.tuning import tuning_constants, tuning_g
 from hyperstyle_deploy.export.seeded import draw
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.backends.base import Backend
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.refinement.loop import Step, refine
 from hyperstyle_deploy.tests.unit.golden_graphs import GraphsBundle, generator_model, write_graphs
 

@@ -22,7 +22,7 @@ from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlat
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
 
 DRAW = torch.Generator().manual_seed(5)

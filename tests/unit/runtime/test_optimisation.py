@@ -14,7 +14,8 @@ from hyperstyle_deploy.errors import ArrayError, BackendError, BundleError, Inve
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.backends.adam import BLOCK, adam
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
-from hyperstyle_deploy.runtime.methods.optimisation import Settings, adam_rates
+from hyperstyle_deploy.runtime.methods.optimisation import adam_rates
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.small_bundle import SIZE
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle

@@ -10,7 +10,7 @@ import pytest
 
 from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.small_bundle import SIZE
 from hyperstyle_deploy.tests.unit.runtime.test_device_backend import OTHER, PHOTO, Rig, same

@@ -11,7 +11,7 @@ from PIL import Image
 from hyperstyle_deploy.errors import ArrayError, BundleError
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
-from hyperstyle_deploy.runtime.methods.optimisation import Settings
+from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.methods.tuning import tuned_tensors
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.small_bundle import SIZE, STYLES, WIDTH, small_manifest
