@@ -19,12 +19,15 @@ from hyperstyle_deploy.export.gradients.backward import (
     max_pool2d_backward,
 )
 from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlation
+from hyperstyle_deploy.export.gradients.perceptual import ALEXNET
+from hyperstyle_deploy.export.gradients.seeded import write_lpips
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
 
+PHOTO = Path(__file__).parents[3] / "demo.png"
 DRAW = torch.Generator().manual_seed(5)
 
 
@@ -145,28 +148,51 @@ def test_gradients_are_exported_in_float32_and_for_what_is_known(written: Callab
 
 
 @pytest.fixture(scope="module")
-def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A HyperStyle bundle, some layers tuned and others not, with gradient graphs for projection."""
+def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HyperStyle bundle, some layers tuned and others not, with every gradient graph and a narrow LPIPS."""
     from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 
     quicken_tracing()
-    folder = tmp_path_factory.mktemp("projected")
-    return export(write_checkpoints(folder, "hyperstyle", TINY), folder / "bundle", gradients=["projection"]).path
+    folder = tmp_path_factory.mktemp("optimised")
+    checkpoints = write_checkpoints(folder, "hyperstyle", TINY)
+    lpips = write_lpips(folder, ALEXNET, (6, 7, 8, 9, 10))
+    gradients = ["projection", "pti", "pti-locality"]
+    return export(checkpoints, folder / "bundle", gradients=gradients, perceptual=lpips).path
 
 
 @pytest.mark.exhaustive
-def test_the_exported_projection_descends_alike_in_every_backend(projected: Path) -> None:
+def test_the_exported_projection_descends_alike_in_every_backend(optimised: Path) -> None:
     """The export has compared the gradient with float64 autograd, and loading OpenVINO with ONNX Runtime."""
     found = {}
     for backend in available():
-        session = load(projected, backend=backend, method="projection", settings=Settings(space="w"))
-        photo = session.prepare([Path(__file__).parents[3] / "demo.png"])
-        steps = list(session.refine(photo, 30))
-        assert steps[-1].losses(0)["mse"] < 0.5 * steps[0].losses(0)["mse"]
-        np.testing.assert_allclose(steps[-1].l2[0], steps[-1].losses(0)["mse"], rtol=1e-5)
+        settings = Settings(space="w", loss={"mse": 1.0})
+        session = load(optimised, backend=backend, method="projection", settings=settings)
+        steps = list(session.refine(session.prepare([PHOTO]), 30))
+        first, last = steps[0].losses(0), steps[-1].losses(0)
+        assert last["mse"] + last["lpips"] < 0.7 * (first["mse"] + first["lpips"])
+        np.testing.assert_allclose(steps[-1].l2[0], last["mse"], rtol=1e-5)
         assert np.ptp(steps[-1].codes[0], axis=0).max() == 0  # in W
         # The last state is not perturbed: what is drawn of it is what its loss was of.
         np.testing.assert_allclose(steps[-1].image, steps[-1].reconstruction, atol=5e-5)
         found[backend] = steps[-1].codes
     for codes in found.values():
         np.testing.assert_allclose(codes, found["onnxruntime"], atol=1e-3)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("locality", [False, True])
+def test_the_exported_tuning_goes_on_from_hyperstyle(optimised: Path, locality: bool) -> None:
+    own = load(optimised, backend="onnxruntime")
+    *_, refined = own.refine(own.prepare([PHOTO]))
+    found = {}
+    for backend in available():
+        settings = Settings(rate=3e-3, until_lpips=0.0, locality=locality)
+        session = load(optimised, backend=backend, method="pti", settings=settings)
+        steps = list(session.refine(session.prepare([PHOTO]), 10))
+        # Tuning starts at the very weights that HyperStyle found, in another formulation of the generator.
+        np.testing.assert_allclose(steps[0].reconstruction, refined.reconstruction, atol=5e-4)
+        assert steps[-1].losses(0)["lpips"] < steps[0].losses(0)["lpips"]
+        np.testing.assert_allclose(steps[-1].image, steps[-1].reconstruction, atol=5e-5)
+        found[backend] = steps[-1].arrays(0)["differences"]
+    for differences in found.values():
+        np.testing.assert_allclose(differences, found["onnxruntime"], atol=1e-3)
