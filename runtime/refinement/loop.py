@@ -127,7 +127,7 @@ def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[
     uploaded = {PHOTOS: backend.upload(photos)}
     state = backend.replay("start", partial(_started, backend), {**uploaded, **_given(backend, batch, 0, steps)})
     state = {**_blank(backend, batch), **state}
-    yield Step(0, batch, state, backend)
+    yield Step(0, batch, _shown(backend, state), backend)
     for index in range(1, steps + 1):
         images = {place: array for place, array in state.items() if place[0] == IMAGE}
         inputs = {place: array for place, array in state.items() if place not in images}
@@ -137,7 +137,13 @@ def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[
         resting = () if backend.records else tuple(stopped)
         advanced = backend.replay("step", partial(_advanced, backend, resting), inputs)
         state = {**images, **advanced}
-        yield Step(index, batch, state, backend)
+        yield Step(index, batch, _shown(backend, state), backend)
+
+
+def _shown(backend: Backend, state: State) -> State:
+    """What a step shows: not gradients and moments, which are as large as a generator and change in place."""
+    kept = {spec.name for spec in backend.method.state()} | {IMAGE, RECONSTRUCTION, NORMS, ERRORS[0]}
+    return {place: array for place, array in state.items() if place[0] in kept or place[0].startswith(LOSS)}
 
 
 def _given(backend: Backend, batch: int, index: int, steps: int) -> State:
