@@ -74,7 +74,11 @@ class Given:
         if name == "noises":
             noises = [drawn(f"projection256.noise_{j}", 1, side**2) for j, side in enumerate(self._sides)]
             return np.concatenate(noises, 1)
-        return drawn(f"projection256.{self._variant}.w_noise.{index}", *shape) if index < 5 else np.zeros(shape)
+        return (
+            drawn(f"projection256.{self._variant}.w_noise.{index}", *shape)
+            if index < 5
+            else np.zeros(shape, np.float32)
+        )
 
 
 @pytest.mark.parametrize("variant", ["w", "wplus"])
