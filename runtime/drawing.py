@@ -32,13 +32,17 @@ class Person:
     @cached_property
     def _weights(self) -> Arrays:
         """What is the person's own, computed when it is drawn with first."""
-        return self._backend.method.weights(self._backend, self._state, self._count) if self._steps else {}
+        method = self._backend.method
+        own = self._steps or method.own_from_start
+        return method.weights(self._backend, self._state, self._count) if own else {}
 
     def offsets(self) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""
         backend, tuned = self._backend, self._backend.manifest.tuned
-        if not tuned or not self._steps:
+        if not self._steps:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
+        if not tuned or backend.method.called is not None:
+            return {}
         kept = {name: array for name, array in self._state.items() if name != CODES}
         found = backend.run("offsets", {**kept, "steps": self._count})
         host = {layer: backend.download(found[f"offset.{layer.name}"]) for layer in tuned}
@@ -68,7 +72,7 @@ class Person:
         batch = checked_array("codes", self._codes if codes is None else codes, None)
         batch = batch[None] if batch.ndim == 2 else batch
         batch = checked_array("codes", batch, (-1, generator.styles, generator.width))
-        graph = "synthesis_one" if len(batch) == 1 else "synthesis"
+        graph = backend.method.syntheses[len(batch) == 1]
         return backend.run(graph, {CODES: backend.upload(batch), **self._weights})["image"]
 
 
@@ -93,7 +97,7 @@ def _uploaded(
 ) -> tuple[dict[str, Any], Array]:
     """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""
     state = {}
-    for spec in backend.manifest.state:
+    for spec in backend.method.state():
         array = np.ascontiguousarray(arrays[spec.name])
         state[spec.name] = backend.upload(array if "steps" in spec.shape else array[None])
     return state, backend.upload(np.asarray(steps, np.float32))
