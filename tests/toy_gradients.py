@@ -33,9 +33,9 @@ def bowl(signature: Signature, add: Add, constant: Constant) -> None:
         count = constant(f"count.{variable}", [prod(map(int, outputs[f"gradient.{variable}"].shape))])
         add("Div", [square, count], f"loss.{term}")
     length = add("ReduceL2", [f"gradient.{variables[0]}"], "length", keepdims=0)
-    add("Expand", [length, constant("lengths", outputs["norms"].shape, np.int64)], "norms")
+    add("Mul", [length, constant("lengths", np.ones(outputs["norms"].shape))], "norms")
     bounded = add("Tanh", [add("ReduceMean", [variables[0]], f"mean.{variables[0]}", keepdims=0)], "bounded")
-    add("Expand", [bounded, constant("picture", outputs["reconstruction"].shape, np.int64)], "reconstruction")
+    add("Mul", [bounded, constant("picture", np.ones(outputs["reconstruction"].shape))], "reconstruction")
 
 
 def settled(signature: Signature, add: Add, constant: Constant) -> None:
@@ -70,7 +70,7 @@ def start(signature: Signature, add: Add, constant: Constant) -> None:
     """Every difference is the mean offset code, times the steps."""
     codes, steps = (tensor.name for tensor in signature.inputs)
     mean = add("Mul", [add("ReduceMean", [codes], "mean", keepdims=0), steps], "each")
-    add("Expand", [mean, constant("row", signature.outputs[0].shape, np.int64)], signature.outputs[0].name)
+    add("Mul", [mean, constant("row", np.ones(signature.outputs[0].shape))], signature.outputs[0].name)
 
 
 def near(signature: Signature, add: Add, constant: Constant) -> None:
