@@ -15,7 +15,7 @@ _folder = click.option(
 )
 _target = click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True)
 #: The held-out picture that the demo inverts.
-PHOTO = 0
+PHOTO = 43
 
 
 @click.group()
