@@ -47,6 +47,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
     if program is None:
         raise ExportError(f"The stage {graph.name} could not be traced")
     model = program.model
+    model.graph.name = graph.name
     _SUM_OF_SQUARES.apply_to_model(model)
     _name_free_axes(model, graph)
     return model

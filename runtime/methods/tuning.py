@@ -83,8 +83,10 @@ class Tuning(Optimisation):
 
     def graphs(self) -> Mapping[str, Signature]:
         differences = TensorSpec(DIFFERENCES, "float32", self.variable_shapes()[DIFFERENCES])
-        found = {**self._base.signatures(), **super().graphs()}
-        if self._from_offsets:
+        # A pivot that is given takes the place of the bundle's own method: then none of its graphs is loaded.
+        own = self._base.signatures() if self.settings.pivot is None else {}
+        found = {**own, **super().graphs()}
+        if self._from_offsets and own:
             found[START_GRAPH] = Signature(found["offsets"].inputs, (differences,))
         if self.settings.locality:
             latent = TensorSpec(LATENT, "float32", (1, self._generator.width))
@@ -101,7 +103,7 @@ class Tuning(Optimisation):
         return (TensorSpec(DIFFERENCES, "float32", self.variable_shapes()[DIFFERENCES]),)
 
     def constants(self) -> Mapping[str, tuple[int, ...]]:
-        return self._base.constants()
+        return self._base.constants() if self.settings.pivot is None else {}
 
     def check_method(self) -> None:
         super().check_method()

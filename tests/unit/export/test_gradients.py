@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hyperstyle_deploy.errors import ExportError
+from hyperstyle_deploy.export.comparison import compare_gradient
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.gradients.backward import (
     avg_pool2d_backward,
@@ -18,12 +19,15 @@ from hyperstyle_deploy.export.gradients.backward import (
     leaky_relu_backward,
     max_pool2d_backward,
 )
+from hyperstyle_deploy.export.gradients.graph import gradient_graph
 from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlation
 from hyperstyle_deploy.export.gradients.perceptual import ALEXNET
 from hyperstyle_deploy.export.gradients.seeded import write_lpips
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
+from hyperstyle_deploy.export.onnx_writer import collect_constants, separate_twins, trace, write_graph
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
+from hyperstyle_deploy.runtime.bundle.constants import Constants
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
 
@@ -121,6 +125,46 @@ def test_a_traced_objective_is_its_gradient_at_other_inputs_too() -> None:
     assert set(found) == {"gradient.x", "gradient.weight", "seen"}
     for name, value in found.items():
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-7)
+
+
+class Twice(Objective):
+    """Two convolutions with the same weight: forward and backward read it four times."""
+
+    variables = ("x",)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(
+            torch.randn(channels, channels, 3, 3, generator=torch.Generator().manual_seed(1))
+        )
+
+    def forward(self, inputs: Tensors) -> tuple[Tensor, Tensors]:
+        x = F.leaky_relu(F.conv2d(inputs["x"], self.weight, padding=1), 0.2)
+        return F.conv2d(x, self.weight, padding=1).square().mean(), {}
+
+    def finish(self, gradients: Tensors, inputs: Tensors) -> Tensors:
+        return {"gradient": gradients["x"]}
+
+
+@torch.no_grad()
+def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_path: Path) -> None:
+    constants, traced = Constants(tmp_path), []
+    for channels in (8, 12):
+        x = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(2))
+        graph = gradient_graph(f"twice{channels}", Twice(channels), {"x": x}, ("gradient",))
+        program = trace(graph, 20)
+        separate_twins(program)
+        traced.append((graph, program, collect_constants(program, "gradients", constants), graph.expected()))
+    places = constants.write()
+    for graph, program, homes, expected in traced:
+        copies = {places[home] for home in homes.values() if "twin" in home.name}
+        assert len(copies) == 3
+        assert all(home.name.startswith(graph.name) for home in homes.values() if "twin" in home.name)
+        path = tmp_path / f"{graph.name}.onnx"
+        write_graph(program, graph, path, homes, places)
+        assert compare_gradient(graph, path, expected)["gradient"] < 1e-6
+    with pytest.raises(ExportError, match=r"disagrees with PyTorch's autograd in float64. Got: gradient: 1.00e-01"):
+        compare_gradient(graph, path, [1.0 / 0.9 * each for each in expected])
 
 
 def test_losses_are_their_formulas() -> None:
