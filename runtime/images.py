@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -62,6 +63,16 @@ def read_photo(photo: Photo) -> Image.Image:
         return _upright_rgb(image, path)
 
 
+def decode_photo(content: bytes, name: str, most: int = MAX_PIXELS) -> Image.Image:
+    """``read_photo`` of a file's content, of at most ``most`` pixels; ``name`` is what errors call it.
+
+    Raises:
+        ImageError: another format, damaged, empty, or larger.
+    """
+    with _typed_errors(name), Image.open(BytesIO(content), formats=FORMATS) as image:
+        return _upright_rgb(image, name, most)
+
+
 @contextmanager
 def _typed_errors(name: object) -> Iterator[None]:
     """Whatever Pillow raises, as one type."""
@@ -76,9 +87,9 @@ def _typed_errors(name: object) -> Iterator[None]:
         raise ImageError(f"Cannot read {name}", got=reason, expected="an undamaged JPEG, PNG or WebP file") from error
 
 
-def _upright_rgb(image: Image.Image, name: object) -> Image.Image:
-    if not 0 < image.width * image.height <= MAX_PIXELS:
-        raise _bad_size(name, f"{image.width}x{image.height} pixels")
+def _upright_rgb(image: Image.Image, name: object, most: int = MAX_PIXELS) -> Image.Image:
+    if not 0 < image.width * image.height <= most:
+        raise _bad_size(name, f"{image.width}x{image.height} pixels", most)
     image.load()
     turn = _turn(image)
     return _to_rgb(image if turn is None else image.transpose(turn))
@@ -92,8 +103,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _bad_size(name: object, got: str) -> ImageError:
-    return ImageError(f"{name} has an unsupported size", got=got, expected=f"from 1 to {MAX_PIXELS:,} pixels")
+def _bad_size(name: object, got: str, most: int = MAX_PIXELS) -> ImageError:
+    return ImageError(f"{name} has an unsupported size", got=got, expected=f"from 1 to {most:,} pixels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
