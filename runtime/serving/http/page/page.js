@@ -86,7 +86,8 @@ function slider({ name, strengths: [low, high] }) {
     input.rest();
     redraw();
   };
-  label.append(text[0].toUpperCase() + text.slice(1), output, input);
+  const words = Object.assign(document.createElement("span"), { textContent: text[0].toUpperCase() + text.slice(1) });
+  label.append(words, input, output);
   label.title = "Double-click: as it was";
   input.rest();
   return label;
