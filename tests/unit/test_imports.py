@@ -79,7 +79,20 @@ def test_the_whole_public_api_is_there() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [None, "inspect", "export", "build", "calibrate", "invert", "batch", "serve", "verify", "evaluate", "profile", "demo"],
+    [
+        None,
+        "inspect",
+        "export",
+        "build",
+        "calibrate",
+        "invert",
+        "batch",
+        "serve",
+        "verify",
+        "evaluate",
+        "profile",
+        "demo",
+    ],
 )
 def test_help_prints(command: str | None) -> None:
     arguments = [command, "--help"] if command else ["--help"]

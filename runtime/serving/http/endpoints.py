@@ -86,7 +86,7 @@ async def edit(request: Request) -> Response:
     if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:
         expected = f"a list of 1 to {service.settings.edits}"
         raise ArrayError("edits are not as many as can be drawn", got=len(edits) if edits else edits, expected=expected)
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise ArrayError("There is no such format", got=str(kind)[:40], expected=", ".join(FORMATS))
     work = Drawing(served.session, inversion, [served.resolved(each) for each in edits])
     pictures = await answer_to(service, request, served, work)

@@ -18,7 +18,11 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._stages = Histogram(
-            f"{_PREFIX}_stage_seconds", "Seconds of a request by stage", ["stage"], buckets=_SECONDS, registry=self._registry
+            f"{_PREFIX}_stage_seconds",
+            "Seconds of a request by stage",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
         )
         self._batches = Histogram(
             f"{_PREFIX}_batch_photos",

@@ -5,7 +5,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .... import __version__
-from .refusals import RefusedError
 from .service import service_of
 
 _VERSION = "1"
@@ -25,8 +24,6 @@ async def ready(request: Request) -> Response:
     """GET /v2/health/ready: bundles are loaded, and requests are taken."""
     draining = service_of(request).draining
     return JSONResponse({"ready": not draining}, 503 if draining else 200)
-
-
 
 
 ROUTES = [

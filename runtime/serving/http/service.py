@@ -40,9 +40,7 @@ class Service:
     ) -> None:
         self.settings, self.finder, self.example = settings, finder, example
         self.metrics = Metrics()
-        self.bundles = {
-            name: Served(name, load, settings.queueing, self.metrics) for name, load in loaders.items()
-        }
+        self.bundles = {name: Served(name, load, settings.queueing, self.metrics) for name, load in loaders.items()}
         self.metrics.watch(self.bundles.values())
         self.draining = False
         #: Bodies that are read or decoded now.
@@ -67,7 +65,8 @@ class Service:
 
     def reload(self) -> bool:
         """Load every bundle again; returns whether all could be. One that is damaged stays as it was."""
-        return all([served.reload() for served in self.bundles.values()])
+        loaded = [served.reload() for served in self.bundles.values()]
+        return all(loaded)
 
     def drain(self) -> None:
         """Take nothing more; what waits is still done."""
@@ -78,7 +77,8 @@ class Service:
     def close(self) -> bool:
         """Drain, and wait until all is done; returns whether it was, within the time for it."""
         self.drain()
-        return all([served.worker.close(self.settings.drain) for served in self.bundles.values()])
+        done = [served.worker.close(self.settings.drain) for served in self.bundles.values()]
+        return all(done)
 
 
 def service_of(request: Request) -> Service:

@@ -1,11 +1,12 @@
 """A bundle that is served: its session and directions, which may be exchanged while it serves, and its worker."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ....errors import DirectionError, HyperStyleDeployError, printable
+from ....errors import DirectionError, HyperStyleDeployError
 from ...editing.change import Edit, check_strength
 from ...editing.direction import Direction
 from ...editing.document import direction_facts
@@ -33,7 +34,7 @@ class Served:
         self.worker = Worker(name, queueing, meter)
 
     def reload(self) -> bool:
-        """Load the bundle again. Work that waits goes on with what it was made for; one that is damaged changes nothing."""
+        """Load the bundle again; a damaged one changes nothing. Work that waits is done by what it was made for."""
         try:
             self.session, self.directions = _opened(self._load)
         except HyperStyleDeployError as error:
@@ -58,6 +59,7 @@ class Served:
     def document(self) -> dict[str, Any]:
         """What a client needs to know of it."""
         session, manifest = self.session, self.session.manifest
+        seen = manifest.image
         return {
             "name": self.name,
             "method": manifest.method.name,
@@ -66,8 +68,12 @@ class Served:
             "model": manifest.model,
             "backend": session.backend,
             "precision": session.precision,
-            "input": {"kind": manifest.image.kind, "height": manifest.image.input_height, "width": manifest.image.input_width},
-            "image": {"height": manifest.image.height, "width": manifest.generator.size},
+            "input": {
+                "kind": manifest.image.kind,
+                "height": manifest.image.input_height,
+                "width": manifest.image.input_width,
+            },
+            "image": {"height": seen.height, "width": manifest.generator.size},
             "default_steps": manifest.default_steps,
             "directions": [_without_source(direction_facts(each)) for each in self.directions.values()],
         }
@@ -84,14 +90,10 @@ def _without_source(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names_of(paths: Sequence[Path]) -> dict[str, Path]:
-    """What bundles are called in requests: their folders' names without the ending, in unique form."""
+    """What bundles are called in requests: their folders' names without the ending; equal ones are numbered."""
     names: dict[str, Path] = {}
     for path in paths:
-        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in printable(path.resolve().stem))
-        name = stem or "bundle"
-        for number in range(2, len(paths) + 2):
-            if name not in names:
-                break
-            name = f"{stem}-{number}"
-        names[name] = path
+        stem = re.sub(r"[^A-Za-z0-9._-]", "-", path.resolve().stem) or "bundle"
+        numbered = (f"{stem}-{number}" for number in range(2, len(paths) + 2))
+        names[next(name for name in (stem, *numbered) if name not in names)] = path
     return names

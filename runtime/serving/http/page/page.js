@@ -112,6 +112,7 @@ async function open(file, name = file.name || "photo") {
   const stem = name.replace(/\.[^.]*$/, "") || "photo";
   const fits = Math.abs(picture.width / picture.height / (width / height) - 1) < 0.02;
   if (fits) return invert(file, stem);
+  $("cropper").classList.toggle("of-face", bundle.domain.includes("face"));
   enter("crop");
   crop.open(picture, width / height, { file, stem });
 }
