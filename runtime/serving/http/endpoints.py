@@ -78,10 +78,10 @@ async def edit(request: Request) -> Response:
     """POST /v1/edit: an inversion, and edits of it, to a picture each."""
     service = service_of(request)
     async with body_of(service, request) as content:
-        document = document_of(content, ("bundle", "inversion", "edits", "format"))
+        document = await service.in_thread(lambda: document_of(content, ("bundle", "inversion", "edits", "format")))
         served = _named(service, document.get("bundle"))
         served.worker.check_room(Drawing)
-        inversion = inversion_of(served, document.get("inversion"))
+        inversion = await service.in_thread(lambda: inversion_of(served, document.get("inversion")))
     edits, kind = document.get("edits", [{}]), document.get("format", "png")
     if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:
         expected = f"a list of 1 to {service.settings.edits}"

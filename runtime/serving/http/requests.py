@@ -138,8 +138,15 @@ def whole_number(request: Request, name: str, low: int, high: int) -> int | None
         RefusedError: it is none, or out of range.
     """
     text = request.query_params.get(name)
-    if text is None or text == "":
-        return None
+    return None if not text else option_of(text, name, low, high)
+
+
+def option_of(text: str, name: str, low: int, high: int) -> int:
+    """A whole number in decimal digits.
+
+    Raises:
+        RefusedError: it is none, or out of range.
+    """
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high):
         raise RefusedError(400, f"{name} is no number in range", got=text[:40], expected=f"{low} to {high}")
     return int(text)

@@ -1,5 +1,6 @@
 """A bundle's worker: one thread that does what waits in two bounded queues, drawings before inversions."""
 
+import logging
 import math
 import threading
 import time
@@ -8,9 +9,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ....errors import ServiceError
+from ....errors import HyperStyleDeployError, ServiceError
 from ...drawing import Person
 from .work import Drawing, Inverting, Work, draw, invert_together
+
+LOGGER = logging.getLogger(__name__)
 
 
 class FullError(ServiceError):
@@ -223,6 +226,10 @@ class Worker:
 
 
 def _fail(works: Iterable[Work], error: Exception) -> None:
+    """Tell those who wait; what is no error of the package's own is the log's affair."""
+    if not isinstance(error, HyperStyleDeployError):
+        LOGGER.error("work failed", exc_info=error)
+        error = ServiceError("The service failed", hint="Its log says why.")
     for work in works:
         if not work.future.done():
             work.future.set_exception(error)

@@ -28,7 +28,7 @@ from hyperstyle_deploy.runtime.serving.http.service import Service  # noqa: E402
 from hyperstyle_deploy.runtime.serving.http.settings import Settings  # noqa: E402
 from hyperstyle_deploy.runtime.session import Session, load  # noqa: E402
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH  # noqa: E402
-from hyperstyle_deploy.tests.toy_bundle import ToyBundle  # noqa: E402
+from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle  # noqa: E402
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 40), kind: str = "PNG") -> bytes:
@@ -106,17 +106,18 @@ def with_direction(bundle: ToyBundle, name: str = "smile") -> Path:
     return bundle.path
 
 
-@pytest.fixture
-def bundle(toy_bundle: ToyBundle) -> Path:
-    return with_direction(toy_bundle)
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tests must not change it."""
+    return with_direction(write_toy_bundle(tmp_path_factory.mktemp("served") / "toy.bundle"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def session(bundle: Path) -> Session:
     return loader(bundle)()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(bundle: Path) -> Iterator[Running]:
     """One bundle, with what settings have unless told otherwise."""
     with running(Service({"toy": loader(bundle)}, Settings())) as found:
@@ -124,5 +125,5 @@ def served(bundle: Path) -> Iterator[Running]:
 
 
 @pytest.fixture
-def gated(bundle: Path) -> Gated:
-    return Gated(loader(bundle)())
+def gated(session: Session) -> Gated:
+    return Gated(session)

@@ -88,7 +88,7 @@ def test_jobs_go_on_without_a_connection(served: Running, session: Session) -> N
     assert served.client.get("/v1/jobs/other").status_code == 404
 
 
-def test_faces_are_aligned_where_the_request_says(served: Running, toys: Callable[..., Path]) -> None:
+def test_faces_are_aligned_where_the_request_says(served: Running) -> None:
     landmarks = [[40, 50], [90, 52], [65, 80], [45, 100], [85, 101]]
     photo = picture(6, (160, 140))
     answer = served.client.post("/v1/align", params={"landmarks": json.dumps(landmarks)}, content=photo).json()
@@ -177,9 +177,9 @@ def test_edits_that_are_none_are_refused(served: Running, session: Session, fiel
     assert answer.status_code == 400, answer.text
 
 
-def test_bodies_and_photos_have_bounds(bundle: Path) -> None:
-    settings = Settings(body_bytes=20_000, pixels=2000, body_seconds=0.3)
-    with running(Service({"toy": loader(bundle)}, settings)) as found:
+def test_bodies_and_photos_have_bounds(session: Session) -> None:
+    settings = Settings(body_bytes=20_000, pixels=2000, body_seconds=0.5)
+    with running(Service({"toy": lambda: session}, settings)) as found:
         assert found.client.post("/v1/invert", content=picture(1)).status_code == 200
         too_many = found.client.post("/v1/invert", content=picture(1, (45, 45)))
         assert (too_many.status_code, "2,000 pixels" in too_many.text) == (400, True)
@@ -200,9 +200,9 @@ def test_other_pages_and_names_are_refused(served: Running) -> None:
     assert served.client.get("/v1/bundles", headers={"Host": "localhost"}).status_code == 200
 
 
-def test_the_token_is_asked_for(bundle: Path) -> None:
+def test_the_token_is_asked_for(session: Session) -> None:
     token = "an-open-secret-of-a-test"
-    with running(Service({"toy": loader(bundle)}, Settings(token=token))) as found:
+    with running(Service({"toy": lambda: session}, Settings(token=token))) as found:
         assert found.client.get("/v2/health/live").status_code == 200
         assert found.client.get("/").status_code == 200
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {token}"}):
@@ -212,7 +212,7 @@ def test_the_token_is_asked_for(bundle: Path) -> None:
         assert found.client.get("/v1/bundles", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
-def test_the_page_is_there_where_it_is_wanted(served: Running, bundle: Path) -> None:
+def test_the_page_is_there_where_it_is_wanted(served: Running, session: Session) -> None:
     page = served.client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -220,16 +220,17 @@ def test_the_page_is_there_where_it_is_wanted(served: Running, bundle: Path) -> 
         assert served.client.get(f"/page/{name}").status_code == 200
     assert served.client.get("/page/../app.py").status_code == 404
     assert served.client.get("/page/example.png").status_code == 404
-    with running(Service({"toy": loader(bundle)}, Settings(page=False))) as found:
+    with running(Service({"toy": lambda: session}, Settings(page=False))) as found:
         assert found.client.get("/").status_code == 404
     assert not Settings(host="0.0.0.0").shows_page
 
 
-def test_metrics_count(served: Running) -> None:
-    served.client.post("/v1/invert", content=picture(1))
-    served.client.post("/v1/invert", content=b"x")
-    served.client.get("/whatever/a/client/writes")
-    text = served.client.get("/metrics").text
+def test_metrics_count(session: Session) -> None:
+    with running(Service({"toy": lambda: session}, Settings())) as found:
+        found.client.post("/v1/invert", content=picture(1))
+        found.client.post("/v1/invert", content=b"x")
+        found.client.get("/whatever/a/client/writes")
+        text = found.client.get("/metrics").text
     assert 'hyperstyle_answers_total{endpoint="/v1/invert",status="200"} 1.0' in text
     assert 'hyperstyle_answers_total{endpoint="/v1/invert",status="400"} 1.0' in text
     assert "whatever" not in text
