@@ -5,9 +5,12 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ....errors import ServiceError
 from .app import application
@@ -31,9 +34,23 @@ def serve(service: Service, started: Callable[[str], None]) -> None:
     """
     settings = service.settings
     listening = _listening(settings.host, settings.port)
-    config = uvicorn.Config(
+    host, port = listening.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    try:
+        _Server(configured(service), service, lambda: started(address)).run(sockets=[listening])
+    except KeyboardInterrupt:
+        # uvicorn gives the signal back when all is done.
+        LOGGER.info("the service has ended")
+    finally:
+        listening.close()
+
+
+def configured(service: Service) -> uvicorn.Config:
+    """How the server runs."""
+    settings = service.settings
+    return uvicorn.Config(
         application(service),
-        http="h11",
+        http=partial(Connection, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
@@ -43,15 +60,32 @@ def serve(service: Service, started: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain)),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
-    host, port = listening.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    try:
-        _Server(config, service, lambda: started(address)).run(sockets=[listening])
-    except KeyboardInterrupt:
-        # uvicorn gives the signal back when all is done.
-        LOGGER.info("the service has ended")
-    finally:
-        listening.close()
+
+
+class Connection(H11Protocol):
+    """A connection that is closed where the head of a request does not come in time: uvicorn would wait for ever."""
+
+    def __init__(self, *arguments: Any, head_seconds: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._seconds = head_seconds
+        #: The request after which nothing had come at the last look; the connection itself for none.
+        self._idle_after: object = self
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self._seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.cycle is self._idle_after:
+            self.transport.close()
+            return
+        self._idle_after = self.cycle if idle else self
+        self._timer = self.loop.call_later(self._seconds, self._look)
 
 
 class _Server(uvicorn.Server):

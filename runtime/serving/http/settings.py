@@ -17,6 +17,7 @@ class Settings:
         host, port: where it listens; port 0 takes a free one.
         token: what clients have to show, or None.
         page: whether `/` shows the page; None for on the loopback.
+        head_seconds: for the lines before a request's body to arrive, and between two requests of a connection.
         body_bytes: of a request.
         body_seconds: for a request's body to arrive.
         bodies: requests whose bodies are read or decoded at once: with ``body_bytes`` a bound on memory.
@@ -33,6 +34,7 @@ class Settings:
     port: int = 8080
     token: str | None = None
     page: bool | None = None
+    head_seconds: float = 10.0
     body_bytes: int = 16 << 20
     body_seconds: float = 30.0
     bodies: int = 16

@@ -63,7 +63,7 @@ class Drawing(Work):
     edits: Sequence[Edit]
 
     @property
-    def person(self) -> Hashable:
+    def person(self) -> tuple[Session, bytes]:
         """Whose weights it needs: the session, and SHA-256 over all that makes a person."""
         digest = hashlib.sha256(str(self.inversion.steps).encode())
         for name, array in sorted(self.inversion.arrays.items()):

@@ -5,12 +5,13 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ....errors import HyperStyleDeployError, ServiceError
 from ...drawing import Person
+from ...session import Session
 from .work import Drawing, Inverting, Work, draw, invert_together
 
 LOGGER = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Worker:
         self._photos: deque[Inverting] = deque()
         self._closing = False
         self._running = 0
-        self._people: OrderedDict[Hashable, Person] = OrderedDict()
+        self._people: OrderedDict[tuple[Session, bytes], Person] = OrderedDict()
         #: Seconds that a photo or a drawing took of late, to say when to come again.
         self._pace = {Inverting: 1.0, Drawing: 0.1}
         self._thread = threading.Thread(target=self._run, name=f"bundle {name}", daemon=True)
@@ -215,6 +216,9 @@ class Worker:
     def _person(self, work: Drawing) -> Person:
         """The person's generator: of those who were drawn last, it is there already."""
         key = work.person
+        # Sessions that were exchanged must not be held for their people's sake.
+        for other in [other for other in self._people if other[0] is not work.session]:
+            del self._people[other]
         person = self._people.pop(key, None) or work.session.person(work.inversion)
         self._people[key] = person
         while len(self._people) > self._queueing.people:

@@ -23,7 +23,7 @@ import uvicorn  # noqa: E402
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest  # noqa: E402
 from hyperstyle_deploy.runtime.editing.direction import Direction  # noqa: E402
 from hyperstyle_deploy.runtime.editing.folder import Directions  # noqa: E402
-from hyperstyle_deploy.runtime.serving.http.app import application  # noqa: E402
+from hyperstyle_deploy.runtime.serving.http.server import configured  # noqa: E402
 from hyperstyle_deploy.runtime.serving.http.service import Service  # noqa: E402
 from hyperstyle_deploy.runtime.serving.http.settings import Settings  # noqa: E402
 from hyperstyle_deploy.runtime.session import Session, load  # noqa: E402
@@ -80,10 +80,7 @@ class Running:
 @contextmanager
 def running(service: Service) -> Iterator[Running]:
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    config = uvicorn.Config(
-        application(service), http="h11", ws="none", lifespan="on", log_config=None, timeout_graceful_shutdown=20
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configured(service))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -191,6 +191,18 @@ def test_bodies_and_photos_have_bounds(session: Session) -> None:
         assert found.service.bodies == 0
 
 
+def test_requests_that_do_not_come_are_not_waited_for(session: Session) -> None:
+    with running(Service({"toy": lambda: session}, Settings(head_seconds=0.2))) as found:
+        place = (found.client.base_url.host, found.client.base_url.port)
+        for start in (b"", b"GET /v1/bund", b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v2"):
+            with socket.create_connection(place) as slow:
+                slow.settimeout(30)
+                slow.sendall(start)
+                while slow.recv(10_000):
+                    pass  # until the other side closes it
+        assert found.client.get("/v2/health/live").status_code == 200
+
+
 def test_other_pages_and_names_are_refused(served: Running) -> None:
     base = str(served.client.base_url)
     assert served.client.get("/v1/bundles", headers={"Origin": base}).status_code == 200
