@@ -28,7 +28,7 @@ _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
 @click.option("--detector", type=FILE, help="ONNX file of a network that finds faces (BlazeFace).")
 @click.option("--landmark-model", type=FILE, help="ONNX file of a network that places landmarks (FaceMesh).")
 @click.option("--waiting", type=click.IntRange(1, 10_000), default=32, show_default=True, help="Photos that may wait.")
-@click.option("--batch", type=click.IntRange(1, 64), default=4, show_default=True, help="Photos that run together.")
+@click.option("--batch", type=click.IntRange(1, 64), help="Photos that run together; 1 on a CPU, 4 on a GPU.")
 @click.option(
     "--batch-wait",
     type=click.FloatRange(0, 1000),
@@ -50,7 +50,7 @@ def serve(
     detector: Path | None,
     landmark_model: Path | None,
     waiting: int,
-    batch: int,
+    batch: int | None,
     batch_wait: float,
     deadline: float,
     drain: float,
@@ -61,6 +61,7 @@ def serve(
 
     SIGTERM and Ctrl-C finish what was taken; SIGHUP loads the bundles again, and keeps those that are damaged now.
     """
+    from ..runtime.backends import BACKENDS, resolve
     from ..runtime.serving.http.server import serve as run
     from ..runtime.serving.http.service import Service
     from ..runtime.serving.http.settings import Settings
@@ -68,6 +69,9 @@ def serve(
     from ..runtime.serving.live.worker import Queueing
     from ..runtime.session import load
 
+    loading["backend"] = resolve(loading["backend"])
+    # A CPU has no more to give to several photos than to one, and each would wait for all.
+    batch = batch or (4 if BACKENDS[loading["backend"]].gpu else 1)
     settings = Settings(
         *(host, port, None if token_file is None else _token(token_file), page),
         body_bytes=body << 20,

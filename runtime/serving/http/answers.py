@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -25,6 +26,8 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpeg": {"format": "JPEG", "quality": 88},
     "webp": {"format": "WEBP", "quality": 85, "method": 2},
 }
+#: Pixels of a width up to which a JPEG file would save nothing, and be seen.
+_SMALL = 256
 #: Seconds between signs of life while a photo waits.
 _ALIVE = 10.0
 
@@ -114,8 +117,10 @@ async def _events(
             if step is None:
                 break
             index, l2, picture = step
-            preview = await service.in_thread(lambda picture=picture: encoded(picture, "jpeg"))  # type: ignore[misc]
-            yield event("step", {"step": index, "steps": work.steps, "l2": l2, "image": text_of(preview)})
+            kind = "png" if picture.shape[1] <= _SMALL else "jpeg"
+            preview = await service.in_thread(partial(encoded, picture, kind))
+            shown = {"image": text_of(preview), "type": f"image/{kind}"}
+            yield event("step", {"step": index, "steps": work.steps, "l2": l2, **shown})
         inversion = work.future.result()
         yield event("done", await service.in_thread(lambda: inversion_document(served, inversion)))
     except HyperStyleDeployError as error:

@@ -1,10 +1,13 @@
 """The endpoints for people and their programs: bundles, invert, jobs, edit, align; and what operators ask."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ....errors import ArrayError
 from ..live.served import Served
 from ..live.work import Drawing, Inverting
 from .answers import FORMATS, answer_to, encoded, events, inversion_document, text_of
@@ -15,12 +18,14 @@ from .requests import (
     body_of,
     document_of,
     inversion_of,
+    mixes_of,
     number,
     photo_of,
     whole_number,
 )
 from .service import Service, service_of
 
+_EDIT_FIELDS = ("bundle", "inversion", "edits", "mixes", "format")
 _EVENTS, _PNG = "text/event-stream", "image/png"
 
 
@@ -78,17 +83,13 @@ async def edit(request: Request) -> Response:
     """POST /v1/edit: an inversion, and edits of it, to a picture each."""
     service = service_of(request)
     async with body_of(service, request) as content:
-        document = await service.in_thread(lambda: document_of(content, ("bundle", "inversion", "edits", "format")))
+        document = await service.in_thread(lambda: document_of(content, _EDIT_FIELDS))
         served = _named(service, document.get("bundle"))
         served.worker.check_room(Drawing)
-        inversion = await service.in_thread(lambda: inversion_of(served, document.get("inversion")))
-    edits, kind = document.get("edits", [{}]), document.get("format", "png")
-    if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:
-        expected = f"a list of 1 to {service.settings.edits}"
-        raise ArrayError("edits are not as many as can be drawn", got=len(edits) if edits else edits, expected=expected)
+        work = await service.in_thread(lambda: _drawing(service, served, document))
+    kind = document.get("format", "png")
     if not isinstance(kind, str) or kind not in FORMATS:
-        raise ArrayError("There is no such format", got=str(kind)[:40], expected=", ".join(FORMATS))
-    work = Drawing(served.session, inversion, [served.resolved(each) for each in edits])
+        raise RefusedError(400, "There is no such format", got=str(kind)[:40], expected=", ".join(FORMATS))
     pictures = await answer_to(service, request, served, work)
     files = await service.in_thread(lambda: [text_of(encoded(picture, kind)) for picture in pictures])
     return JSONResponse({"bundle": served.name, "format": kind, "images": files})
@@ -137,6 +138,15 @@ async def _inverting(service: Service, request: Request) -> tuple[Served, Invert
     return served, await service.in_thread(prepared)
 
 
+def _drawing(service: Service, served: Served, document: Mapping[str, Any]) -> Drawing:
+    """What a request wants to have drawn."""
+    inversion, edits = inversion_of(served, document.get("inversion")), document.get("edits", [{}])
+    if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:
+        raise RefusedError(400, "edits are none", expected=f"a list of 1 to {service.settings.edits}")
+    mixes = mixes_of(served, document.get("mixes", {}))
+    return Drawing(served.session, inversion, [served.resolved(each, mixes) for each in edits])
+
+
 def _named(service: Service, name: object) -> Served:
     if name is not None and not isinstance(name, str):
         raise RefusedError(400, "bundle is no name", got=type(name).__name__)
@@ -149,6 +159,4 @@ def _stream(content: object) -> StreamingResponse:
 
 
 def _png(picture: Image.Image) -> bytes:
-    import numpy as np
-
     return encoded(np.asarray(picture))

@@ -15,12 +15,16 @@ from ...alignment import Aligned, align_face
 from ...alignment.given import GivenBox, GivenLandmarks
 from ...alignment.landmarks import checked_landmarks
 from ...bundle.inversion import Inversion
+from ...editing.change import Mix
 from ...images import decode_photo
 from ...manifest import strict_json
 from ..alignments import FaceAlignment
 from ..live.served import Served
 from .refusals import LeftError, RefusedError
 from .service import Service
+
+#: People that one request mixes in.
+_MOST_MIXES = 4
 
 
 @asynccontextmanager
@@ -116,6 +120,28 @@ def inversion_of(served: Served, text: Any) -> Inversion:
     inversion = Inversion.from_bytes(content)
     inversion.check(served.session.manifest)
     return inversion
+
+
+def mixes_of(served: Served, value: Any) -> dict[str, Mix]:
+    """Other people to mix in, by the names that edits call them: `{"inversion": base64, "rows": [first, end]}` each.
+
+    Raises:
+        InversionError, RefusedError: an inversion is none, or of another model.
+        DirectionError: a name is a direction's, or rows are not those of the codes.
+    """
+    if not isinstance(value, dict) or len(value) > _MOST_MIXES:
+        raise RefusedError(400, "mixes are none", expected=f"an object of at most {_MOST_MIXES}")
+    styles = served.session.manifest.generator.styles
+    mixes = {}
+    for name, given in value.items():
+        if name in served.directions or not isinstance(given, dict) or not set(given) <= {"inversion", "rows"}:
+            raise RefusedError(400, f"{name[:40]} is no mix", expected='a name of its own, {"inversion", "rows"}')
+        rows = given.get("rows", [0, styles])
+        if not isinstance(rows, list) or len(rows) != 2 or not all(type(row) is int for row in rows):
+            raise RefusedError(400, f"{name[:40]} has no rows", expected="[first, end]")
+        mixes[name] = Mix(inversion_of(served, given.get("inversion")), (rows[0], rows[1]), name)
+        mixes[name].check(served.session.manifest)
+    return mixes
 
 
 def document_of(content: bytes, fields: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import DirectionError, HyperStyleDeployError
-from ...editing.change import Edit, check_strength
+from ...editing.change import Change, Edit, Mix, check_strength
 from ...editing.direction import Direction
 from ...editing.document import direction_facts
 from ...session import Session
@@ -43,18 +43,19 @@ class Served:
         LOGGER.info("%s was loaded again: %s", self.name, self.session)
         return True
 
-    def resolved(self, edit: Any) -> Edit:
-        """An edit as requests have it: strengths by the names of directions. No file is looked for.
+    def resolved(self, edit: Any, mixes: Mapping[str, Mix]) -> Edit:
+        """An edit as requests have it: strengths by the names of directions and mixes. No file is looked for.
 
         Raises:
             DirectionError: no object, an unknown name, or a strength out of range.
         """
         if not isinstance(edit, dict):
             raise DirectionError("That is no edit", got=type(edit).__name__, expected='{"name": strength, ...}')
-        if unknown := [name for name in edit if name not in self.directions]:
-            there = ", ".join(self.directions) or "none at all"
+        changes: dict[str, Change] = {**self.directions, **mixes}
+        if unknown := [name for name in edit if name not in changes]:
+            there = ", ".join(changes) or "none at all"
             raise DirectionError(f"The bundle has no direction {unknown[0][:80]}", got=there)
-        return {self.directions[name]: check_strength(name, strength) for name, strength in edit.items()}
+        return {changes[name]: check_strength(name, strength) for name, strength in edit.items()}
 
     def document(self) -> dict[str, Any]:
         """What a client needs to know of it."""
@@ -75,6 +76,7 @@ class Served:
             },
             "image": {"height": seen.height, "width": manifest.generator.size},
             "default_steps": manifest.default_steps,
+            "styles": manifest.generator.styles,
             "directions": [_without_source(direction_facts(each)) for each in self.directions.values()],
         }
 

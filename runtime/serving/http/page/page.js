@@ -9,6 +9,8 @@ const crop = new Crop($("cropper"), $("canvas"), $("zoom"));
 
 /** The bundle that is used; its facts are those of /v1/bundles. */
 let bundle = null;
+/** What begins the name of another person who is mixed in; no direction's name begins so. */
+const MIXED = "@";
 /** What is shown: the photo's name and address, every step's, and what /v1/invert answered. */
 let shown = null;
 /** Ends the inversion that runs. */
@@ -18,7 +20,7 @@ let running = null;
 
 function enter(state) {
   document.body.dataset.state = state;
-  for (const id of ["save-image", "save-inversion"]) $(id).disabled = state !== "done";
+  for (const id of ["save-image", "save-inversion", "mix"]) $(id).disabled = state !== "done";
   for (const slider of $("sliders").querySelectorAll("input")) slider.disabled = state !== "done";
 }
 
@@ -66,7 +68,7 @@ function choose(chosen) {
 
 function slider({ name, strengths: [low, high] }) {
   const label = document.createElement("label");
-  const text = name.replaceAll(/[_-]/g, " ");
+  const text = name.replace(MIXED, "").replaceAll(/[_-]/g, " ");
   const input = Object.assign(document.createElement("input"), { type: "range", min: low, max: high, step: (high - low) / 200 });
   const rest = Math.min(high, Math.max(low, 0));
   const output = document.createElement("output");
@@ -74,7 +76,7 @@ function slider({ name, strengths: [low, high] }) {
   input.move = (value, moved) => {
     input.value = value;
     label.classList.toggle("moved", (input.moved = moved));
-    output.value = moved ? Number(input.value).toFixed(1) : "–";
+    output.value = moved ? Number(input.value).toFixed(high - low > 1 ? 1 : 2) : "–";
     $("reset").disabled = !$("sliders").querySelector(".moved");
   };
   input.rest = () => input.move(rest, false);
@@ -101,15 +103,24 @@ function edit() {
 
 // ---- photos in --------------------------------------------------------------------------------------------------
 
-async function open(file, name = file.name || "photo") {
+/** A photo's pixels. */
+async function read(file, name) {
   complain("");
   if (!file.type.startsWith("image/")) throw new Error(`${name} is no picture: a JPEG, PNG or WebP file is wanted.`);
-  clear();
-  const picture = await createImageBitmap(file).catch(() => {
+  return createImageBitmap(file).catch(() => {
     throw new Error(`${name} cannot be read: a JPEG, PNG or WebP file is wanted.`);
   });
+}
+
+function stemOf(name) {
+  return name.replace(/\.[^.]*$/, "") || "photo";
+}
+
+async function open(file, name = file.name || "photo") {
+  const picture = await read(file, name);
+  clear();
   const { width, height } = bundle.input;
-  const stem = name.replace(/\.[^.]*$/, "") || "photo";
+  const stem = stemOf(name);
   const fits = Math.abs(picture.width / picture.height / (width / height) - 1) < 0.02;
   if (fits) return invert(file, stem);
   $("cropper").classList.toggle("of-face", bundle.domain.includes("face"));
@@ -132,6 +143,7 @@ function clear() {
   for (const url of shown?.urls ?? []) URL.revokeObjectURL(url);
   shown = null;
   wanted = null;
+  removeMix();
   for (const input of $("sliders").querySelectorAll("input")) input.rest();
   $("film").replaceChildren();
   $("status").textContent = "";
@@ -187,8 +199,8 @@ function look(item, url, photo) {
   cut(photo);
 }
 
-function showStep(mine, { step, steps, l2, image }) {
-  const url = address(image, "image/jpeg");
+function showStep(mine, { step, steps, l2, image, type }) {
+  const url = address(image, type);
   mine.urls.push(url);
   const item = $("film").children[step + 1];
   fill(item, url, () => look(item, url, 0));
@@ -234,7 +246,7 @@ async function drawWanted() {
       const [mine, next] = [shown, wanted];
       wanted = null;
       const plain = Object.keys(next).length === 0;
-      const url = plain ? mine.result.url : await drawn(mine, next, "webp");
+      const url = plain ? mine.result.url : await drawn(mine, next);
       if (shown !== mine) continue;
       $("result").src = url;
       $("after").textContent = plain ? "Inversion" : "Edited";
@@ -245,10 +257,51 @@ async function drawWanted() {
   }
 }
 
-async function drawn(mine, strengths, format) {
-  const { images } = await service.edit(mine.result.bundle, mine.result.inversion, [strengths], format);
+async function drawn(mine, strengths) {
+  const format = bundle.image.width <= 256 ? "png" : "webp";
+  const { images } = await edited(mine, strengths, format);
   if (mine.edited) URL.revokeObjectURL(mine.edited);
   return (mine.edited = address(images[0], `image/${format}`));
+}
+
+function edited({ result, mix }, strengths, format) {
+  const mixes = mix && mix.name in strengths ? { [mix.name]: { inversion: mix.inversion } } : {};
+  return service.edit({ bundle: result.bundle, inversion: result.inversion, edits: [strengths], mixes, format });
+}
+
+// ---- another person -------------------------------------------------------------------------------------------------
+
+async function openMix(file) {
+  const mine = shown;
+  const picture = await read(file, file.name);
+  const stem = stemOf(file.name);
+  $("mix").disabled = true;
+  $("status").textContent = `Inverting ${stem} …`;
+  try {
+    crop.open(picture, bundle.input.width / bundle.input.height, null); // its middle
+    const photo = await crop.cut(bundle.input);
+    for await (const [kind, event] of service.invert(bundle.name, photo, running.signal)) {
+      if (kind === "done" && shown === mine) mixIn(mine, stem, event.inversion);
+    }
+  } finally {
+    if (shown === mine) {
+      $("mix").disabled = false;
+      $("status").textContent = "";
+    }
+  }
+}
+
+function mixIn(mine, stem, inversion) {
+  removeMix();
+  mine.mix = { name: MIXED + stem, inversion };
+  const label = slider({ name: mine.mix.name, strengths: [0, 1] });
+  $("sliders").append(label);
+  label.querySelector("input").move(0.5, true);
+  redraw();
+}
+
+function removeMix() {
+  $("sliders").querySelector(`input[data-name^="${MIXED}"]`)?.parentElement.remove();
 }
 
 // ---- results out ------------------------------------------------------------------------------------------------
@@ -260,7 +313,7 @@ function save(url, name) {
 async function saveImage() {
   const [mine, strengths] = [shown, edit()];
   const words = Object.entries(strengths).map(([name, strength]) => `.${name}=${strength.toFixed(1)}`).join("");
-  const { images } = await service.edit(mine.result.bundle, mine.result.inversion, [strengths], "png");
+  const { images } = await edited(mine, strengths, "png");
   save(address(images[0], "image/png"), `${mine.stem}${words}.png`);
 }
 
@@ -286,6 +339,12 @@ for (const id of ["file", "shot"]) {
     if (file) guarded(open(file));
   };
 }
+$("mix").onclick = () => $("other").click();
+$("other").onchange = ({ target }) => {
+  const [file] = target.files;
+  target.value = "";
+  if (file) guarded(openMix(file));
+};
 $("example").onclick = () => guarded(openExample());
 $("another").onclick = () => clear();
 $("cancel").onclick = () => clear();

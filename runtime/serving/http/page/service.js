@@ -18,8 +18,9 @@ export class Service {
     return this.#json(`v1/align?face=1&bundle=${encodeURIComponent(bundle)}`, { method: "POST", body: photo });
   }
 
-  edit(bundle, inversion, edits, format) {
-    return this.#json("v1/edit", { method: "POST", body: JSON.stringify({ bundle, inversion, edits, format }) });
+  /** @param asked what /v1/edit takes. */
+  edit(asked) {
+    return this.#json("v1/edit", { method: "POST", body: JSON.stringify(asked) });
   }
 
   async file(path) {

@@ -15,6 +15,7 @@ from PIL import Image
 
 from hyperstyle_deploy.runtime.alignment import align as align_photo
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
@@ -74,6 +75,25 @@ def test_edits_are_the_sessions(served: Running, session: Session) -> None:
     assert all(np.array_equal(pixels(text), image) for text, image in zip(answer["images"], expected, strict=True))
     small = served.client.post("/v1/edit", json={**body, "edits": [{}], "format": "webp"}).json()
     assert Image.open(io.BytesIO(base64.b64decode(small["images"][0]))).format == "WEBP"
+
+
+def test_people_are_mixed(served: Running, session: Session) -> None:
+    me, you = (direct(session, picture(seed)) for seed in (4, 5))
+    mine, yours = (base64.b64encode(each.to_bytes()).decode() for each in (me, you))
+    fields = {"inversion": mine, "mixes": {"you": {"inversion": yours, "rows": [1, 3]}}}
+    answer = served.client.post("/v1/edit", json={**fields, "edits": [{"you": 0.5, "smile": 1}]}).json()
+    smile = session.directions.read("smile")
+    assert np.array_equal(pixels(answer["images"][0]), session.edit(me, {Mix(you, (1, 3)): 0.5, smile: 1})[0])
+    for mixes in (
+        [],
+        {"smile": {"inversion": yours}},
+        {"you": {"inversion": yours, "rows": [0, 99]}},
+        {"you": {"inversion": yours, "rows": ["0", 1]}},
+        {"you": {"inversion": "/etc/passwd"}},
+        {"you": {"path": "/etc/passwd"}},
+        {name: {"inversion": yours} for name in "abcde"},
+    ):
+        assert served.client.post("/v1/edit", json={"inversion": mine, "mixes": mixes}).status_code == 400
 
 
 def test_jobs_go_on_without_a_connection(served: Running, session: Session) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from hyperstyle_deploy.runtime.serving.http.service import Service
@@ -170,3 +171,27 @@ def test_what_fails_is_told_and_the_worker_goes_on(gated: Gated, monkeypatch: An
         assert (answer.status_code, "log" in answer.json()["error"]) == (500, True)
         monkeypatch.undo()
         assert post(found, 1).status_code == 200
+
+
+@pytest.mark.exhaustive
+def test_memory_and_descriptors_stay_flat_under_what_goes_wrong(session: Session) -> None:
+    """Of 1500 requests each twentieth is none of ours, and each twentieth leaves before it is answered."""
+    process = psutil.Process()
+
+    def ask(found: Running, seed: int) -> int:
+        if seed % 20 == 7:
+            return found.client.post("/v1/invert", content=picture(seed)[: 50 + seed % 600]).status_code
+        if seed % 20 == 9:
+            headers = {"Accept": "text/event-stream"}
+            with found.client.stream("POST", "/v1/invert", content=picture(seed), headers=headers) as answer:
+                return answer.status_code
+        return post(found, seed).status_code
+
+    with running(Service({"toy": lambda: session}, Settings())) as found, ThreadPoolExecutor(8) as pool:
+        marks = []
+        for first in range(0, 1500, 500):
+            statuses = set(pool.map(lambda seed: ask(found, seed), range(first, first + 500)))
+            assert statuses <= {200, 400, 429}
+            marks.append((process.memory_info().rss, process.num_fds()))
+    assert marks[2][1] - marks[0][1] <= 8
+    assert marks[2][0] - marks[0][0] < 20 << 20

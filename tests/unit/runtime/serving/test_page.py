@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
@@ -133,6 +134,21 @@ def test_photos_of_other_shapes_are_cropped_with_keys(page: Any) -> None:
     page.wait_for_selector(DONE)
     page.press("#cut", "ArrowLeft")
     assert page.evaluate("getComputedStyle(document.getElementById('compare')).getPropertyValue('--cut')") != "50%"
+
+
+def test_two_people_are_mixed(page: Any, session: Session) -> None:
+    page.click("#example")
+    page.wait_for_selector(DONE)
+    wide = picture(5, (40, 60))
+    page.set_input_files("#other", {"name": "you.png", "mimeType": "image/png", "buffer": wide})
+    page.wait_for_selector("input[data-name='@you']")
+    page.wait_for_function("() => document.getElementById('after').textContent === 'Edited'")
+    middle = Image.open(io.BytesIO(wide)).crop((10, 0, 50, 40))
+    me, you = direct(session, picture(1)), session.invert(middle)
+    mix = Mix(you, (0, len(you.codes)))
+    assert np.array_equal(shown_picture(page), session.edit(me, {mix: 0.5})[0])
+    page.click("#another")
+    assert page.locator("input[data-name='@you']").count() == 0
 
 
 def test_what_is_wrong_is_said(page: Any) -> None:
