@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from ..live.served import Served
 from ..live.work import Drawing, Inverting
 from .answers import FORMATS, answer_to, encoded, events, inversion_document, text_of
+from .films import film_of, kinds
 from .refusals import RefusedError
 from .requests import (
     aligned,
@@ -25,7 +26,7 @@ from .requests import (
 )
 from .service import Service, service_of
 
-_EDIT_FIELDS = ("bundle", "inversion", "edits", "mixes", "format")
+_EDIT_FIELDS = ("bundle", "inversion", "edits", "mixes", "format", "film")
 _EVENTS, _PNG = "text/event-stream", "image/png"
 
 
@@ -37,6 +38,7 @@ async def bundles(request: Request) -> Response:
             "bundles": [served.document() for served in service.bundles.values()],
             "finds_faces": service.finder is not None,
             "example": service.example is not None,
+            "films": kinds(),
         }
     )
 
@@ -80,17 +82,18 @@ async def cancel_job(request: Request) -> Response:
 
 
 async def edit(request: Request) -> Response:
-    """POST /v1/edit: an inversion, and edits of it, to a picture each."""
+    """POST /v1/edit: an inversion, and edits of it, to a picture each; or to a film of them."""
     service = service_of(request)
     async with body_of(service, request) as content:
         document = await service.in_thread(lambda: document_of(content, _EDIT_FIELDS))
         served = _named(service, document.get("bundle"))
         served.worker.check_room(Drawing)
         work = await service.in_thread(lambda: _drawing(service, served, document))
-    kind = document.get("format", "png")
-    if not isinstance(kind, str) or kind not in FORMATS:
-        raise RefusedError(400, "There is no such format", got=str(kind)[:40], expected=", ".join(FORMATS))
+    kind, film = _one_of(document, "format", list(FORMATS)) or "png", _one_of(document, "film", kinds())
     pictures = await answer_to(service, request, served, work)
+    if film is not None:
+        content = await service.in_thread(lambda: text_of(film_of(pictures, film)))
+        return JSONResponse({"bundle": served.name, "film": content})
     files = await service.in_thread(lambda: [text_of(encoded(picture, kind)) for picture in pictures])
     return JSONResponse({"bundle": served.name, "format": kind, "images": files})
 
@@ -145,6 +148,14 @@ def _drawing(service: Service, served: Served, document: Mapping[str, Any]) -> D
         raise RefusedError(400, "edits are none", expected=f"a list of 1 to {service.settings.edits}")
     mixes = mixes_of(served, document.get("mixes", {}))
     return Drawing(served.session, inversion, [served.resolved(each, mixes) for each in edits])
+
+
+def _one_of(document: Mapping[str, Any], name: str, known: list[str]) -> str | None:
+    """A field that is one of these words; None where it is left out."""
+    value = document.get(name)
+    if value is not None and value not in known:
+        raise RefusedError(400, f"There is no such {name}", got=str(value)[:40], expected=", ".join(known))
+    return value
 
 
 def _named(service: Service, name: object) -> Served:

@@ -1,7 +1,7 @@
 """What stands before every request: whose it is, where it comes from; and what every answer says to browsers."""
 
 import hmac
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -48,10 +48,10 @@ class Guard:
     def _refused(self, path: str, headers: Headers) -> Response | None:
         settings, host = self._service.settings, headers.get("host", "")
         # A page of another site whose name was pointed at this machine: its requests come with that name.
-        if settings.on_loopback and urlsplit(f"//{host}").hostname not in LOOPBACK:
+        if settings.on_loopback and _split(f"//{host}").hostname not in LOOPBACK:
             return refusal(403, f"This service is for {', '.join(LOOPBACK)} alone.", "Request")
         # Browsers say which page asks.
-        if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
+        if "origin" in headers and _split(headers["origin"]).netloc != host:
             return refusal(403, "Pages of other sites may not use this service.", "Request")
         if settings.token is None or path in _OPEN or path.startswith(_OPEN_FOLDER):
             return None
@@ -61,6 +61,14 @@ class Guard:
         answer = refusal(401, "This service wants its token: Authorization: Bearer TOKEN.", "Token")
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; none of what is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _endpoint(scope: Scope) -> str:

@@ -36,9 +36,10 @@ async def body_of(service: Service, request: Request) -> AsyncIterator[bytes]:
         LeftError: the client left.
     """
     settings = service.settings
-    if service.bodies >= settings.bodies:
-        raise RefusedError(429, "The service is busy", got=f"{service.bodies} photos on their way")
-    service.bodies += 1
+    try:
+        await asyncio.wait_for(service.bodies.acquire(), settings.body_seconds)
+    except asyncio.TimeoutError as error:
+        raise RefusedError(429, "The service is busy", got=f"{settings.bodies} photos on their way") from error
     try:
         content = await asyncio.wait_for(_read(request, settings.body_bytes), settings.body_seconds)
         if not content:
@@ -50,7 +51,7 @@ async def body_of(service: Service, request: Request) -> AsyncIterator[bytes]:
     except ClientDisconnect as error:
         raise LeftError("The client left") from error
     finally:
-        service.bodies -= 1
+        service.bodies.release()
 
 
 async def _read(request: Request, most: int) -> bytes:

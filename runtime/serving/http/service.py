@@ -43,8 +43,8 @@ class Service:
         self.bundles = {name: Served(name, load, settings.queueing, self.metrics) for name, load in loaders.items()}
         self.metrics.watch(self.bundles.values())
         self.draining = False
-        #: Bodies that are read or decoded now.
-        self.bodies = 0
+        #: Held while a body is read and decoded.
+        self.bodies = asyncio.Semaphore(settings.bodies)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "pictures")
 
     def bundle(self, name: str | None) -> Served:

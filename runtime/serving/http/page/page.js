@@ -11,6 +11,10 @@ const crop = new Crop($("cropper"), $("canvas"), $("zoom"));
 let bundle = null;
 /** What begins the name of another person who is mixed in; no direction's name begins so. */
 const MIXED = "@";
+/** Of a film, there without back: as many as one request may have. */
+const FRAMES = 32;
+/** What the service writes films as. */
+let filmKind = "webp";
 /** What is shown: the photo's name and address, every step's, and what /v1/invert answered. */
 let shown = null;
 /** Ends the inversion that runs. */
@@ -43,7 +47,8 @@ function address(base64, type) {
 // ---- bundles and their sliders ----------------------------------------------------------------------------------
 
 async function start() {
-  const { bundles, finds_faces, example } = await service.bundles();
+  const { bundles, finds_faces, example, films } = await service.bundles();
+  [filmKind] = films;
   $("bundle").replaceChildren(...bundles.map(({ name }) => new Option(name, name)));
   $("bundle-choice").hidden = bundles.length < 2;
   $("example").hidden = !example;
@@ -77,7 +82,9 @@ function slider({ name, strengths: [low, high] }) {
     input.value = value;
     label.classList.toggle("moved", (input.moved = moved));
     output.value = moved ? Number(input.value).toFixed(high - low > 1 ? 1 : 2) : "–";
-    $("reset").disabled = !$("sliders").querySelector(".moved");
+    const anyMoved = $("sliders").querySelector(".moved") !== null;
+    $("reset").disabled = !anyMoved;
+    $("save-film").disabled = !anyMoved;
   };
   input.rest = () => input.move(rest, false);
   input.oninput = () => {
@@ -259,14 +266,14 @@ async function drawWanted() {
 
 async function drawn(mine, strengths) {
   const format = bundle.image.width <= 256 ? "png" : "webp";
-  const { images } = await edited(mine, strengths, format);
+  const { images } = await edited(mine, [strengths], { format });
   if (mine.edited) URL.revokeObjectURL(mine.edited);
   return (mine.edited = address(images[0], `image/${format}`));
 }
 
-function edited({ result, mix }, strengths, format) {
-  const mixes = mix && mix.name in strengths ? { [mix.name]: { inversion: mix.inversion } } : {};
-  return service.edit({ bundle: result.bundle, inversion: result.inversion, edits: [strengths], mixes, format });
+function edited({ result, mix }, edits, how) {
+  const mixes = edits.some((each) => mix?.name in each) ? { [mix.name]: { inversion: mix.inversion } } : {};
+  return service.edit({ bundle: result.bundle, inversion: result.inversion, edits, mixes, ...how });
 }
 
 // ---- another person -------------------------------------------------------------------------------------------------
@@ -310,11 +317,29 @@ function save(url, name) {
   Object.assign(document.createElement("a"), { href: url, download: name }).click();
 }
 
+function nameOf({ stem }, strengths) {
+  return stem + Object.entries(strengths).map(([name, strength]) => `.${name}=${strength.toFixed(1)}`).join("");
+}
+
 async function saveImage() {
   const [mine, strengths] = [shown, edit()];
-  const words = Object.entries(strengths).map(([name, strength]) => `.${name}=${strength.toFixed(1)}`).join("");
-  const { images } = await edited(mine, strengths, "png");
-  save(address(images[0], "image/png"), `${mine.stem}${words}.png`);
+  const { images } = await edited(mine, [strengths], { format: "png" });
+  save(address(images[0], "image/png"), `${nameOf(mine, strengths)}.png`);
+}
+
+/** From the person as inverted to the edit, slowly at both ends; the service adds the way back. */
+async function saveFilm() {
+  const [mine, strengths] = [shown, edit()];
+  const ease = (t) => t * t * (3 - 2 * t);
+  const part = (share) => Object.fromEntries(Object.entries(strengths).map(([name, strength]) => [name, strength * share]));
+  const edits = Array.from({ length: FRAMES }, (_, frame) => part(ease(frame / (FRAMES - 1))));
+  $("save-film").disabled = true;
+  try {
+    const { film } = await edited(mine, edits, { film: filmKind });
+    save(address(film, "application/octet-stream"), `${nameOf(mine, strengths)}.${filmKind}`);
+  } finally {
+    $("save-film").disabled = document.body.dataset.state !== "done" || $("reset").disabled;
+  }
 }
 
 function saveInversion() {
@@ -355,6 +380,7 @@ $("reset").onclick = () => {
   redraw();
 };
 $("save-image").onclick = () => guarded(saveImage());
+$("save-film").onclick = () => guarded(saveFilm());
 $("save-inversion").onclick = saveInversion;
 $("cut").oninput = ({ target }) => cut(target.value);
 $("trouble").lastElementChild.onclick = () => complain("");

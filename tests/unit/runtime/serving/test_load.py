@@ -34,7 +34,7 @@ def post(found: Running, seed: int, **options: Any) -> httpx.Response:
 def test_answers_at_once_are_those_one_by_one(bundle: Path, session: Session) -> None:
     """Nobody's codes or offsets reach another: every answer, inversion and edit, is that of its own photo."""
     expected = [direct(session, picture(seed), seed % 3) for seed in range(32)]
-    settings = Settings(queueing=Queueing(waiting=64, batch=8, batch_wait=0.02, people=3), bodies=64)
+    settings = Settings(queueing=Queueing(waiting=64, batch=8, batch_wait=0.02, people=3))
 
     def ask(seed: int) -> None:
         answer = post(found, seed, params={"steps": seed % 3}).json()

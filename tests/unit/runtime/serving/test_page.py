@@ -119,7 +119,11 @@ def test_sliders_answer_and_the_newest_wins(page: Any, session: Session, tmp_pat
     assert download.value.suggested_filename == "example.smile=3.0.png"
     download.value.save_as(tmp_path / "edited.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "edited.png")), expected)
+    with page.expect_download() as download:
+        page.click("#save-film")
+    assert Path(download.value.suggested_filename).suffix in (".mp4", ".webp")
     page.click("#reset")
+    assert page.is_disabled("#save-film")
     page.wait_for_function("() => document.getElementById('after').textContent === 'Inversion'")
     assert np.array_equal(shown_picture(page), direct(session, picture(1)).image)
 
