@@ -1,16 +1,19 @@
 """What stands before every request: whose it is, where it comes from; and what every answer says to browsers."""
 
 import hmac
+import logging
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ....errors import printable
 from .refusals import refusal
 from .service import Service
 from .settings import LOOPBACK
 
+LOGGER = logging.getLogger(__name__)
 #: Open to all: that the service is alive, and the page, which asks for the token itself.
 _OPEN = ("/", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDER = "/page/"
@@ -40,6 +43,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
                 self._service.metrics.answered(_endpoint(scope), message["status"])
+                LOGGER.info("%s %s: %d", scope["method"], printable(scope["path"]), message["status"])
             await send(message)
 
         answer = self._refused(scope["path"], Headers(scope=scope))
