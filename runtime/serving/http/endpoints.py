@@ -21,7 +21,7 @@ from .requests import (
     inversion_of,
     mixes_of,
     number,
-    photo_of,
+    of_photo,
     whole_number,
 )
 from .service import Service, service_of
@@ -92,8 +92,8 @@ async def edit(request: Request) -> Response:
     kind, film = _one_of(document, "format", list(FORMATS)) or "png", _one_of(document, "film", kinds())
     pictures = await answer_to(service, request, served, work)
     if film is not None:
-        content = await service.in_thread(lambda: text_of(film_of(pictures, film)))
-        return JSONResponse({"bundle": served.name, "film": content})
+        content = await service.in_thread(lambda: film_of(pictures, film))
+        return JSONResponse({"bundle": served.name, "film": text_of(content)})
     files = await service.in_thread(lambda: [text_of(encoded(picture, kind)) for picture in pictures])
     return JSONResponse({"bundle": served.name, "format": kind, "images": files})
 
@@ -102,9 +102,8 @@ async def align(request: Request) -> Response:
     """POST /v1/align: a photo to the face in it, as the model wants to see it, and where in the photo that was."""
     service = service_of(request)
     served = service.bundle(request.query_params.get("bundle"))
-    photo = await photo_of(service, request)
-    face = await service.in_thread(lambda: aligned(service, served, request, photo))
-    picture = await service.in_thread(lambda: _png(face.picture))
+    face = await of_photo(service, request, lambda photo: aligned(service, served, request, photo))
+    picture = await service.in_thread(lambda: encoded(np.asarray(face.picture)))
     return JSONResponse({"bundle": served.name, "image": text_of(picture), "alignment": face.crop.to_json()})
 
 
@@ -132,13 +131,12 @@ async def _inverting(service: Service, request: Request) -> tuple[Served, Invert
     until_gain = None if gain is None else number(gain, "until_gain")
     if until_gain is not None and not 0 <= until_gain < 1:
         raise RefusedError(400, "until_gain is out of range", got=gain, expected="0 or more, and less than 1")
-    photo = await photo_of(service, request)
 
-    def prepared() -> Inverting:
+    def prepared(photo: Image.Image) -> Inverting:
         seen = aligned(service, served, request, photo).picture if asks_for_alignment(request) else photo
         return Inverting(session, session.prepare([seen]), steps, until_gain)
 
-    return served, await service.in_thread(prepared)
+    return served, await of_photo(service, request, prepared)
 
 
 def _drawing(service: Service, served: Served, document: Mapping[str, Any]) -> Drawing:
@@ -167,7 +165,3 @@ def _named(service: Service, name: object) -> Served:
 def _stream(content: object) -> StreamingResponse:
     # Proxies that keep answers until they are whole would keep every step.
     return StreamingResponse(content, media_type=_EVENTS, headers={"X-Accel-Buffering": "no"})  # type: ignore[arg-type]
-
-
-def _png(picture: Image.Image) -> bytes:
-    return encoded(np.asarray(picture))

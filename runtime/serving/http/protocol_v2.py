@@ -77,10 +77,9 @@ async def infer(request: Request) -> Response:
     served.worker.check_room(Inverting)
     async with body_of(service, request) as content:
         length = option_of(request.headers.get(HEADER, str(len(content))), HEADER, 0, len(content))
-        document, photo = await service.in_thread(lambda: _asked(service, content[:length], content[length:]))
-    work = await service.in_thread(lambda: _work(service, served, photo, document.get("parameters", {})))
+        document, work = await service.in_thread(lambda: _asked(service, served, content[:length], content[length:]))
     inversion = await answer_to(service, request, served, work)
-    return answered(served.name, _VERSION, document, _outputs(inversion))
+    return await service.in_thread(lambda: answered(served.name, _VERSION, document, _outputs(inversion)))
 
 
 def _model(service: Service, request: Request) -> Served:
@@ -90,9 +89,10 @@ def _model(service: Service, request: Request) -> Served:
     return service.bundle(request.path_params["model"])
 
 
-def _asked(service: Service, text: bytes, raw: bytes) -> tuple[dict[str, Any], Image.Image]:
+def _asked(service: Service, served: Served, text: bytes, raw: bytes) -> tuple[dict[str, Any], Inverting]:
     document = document_of(text, _FIELDS)
-    return document, _photo(service, tensors_of(document, raw))
+    photo = _photo(service, tensors_of(document, raw))
+    return document, _work(service, served, photo, document.get("parameters"))
 
 
 def _photo(service: Service, tensors: dict[str, Tensor]) -> Image.Image:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from ...manifest import strict_json
 from ..alignments import FaceAlignment
 from ..live.served import Served
 from .refusals import LeftError, RefusedError
-from .service import Service
+from .service import Result, Service
 
 #: People that one request mixes in.
 _MOST_MIXES = 4
@@ -69,15 +69,17 @@ async def _read(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-async def photo_of(service: Service, request: Request) -> Image.Image:
-    """The photo in a request's body: upright RGB.
+async def of_photo(service: Service, request: Request, use: Callable[[Image.Image], Result]) -> Result:
+    """What a function makes of the photo in a request's body, upright RGB, beside the loop.
+
+    Photos are large: there are no more of them at once than of bodies.
 
     Raises:
-        ImageError: it is none.
+        ImageError: there is no photo.
         RefusedError, LeftError: as ``body_of``.
     """
     async with body_of(service, request) as content:
-        return await service.in_thread(lambda: decode_photo(content, "the photo", service.settings.pixels))
+        return await service.in_thread(lambda: use(decode_photo(content, "the photo", service.settings.pixels)))
 
 
 def asks_for_alignment(request: Request) -> bool:
