@@ -2,11 +2,11 @@
 
 Run: python benchmarks/serving.py BUNDLE [--photos 60] [--clients 1,4,16,32] [--overload 20]
 
-The bare session inverts the same photos one after the other in this process, from their files' bytes to a PNG's. The
-service is a process of its own; this one sends photos over the loopback, from as many threads as there are clients, each
-with a connection that it keeps. The median of one client's latency less the bare session's, photo by photo in turn, is
-the service's overhead. Under overload ten times as many clients as may wait send as fast as they are answered; only 200,
-429 and 503 are right, and a second after it a photo must be answered as before.
+The bare session inverts the same photos one after the other in this process, from their files' bytes to a PNG's.
+The service is a process of its own; this one sends photos over the loopback, from as many threads as there are
+clients, each with a connection that it keeps. The median of one client's latency less the bare session's, photo by
+photo in turn, is the service's overhead. Under overload ten times as many clients as may wait send as fast as they
+are answered; only 200, 429 and 503 are right, and a second after it a photo must be answered as before.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from hyperstyle_deploy.runtime.images import decode_photo
+from hyperstyle_deploy.runtime.images import MAX_PIXELS, decode_photo
 from hyperstyle_deploy.runtime.session import Session, load
 
 
@@ -44,7 +44,7 @@ def photo(seed: int) -> bytes:
 def bare(session: Session, content: bytes) -> float:
     """Seconds of one photo without a service."""
     started = time.perf_counter()
-    inversion = session.invert(decode_photo(content, "photo"))
+    inversion = session.invert(decode_photo(content, "photo", MAX_PIXELS))
     Image.fromarray(inversion.image).save(BytesIO(), "PNG", compress_level=4)
     inversion.to_bytes()
     return time.perf_counter() - started
