@@ -38,6 +38,6 @@ dist: .venv/test
 
 .venv/test: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,calibrate,report,video,parquet,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,calibrate,report,video,parquet,serve,dev]"
 	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
 	touch $@

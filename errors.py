@@ -87,6 +87,10 @@ class BatchError(HyperStyleDeployError):
     """A batch that cannot go on: its ledger cannot be used or has other settings, or its workers do not start."""
 
 
+class ServiceError(HyperStyleDeployError):
+    """A service that cannot start, or that does not take a request: it is busy, closing, or the request is none."""
+
+
 class OutputError(HyperStyleDeployError):
     """A file or folder that could not be written: it exists, is read-only, or the disk is full."""
 

@@ -22,6 +22,7 @@ from .invert import invert
 from .options import FILE, user_errors
 from .personalize import personalize
 from .profile import profile
+from .serve import serve
 from .verify import verify
 
 
@@ -57,6 +58,6 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 # In working order.
 for command in (
     *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
-    *(batch, evaluate, profile, calibrate, build),
+    *(batch, serve, evaluate, profile, calibrate, build),
 ):
     main.add_command(command)

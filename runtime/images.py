@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,10 +57,20 @@ def read_photo(photo: Photo) -> Image.Image:
         return Image.fromarray(photo)
     if isinstance(photo, Image.Image):
         with _typed_errors("the given image"):
-            return _upright_rgb(photo, "the given image")
+            return _upright_rgb(photo, "the given image", MAX_PIXELS)
     path = Path(photo)
     with _typed_errors(path), open_plain(path) as file, Image.open(file, formats=FORMATS) as image:
-        return _upright_rgb(image, path)
+        return _upright_rgb(image, path, MAX_PIXELS)
+
+
+def decode_photo(content: bytes, name: str, most: int) -> Image.Image:
+    """``read_photo`` of a file's content, of at most ``most`` pixels; ``name`` is what errors call it.
+
+    Raises:
+        ImageError: another format, damaged, empty, or larger.
+    """
+    with _typed_errors(name), Image.open(BytesIO(content), formats=FORMATS) as image:
+        return _upright_rgb(image, name, most)
 
 
 @contextmanager
@@ -70,15 +81,15 @@ def _typed_errors(name: object) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"Cannot read {name}", got="another kind of file", expected="JPEG, PNG or WebP") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _bad_size(name, "far too many pixels") from error
+        raise _bad_size(name, "far too many pixels", MAX_PIXELS) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"Cannot read {name}", got=reason, expected="an undamaged JPEG, PNG or WebP file") from error
 
 
-def _upright_rgb(image: Image.Image, name: object) -> Image.Image:
-    if not 0 < image.width * image.height <= MAX_PIXELS:
-        raise _bad_size(name, f"{image.width}x{image.height} pixels")
+def _upright_rgb(image: Image.Image, name: object, most: int) -> Image.Image:
+    if not 0 < image.width * image.height <= most:
+        raise _bad_size(name, f"{image.width}x{image.height} pixels", most)
     image.load()
     turn = _turn(image)
     return _to_rgb(image if turn is None else image.transpose(turn))
@@ -92,8 +103,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _bad_size(name: object, got: str) -> ImageError:
-    return ImageError(f"{name} has an unsupported size", got=got, expected=f"from 1 to {MAX_PIXELS:,} pixels")
+def _bad_size(name: object, got: str, most: int) -> ImageError:
+    return ImageError(f"{name} has an unsupported size", got=got, expected=f"from 1 to {most:,} pixels")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -112,14 +112,23 @@ class Inversion:
             InversionError: arrays of another type than float32, or not finite: such a file could not be read back.
             OutputError: the folder is read-only or the disk is full.
         """
+        content = self.to_bytes(stored)
+        with atomic_file(Path(path)) as partial:
+            partial.write_bytes(content)
+
+    def to_bytes(self, stored: str = FLOAT32) -> bytes:
+        """What ``save`` writes.
+
+        Raises:
+            InversionError: arrays of another type than float32, or not finite: they could not be read back.
+        """
         arrays: dict[str, NDArray[Any]] = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
         arrays[L2] = np.asarray(self.l2, np.float64)
         metadata = {f"source.{key}": value for key, value in self.source.items()}
         metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "steps": str(self.steps)}
         metadata |= {"method": self.method, "model": self.model}
         _check_arrays("The inversion", arrays, self.steps)
-        with atomic_file(Path(path)) as partial:
-            partial.write_bytes(tensor_files.stored(narrowed(arrays, stored), metadata))
+        return tensor_files.stored(narrowed(arrays, stored), metadata)
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -133,9 +142,27 @@ class Inversion:
             arrays = widened(narrow)
         except ValueError as error:
             raise InversionError(f"Cannot read the inversion {path}", got=error) from error
+        return cls._read(arrays, metadata, str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str = "the inversion") -> "Inversion":
+        """Read what ``to_bytes`` gave; ``name`` is what errors call it.
+
+        Raises:
+            InversionError: as ``load``.
+        """
+        try:
+            narrow, metadata = tensor_files.parse_tensors(content, MAX_BYTES)
+            arrays = widened(narrow)
+        except ValueError as error:
+            raise InversionError(f"Cannot read {name}", got=error) from error
+        return cls._read(arrays, metadata, name)
+
+    @classmethod
+    def _read(cls, arrays: dict[str, NDArray[Any]], metadata: Mapping[str, str], name: str) -> "Inversion":
         if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
             raise InversionError(
-                f"{path} is not an inversion of this version",
+                f"{name} is not an inversion of this version",
                 got=f"{metadata.get('format')} {metadata.get('version')}",
                 expected=f"{FORMAT} {FORMAT_VERSION}",
                 hint="Invert the photo again." if metadata.get("format") == FORMAT else None,
@@ -143,9 +170,9 @@ class Inversion:
         steps = metadata.get("steps", "")
         if not (steps.isascii() and steps.isdecimal() and len(steps) < 10 and int(steps) <= MAX_STEPS):
             raise InversionError(
-                f"{path} has no number of steps", got=repr(steps)[:80], expected=f"an integer from 0 to {MAX_STEPS}"
+                f"{name} has no number of steps", got=repr(steps)[:80], expected=f"an integer from 0 to {MAX_STEPS}"
             )
-        _check_arrays(str(path), arrays, int(steps))
+        _check_arrays(name, arrays, int(steps))
         l2 = tuple(float(value) for value in arrays.pop(L2))
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)

@@ -37,12 +37,25 @@ def read_tensor_file(path: Path, most: int) -> tuple[dict[str, NDArray[Any]], di
         with open_plain(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             content = stream.read(most + 1) if size <= most else b""
+    except (OSError, ValueError) as error:
+        raise ValueError(str(error)[:200]) from error
+    return parse_tensors(content, most, size)
+
+
+def parse_tensors(content: bytes, most: int, size: int | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """The arrays and the text of such a file's content; ``size`` is the file's, where it was too large to be read.
+
+    Raises:
+        ValueError: it is larger than ``most`` bytes, damaged, or of types that NumPy lacks.
+    """
+    size = len(content) if size is None else size
+    try:
         if not 8 < size <= most:
             raise ValueError(f"{size} bytes, where 9 to {most} are possible")
         metadata = _metadata(content)
         return load(content), metadata
     # KeyError: a dtype that NumPy lacks.
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(str(error)[:200]) from error
 
 

@@ -63,7 +63,9 @@ def test_the_sdist_has_what_the_repository_has(sdist: Path) -> None:
 def test_the_wheel_has_the_packages_and_the_kernels_sources(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    wanted = tracked("calibration/*", "cli/*", "export/*", "kernels/*", "runtime/*.py", "runtime/*.j2")
+    wanted = tracked(
+        "calibration/*", "cli/*", "export/*", "kernels/*", "runtime/*.py", "runtime/*.j2", "runtime/*/page/*"
+    )
     assert {f"hyperstyle_deploy/{name}" for name in wanted} <= names
     assert not [name for name in names if "/tests/" in name or "/cpp/" in name]
 

@@ -29,6 +29,9 @@ HEAVY = (
     "av",
     "pyarrow",
     "ray",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 )
 
 BLOCKED = f"""
@@ -56,7 +59,7 @@ def light_modules() -> list[str]:
     }
     names = []
     for file in files:
-        if file.name not in needs_a_package:
+        if file.name not in needs_a_package and file.parent.name != "http":
             parts = file.relative_to(ROOT).with_suffix("").parts
             names.append(".".join(("hyperstyle_deploy", *parts)).removesuffix(".__init__"))
     return names
@@ -76,7 +79,20 @@ def test_the_whole_public_api_is_there() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [None, "inspect", "export", "build", "calibrate", "invert", "batch", "verify", "evaluate", "profile", "demo"],
+    [
+        None,
+        "inspect",
+        "export",
+        "build",
+        "calibrate",
+        "invert",
+        "batch",
+        "serve",
+        "verify",
+        "evaluate",
+        "profile",
+        "demo",
+    ],
 )
 def test_help_prints(command: str | None) -> None:
     arguments = [command, "--help"] if command else ["--help"]

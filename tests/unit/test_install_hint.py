@@ -25,6 +25,8 @@ PACKAGES = {
     "cuda.bindings": "cuda-bindings",
     "pynvml": "nvidia-ml-py",
     "onnxruntime": "onnxruntime|onnxruntime-gpu",
+    "prometheus_client": "prometheus-client",
+    "pyarrow": "pyarrow|ray",  # ray[data] brings it
 }
 
 

@@ -1,0 +1,144 @@
+"""Answers: pictures as files, inversions, and waiting for a worker as long as anybody is there."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.requests import Request
+
+from ....errors import HyperStyleDeployError
+from ...bundle.inversion import Inversion
+from ..live.served import Served
+from ..live.work import Drawing, Inverting
+from .refusals import LeftError, RefusedError
+from .service import Service
+
+#: How pictures may be asked for, and how Pillow writes them.
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG", "compress_level": 4},
+    "jpeg": {"format": "JPEG", "quality": 88},
+    "webp": {"format": "WEBP", "quality": 85, "method": 2},
+}
+#: Pixels of a width up to which a JPEG file would save nothing, and be seen.
+_SMALL = 256
+#: Seconds between signs of life while a photo waits.
+_ALIVE = 10.0
+
+
+def encoded(picture: NDArray[np.uint8], kind: str = "png") -> bytes:
+    """A picture [height, width, 3] as a file."""
+    stream = BytesIO()
+    Image.fromarray(picture).save(stream, **FORMATS[kind])
+    return stream.getvalue()
+
+
+def text_of(content: bytes) -> str:
+    """Bytes as JSON can have them."""
+    return base64.b64encode(content).decode()
+
+
+def inversion_document(served: Served, inversion: Inversion) -> dict[str, Any]:
+    """A photo's result."""
+    assert inversion.image is not None
+    return {
+        "bundle": served.name,
+        "steps": inversion.steps,
+        "l2": list(inversion.l2),
+        "image": text_of(encoded(inversion.image)),
+        "inversion": text_of(inversion.to_bytes()),
+    }
+
+
+async def answer_to(service: Service, request: Request, served: Served, work: "Inverting | Drawing") -> Any:
+    """What a worker makes of a piece of work; if the client leaves or the time is over, it is not gone on with.
+
+    Raises:
+        FullError, ClosingError: it is not taken.
+        RefusedError: 503, the time was over.
+        LeftError: the client left.
+    """
+    served.worker.submit(work)
+    answer: asyncio.Future[Any] = asyncio.wrap_future(work.future)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        deadline = service.settings.deadline
+        await asyncio.wait({answer, gone}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        if gone.done():
+            raise LeftError("The client left")
+        raise _late(deadline)
+    finally:
+        work.leave()
+        answer.cancel()
+        gone.cancel()
+
+
+def events(service: Service, served: Served, work: Inverting) -> AsyncIterator[bytes]:
+    """Have a photo inverted, and tell of it in server-sent events: `step` after every step, then `done` or `error`.
+
+    Whoever stops reading them, leaves the work.
+
+    Raises:
+        FullError, ClosingError: it is not taken.
+    """
+    loop, seen = asyncio.get_running_loop(), asyncio.Queue[Any]()
+
+    def watch(*step: Any) -> None:
+        loop.call_soon_threadsafe(seen.put_nowait, step)
+
+    work.watch = watch
+    work.future.add_done_callback(lambda _: loop.call_soon_threadsafe(seen.put_nowait, None))
+    served.worker.submit(work)
+    return _events(service, served, work, seen)
+
+
+async def _events(
+    service: Service, served: Served, work: Inverting, seen: "asyncio.Queue[Any]"
+) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + service.settings.deadline
+    try:
+        while True:
+            try:
+                step = await asyncio.wait_for(seen.get(), min(_ALIVE, max(0.0, until - loop.time())))
+            except asyncio.TimeoutError:
+                if loop.time() >= until:
+                    raise _late(service.settings.deadline) from None
+                yield b": waiting\n\n"
+                continue
+            if step is None:
+                break
+            index, l2, picture = step
+            kind = "png" if picture.shape[1] <= _SMALL else "jpeg"
+            preview = await service.in_thread(partial(encoded, picture, kind))
+            shown = {"image": text_of(preview), "type": f"image/{kind}"}
+            yield event("step", {"step": index, "steps": work.steps, "l2": l2, **shown})
+        inversion = work.future.result()
+        yield event("done", await service.in_thread(lambda: inversion_document(served, inversion)))
+    except HyperStyleDeployError as error:
+        yield event("error", {"error": str(error), "kind": type(error).__name__.removesuffix("Error")})
+    finally:
+        work.leave()
+
+
+def event(name: str, document: Any) -> bytes:
+    """One server-sent event."""
+    return f"event: {name}\ndata: {json.dumps(document, allow_nan=False)}\n\n".encode()
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client has left: after the body there is nothing else to receive."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _late(deadline: float) -> RefusedError:
+    return RefusedError(503, "The service was too slow", expected=f"an answer within {deadline:g} s")

@@ -1,0 +1,59 @@
+"""The application: which path is whose."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ....errors import HyperStyleDeployError
+from . import endpoints, protocol_v2
+from .guard import Guard
+from .jobs import Jobs
+from .refusals import on_defect, on_error, on_http_error
+from .service import Service
+
+_PAGE = Path(__file__).parent / "page"
+#: The page's files; nothing else is read because of a request.
+_FILES = {"/": "index.html"} | {f"/page/{name}": name for name in ("page.css", "page.js", "service.js", "crop.js")}
+
+
+def application(service: Service) -> Guard:
+    """The service as an ASGI application. At its end the service takes nothing more and finishes what it has."""
+    routes: list[BaseRoute] = [
+        Route("/v1/bundles", endpoints.bundles),
+        Route("/v1/invert", endpoints.invert, methods=["POST"]),
+        Route("/v1/jobs", endpoints.submit_job, methods=["POST"]),
+        Route("/v1/jobs/{job}", endpoints.job_state),
+        Route("/v1/jobs/{job}", endpoints.cancel_job, methods=["DELETE"]),
+        Route("/v1/jobs/{job}/events", endpoints.job_events),
+        Route("/v1/edit", endpoints.edit, methods=["POST"]),
+        Route("/v1/align", endpoints.align, methods=["POST"]),
+        Route("/metrics", endpoints.metrics),
+        *protocol_v2.ROUTES,
+    ]
+    if service.settings.shows_page:
+        routes += [Route(path, _file(_PAGE / name)) for path, name in _FILES.items()]
+        routes.append(Route("/page/example.png", endpoints.example))
+    handlers = {HyperStyleDeployError: on_error, HTTPException: on_http_error, Exception: on_defect}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
+    app.state.service, app.state.jobs = service, Jobs(service.settings)
+    return Guard(app, service)
+
+
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return FileResponse(path)
+
+    return answer
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    yield
+    service: Service = app.state.service
+    await service.in_thread(service.close)

@@ -1,0 +1,81 @@
+"""What stands before every request: whose it is, where it comes from; and what every answer says to browsers."""
+
+import hmac
+import logging
+from urllib.parse import SplitResult, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ....errors import printable
+from .refusals import refusal
+from .service import Service
+from .settings import LOOPBACK
+
+LOGGER = logging.getLogger(__name__)
+#: Open to all: that the service is alive, and the page, which asks for the token itself.
+_OPEN = ("/", "/v2/health/live", "/v2/health/ready")
+_OPEN_FOLDER = "/page/"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+
+class Guard:
+    """Refuses requests of other web pages and those without the token, and counts answers."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+                self._service.metrics.answered(_endpoint(scope), message["status"])
+                LOGGER.info("%s %s: %d", scope["method"], printable(scope["path"]), message["status"])
+            await send(message)
+
+        answer = self._refused(scope["path"], Headers(scope=scope))
+        await (answer or self._app)(scope, receive, counted)
+
+    def _refused(self, path: str, headers: Headers) -> Response | None:
+        settings, host = self._service.settings, headers.get("host", "")
+        # A page of another site whose name was pointed at this machine: its requests come with that name.
+        if settings.on_loopback and _split(f"//{host}").hostname not in LOOPBACK:
+            return refusal(403, f"This service is for {', '.join(LOOPBACK)} alone.", "Request")
+        # Browsers say which page asks.
+        if "origin" in headers and _split(headers["origin"]).netloc != host:
+            return refusal(403, "Pages of other sites may not use this service.", "Request")
+        if settings.token is None or path in _OPEN or path.startswith(_OPEN_FOLDER):
+            return None
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), settings.token.encode()):
+            return None
+        answer = refusal(401, "This service wants its token: Authorization: Bearer TOKEN.", "Token")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; none of what is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
+def _endpoint(scope: Scope) -> str:
+    """The route's pattern; never what a client wrote, of which there is no end."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "none"))

@@ -1,0 +1,79 @@
+// The service's endpoints, as functions.
+
+/** Keeps the token, if there is one, for as long as the tab is open. */
+export class Service {
+  #token = sessionStorage.getItem("token");
+  #ask;
+
+  /** @param ask gives a promise of the token, when the service wants one. */
+  constructor(ask) {
+    this.#ask = ask;
+  }
+
+  bundles() {
+    return this.#json("v1/bundles");
+  }
+
+  align(bundle, photo) {
+    return this.#json(`v1/align?face=1&bundle=${encodeURIComponent(bundle)}`, { method: "POST", body: photo });
+  }
+
+  /** @param asked what /v1/edit takes. */
+  edit(asked) {
+    return this.#json("v1/edit", { method: "POST", body: JSON.stringify(asked) });
+  }
+
+  async file(path) {
+    return (await this.#fetch(path)).blob();
+  }
+
+  /** An inversion's events, ["step" or "done", what it says]; an error is thrown. */
+  async *invert(bundle, photo, signal) {
+    const options = { method: "POST", body: photo, signal, headers: { Accept: "text/event-stream" } };
+    const answer = await this.#fetch(`v1/invert?bundle=${encodeURIComponent(bundle)}`, options);
+    let done = false;
+    for await (const [kind, event] of events(answer.body)) {
+      if (kind === "error") throw new Error(event.error);
+      done ||= kind === "done";
+      yield [kind, event];
+    }
+    if (!done) throw new Error("The service ended in the middle of its answer.");
+  }
+
+  async #json(path, options) {
+    return (await this.#fetch(path, options)).json();
+  }
+
+  async #fetch(path, options = {}) {
+    const headers = { ...options.headers, ...(this.#token && { Authorization: `Bearer ${this.#token}` }) };
+    const answer = await fetch(path, { ...options, headers }).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The service does not answer. Does it still run?");
+    });
+    if (answer.ok) return answer;
+    if (answer.status === 401) {
+      this.#token = await this.#ask();
+      sessionStorage.setItem("token", this.#token);
+      return this.#fetch(path, options);
+    }
+    const said = await answer.json().catch(() => ({}));
+    throw new Error(said.error ?? `The service answered ${answer.status}.`);
+  }
+}
+
+/** Server-sent events of a stream. */
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const [, kind] = /^event: (.*)$/m.exec(block) ?? [];
+      const [, data] = /^data: (.*)$/m.exec(block) ?? [];
+      if (kind) yield [kind, JSON.parse(data)];
+    }
+  }
+}

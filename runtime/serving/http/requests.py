@@ -1,0 +1,203 @@
+"""What requests bring: bodies within their bounds, photos, inversions, edits and options."""
+
+import asyncio
+import base64
+import binascii
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from PIL import Image
+from starlette.requests import ClientDisconnect, Request
+
+from ...alignment import Aligned, align_face
+from ...alignment.given import GivenBox, GivenLandmarks
+from ...alignment.landmarks import checked_landmarks
+from ...bundle.inversion import Inversion
+from ...editing.change import Mix
+from ...images import decode_photo
+from ...manifest import strict_json
+from ..alignments import FaceAlignment
+from ..live.served import Served
+from .refusals import LeftError, RefusedError
+from .service import Result, Service
+
+#: People that one request mixes in.
+_MOST_MIXES = 4
+
+
+@asynccontextmanager
+async def body_of(service: Service, request: Request) -> AsyncIterator[bytes]:
+    """A request's body, for as long as it is needed.
+
+    Raises:
+        RefusedError: 429 too many bodies are being read, 413 it is too large, 408 it comes too slowly, 400 it is empty.
+        LeftError: the client left.
+    """
+    settings = service.settings
+    try:
+        await asyncio.wait_for(service.bodies.acquire(), settings.body_seconds)
+    except asyncio.TimeoutError as error:
+        raise RefusedError(429, "The service is busy", got=f"{settings.bodies} photos on their way") from error
+    try:
+        content = await asyncio.wait_for(_read(request, settings.body_bytes), settings.body_seconds)
+        if not content:
+            raise RefusedError(400, "The request has no body")
+        yield content
+    except asyncio.TimeoutError as error:
+        expected = f"all of it within {settings.body_seconds:g} s"
+        raise RefusedError(408, "The request's body comes too slowly", expected=expected) from error
+    except ClientDisconnect as error:
+        raise LeftError("The client left") from error
+    finally:
+        service.bodies.release()
+
+
+async def _read(request: Request, most: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    parts, size = [], int(announced) if announced.isdecimal() and len(announced) < 16 else 0
+    if size <= most:
+        size = 0
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                break
+    if size > most:
+        raise RefusedError(413, "The request's body is too large", got=f"{size} bytes", expected=f"at most {most}")
+    return b"".join(parts)
+
+
+async def of_photo(service: Service, request: Request, use: Callable[[Image.Image], Result]) -> Result:
+    """What a function makes of the photo in a request's body, upright RGB, beside the loop.
+
+    Photos are large: there are no more of them at once than of bodies.
+
+    Raises:
+        ImageError: there is no photo.
+        RefusedError, LeftError: as ``body_of``.
+    """
+    async with body_of(service, request) as content:
+        return await service.in_thread(lambda: use(decode_photo(content, "the photo", service.settings.pixels)))
+
+
+def asks_for_alignment(request: Request) -> bool:
+    """Whether the options say where the face is, or that it is to be found."""
+    return any(name in request.query_params for name in ("box", "landmarks", "face"))
+
+
+def aligned(service: Service, served: Served, request: Request, photo: Image.Image) -> Aligned:
+    """The face of a photo: in `box`, at `landmarks`, or the one of number `face` that the service's detector finds.
+
+    Raises:
+        AlignmentError: there is no face, what says where it is is not understood, or the model takes no faces.
+        RefusedError: nothing says where it is, and the service has no detector.
+    """
+    options, face = request.query_params, whole_number(request, "face", 1, 100)
+    if "landmarks" in options:
+        points = checked_landmarks(_json(options["landmarks"].encode(), "landmarks"), "The landmarks")
+        alignment = FaceAlignment(GivenLandmarks({"": [points]}, "landmarks"))
+    elif "box" in options:
+        edges = [number(text, "box") for text in options["box"].split(",")]
+        alignment = FaceAlignment(GivenBox(edges))
+    elif service.finder is not None:
+        alignment = FaceAlignment(service.finder, face or 1)
+    else:
+        raise RefusedError(400, "It is not said where the face is", expected="box=X0,Y0,X1,Y1 or landmarks=[[x,y],...]")
+    alignment.check(served.session.manifest)
+    return align_face(alignment.finder, photo, "the photo", served.session.manifest.generator.size, alignment.face)
+
+
+def inversion_of(served: Served, text: Any) -> Inversion:
+    """An inversion of a bundle in base64.
+
+    Raises:
+        InversionError: it is none, or of another model.
+        RefusedError: it is no base64.
+    """
+    try:
+        content = base64.b64decode(text if isinstance(text, str) else "!", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(400, "The inversion is no base64", expected="what /v1/invert answers") from error
+    inversion = Inversion.from_bytes(content)
+    inversion.check(served.session.manifest)
+    return inversion
+
+
+def mixes_of(served: Served, value: Any) -> dict[str, Mix]:
+    """Other people to mix in, by the names that edits call them: `{"inversion": base64, "rows": [first, end]}` each.
+
+    Raises:
+        InversionError, RefusedError: an inversion is none, or of another model.
+        DirectionError: a name is a direction's, or rows are not those of the codes.
+    """
+    if not isinstance(value, dict) or len(value) > _MOST_MIXES:
+        raise RefusedError(400, "mixes are none", expected=f"an object of at most {_MOST_MIXES}")
+    styles = served.session.manifest.generator.styles
+    mixes = {}
+    for name, given in value.items():
+        if name in served.directions or not isinstance(given, dict) or not set(given) <= {"inversion", "rows"}:
+            raise RefusedError(400, f"{name[:40]} is no mix", expected='a name of its own, {"inversion", "rows"}')
+        rows = given.get("rows", [0, styles])
+        if not isinstance(rows, list) or len(rows) != 2 or not all(type(row) is int for row in rows):
+            raise RefusedError(400, f"{name[:40]} has no rows", expected="[first, end]")
+        mixes[name] = Mix(inversion_of(served, given.get("inversion")), (rows[0], rows[1]), name)
+        mixes[name].check(served.session.manifest)
+    return mixes
+
+
+def document_of(content: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
+    """A body's JSON object, which has no other fields than these.
+
+    Raises:
+        RefusedError: it is none, or has others.
+    """
+    document = _json(content, "The body")
+    if not isinstance(document, dict) or not set(document) <= set(fields):
+        got = ", ".join(document)[:200] if isinstance(document, dict) else type(document).__name__
+        raise RefusedError(400, "The body is no request", got=got, expected=f"an object with {', '.join(fields)}")
+    return document
+
+
+def whole_number(request: Request, name: str, low: int, high: int) -> int | None:
+    """An option that is a whole number; None where it is left out.
+
+    Raises:
+        RefusedError: it is none, or out of range.
+    """
+    text = request.query_params.get(name)
+    return None if not text else option_of(text, name, low, high)
+
+
+def option_of(text: str, name: str, low: int, high: int) -> int:
+    """A whole number in decimal digits.
+
+    Raises:
+        RefusedError: it is none, or out of range.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high):
+        raise RefusedError(400, f"{name} is no number in range", got=text[:40], expected=f"{low} to {high}")
+    return int(text)
+
+
+def number(text: str, name: str) -> float:
+    """A finite number.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    try:
+        value = float(text[:40])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RefusedError(400, f"{name} is no number", got=text[:40])
+    return value
+
+
+def _json(content: bytes, name: str) -> Any:
+    try:
+        return strict_json.parse(content)
+    except ValueError as error:
+        raise RefusedError(400, f"{name} is no JSON", got=str(error)[:200]) from error

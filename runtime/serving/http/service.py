@@ -1,0 +1,87 @@
+"""The service itself: bundles by name, settings, and what requests share."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from ...alignment import FaceFinder
+from ...session import Session
+from ..live.served import Served
+from .metrics import Metrics
+from .refusals import RefusedError
+from .settings import Settings
+
+Result = TypeVar("Result")
+
+
+class Service:
+    """Bundles that are served.
+
+    Args:
+        loaders: what opens each bundle, by the names that requests call them.
+        settings: bounds, and where it listens.
+        finder: finds faces for requests that say nothing of where they are.
+        example: a photo that the page offers, a PNG file's content.
+
+    Raises:
+        BundleError, BackendError, DirectionError: a bundle cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        loaders: Mapping[str, Callable[[], Session]],
+        settings: Settings,
+        finder: FaceFinder | None = None,
+        example: bytes | None = None,
+    ) -> None:
+        self.settings, self.finder, self.example = settings, finder, example
+        self.metrics = Metrics()
+        self.bundles = {name: Served(name, load, settings.queueing, self.metrics) for name, load in loaders.items()}
+        self.metrics.watch(self.bundles.values())
+        self.draining = False
+        #: Held while a body is read and decoded.
+        self.bodies = asyncio.Semaphore(settings.bodies)
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "pictures")
+
+    def bundle(self, name: str | None) -> Served:
+        """The bundle of a name; None is the first.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if name is None:
+            return next(iter(self.bundles.values()))
+        if name not in self.bundles:
+            raise RefusedError(404, f"There is no bundle {name[:80]}", got=name[:80], expected=", ".join(self.bundles))
+        return self.bundles[name]
+
+    async def in_thread(self, function: Callable[[], Result]) -> Result:
+        """Run what decodes or encodes pictures beside the loop, as many at once as there are CPUs."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def reload(self) -> bool:
+        """Load every bundle again; returns whether all could be. One that is damaged stays as it was."""
+        loaded = [served.reload() for served in self.bundles.values()]
+        return all(loaded)
+
+    def drain(self) -> None:
+        """Take nothing more; what waits is still done."""
+        self.draining = True
+        for served in self.bundles.values():
+            served.worker.drain()
+
+    def close(self) -> bool:
+        """Drain, and wait until all is done; returns whether it was, within the time for it."""
+        self.drain()
+        done = [served.worker.close(self.settings.drain) for served in self.bundles.values()]
+        return all(done)
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    service: Service = request.app.state.service
+    return service

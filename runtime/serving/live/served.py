@@ -1,0 +1,101 @@
+"""A bundle that is served: its session and directions, which may be exchanged while it serves, and its worker."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ....errors import DirectionError, HyperStyleDeployError
+from ...editing.change import Change, Edit, Mix, check_strength
+from ...editing.direction import Direction
+from ...editing.document import direction_facts
+from ...session import Session
+from .worker import Meter, Queueing, Worker
+
+LOGGER = logging.getLogger(__name__)
+
+
+class Served:
+    """A bundle under its name.
+
+    Args:
+        name: what requests call it.
+        load: opens the bundle where it is now.
+        queueing, meter: of its worker.
+
+    Raises:
+        BundleError, BackendError, DirectionError: it cannot be loaded.
+    """
+
+    def __init__(self, name: str, load: Callable[[], Session], queueing: Queueing, meter: Meter) -> None:
+        self.name, self._load = name, load
+        self.session, self.directions = _opened(load)
+        self.worker = Worker(name, queueing, meter)
+
+    def reload(self) -> bool:
+        """Load the bundle again; a damaged one changes nothing. Work that waits is done by what it was made for."""
+        try:
+            self.session, self.directions = _opened(self._load)
+        except HyperStyleDeployError as error:
+            LOGGER.error("%s stays as it was: %s", self.name, error)
+            return False
+        LOGGER.info("%s was loaded again: %s", self.name, self.session)
+        return True
+
+    def resolved(self, edit: Any, mixes: Mapping[str, Mix]) -> Edit:
+        """An edit as requests have it: strengths by the names of directions and mixes. No file is looked for.
+
+        Raises:
+            DirectionError: no object, an unknown name, or a strength out of range.
+        """
+        if not isinstance(edit, dict):
+            raise DirectionError("That is no edit", got=type(edit).__name__, expected='{"name": strength, ...}')
+        changes: dict[str, Change] = {**self.directions, **mixes}
+        if unknown := [name for name in edit if name not in changes]:
+            there = ", ".join(changes) or "none at all"
+            raise DirectionError(f"The bundle has no direction {unknown[0][:80]}", got=there)
+        return {changes[name]: check_strength(name, strength) for name, strength in edit.items()}
+
+    def document(self) -> dict[str, Any]:
+        """What a client needs to know of it."""
+        session, manifest = self.session, self.session.manifest
+        seen = manifest.image
+        return {
+            "name": self.name,
+            "method": manifest.method.name,
+            "domain": manifest.domain,
+            "licence": manifest.licence,
+            "model": manifest.model,
+            "backend": session.backend,
+            "precision": session.precision,
+            "input": {
+                "kind": manifest.image.kind,
+                "height": manifest.image.input_height,
+                "width": manifest.image.input_width,
+            },
+            "image": {"height": seen.height, "width": manifest.generator.size},
+            "default_steps": manifest.default_steps,
+            "styles": manifest.generator.styles,
+            "directions": [_without_source(direction_facts(each)) for each in self.directions.values()],
+        }
+
+
+def _opened(load: Callable[[], Session]) -> tuple[Session, dict[str, Direction]]:
+    session = load()
+    return session, {direction.name: direction for direction in session.directions.all()}
+
+
+def _without_source(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What was noted about where a direction is from may name the server's files."""
+    return {key: value for key, value in facts.items() if key != "source"}
+
+
+def names_of(paths: Sequence[Path]) -> dict[str, Path]:
+    """What bundles are called in requests: their folders' names without the ending; equal ones are numbered."""
+    names: dict[str, Path] = {}
+    for path in paths:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "-", path.resolve().stem) or "bundle"
+        numbered = (f"{stem}-{number}" for number in range(2, len(paths) + 2))
+        names[next(name for name in (stem, *numbered) if name not in names)] = path
+    return names
