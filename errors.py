@@ -67,6 +67,10 @@ class EngineError(BackendError):
     """An engine that is missing, foreign or damaged, or was built for another GPU, version, precision or shape."""
 
 
+class OptimisationError(HyperStyleDeployError):
+    """An optimisation whose loss or gradient is not finite at its very start: there is no result to keep."""
+
+
 class CalibrationError(HyperStyleDeployError):
     """A bundle or photos that cannot be calibrated, or an option that does not fit the format."""
 

@@ -44,9 +44,10 @@ def demo(
     size: str,
     loading: dict[str, Any],
 ) -> None:
-    """Do the whole main job: invert a face, edit the person; with PyTorch, export and verify the model too.
+    """Invert and edit a face with the model that comes along.
 
-    The model comes along: 64 pixels, trained in this project on faces that a program draws.
+    Where PyTorch is installed, its checkpoints are exported and verified, too. The model has 64 pixels, and was trained
+    in this project on faces that a program draws.
     """
     given = [name for name in loading if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     options = {name: f"--{name.replace('_', '-')}" for name in given}

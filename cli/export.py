@@ -8,6 +8,8 @@ from .options import FILE, user_errors
 
 #: What --precision takes -> what the manifest says.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+#: What gradient graphs can be exported for.
+OPTIMISATIONS = ["projection", "pti", "pti-locality"]
 
 
 @click.command()
@@ -34,6 +36,20 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
     "By default what the checkpoint was made for, else 256 or the drawing's size.",
 )
 @click.option("--encoder-steps", type=int, help="Steps of a ReStyle encoder in front of HyperStyle. By default 5.")
+@click.option(
+    "--gradients",
+    multiple=True,
+    type=click.Choice(OPTIMISATIONS),
+    help="Also export gradient graphs for an optimisation, to be run with `invert --method`; may be repeated.",
+)
+@click.option(
+    "--lpips",
+    nargs=2,
+    type=FILE,
+    metavar="TRUNK HEADS",
+    help="For the losses of --gradients: torchvision's VGG16 or AlexNet, and the file of LPIPS's heads for it. "
+    "Without them losses are mean squares, at several scales.",
+)
 @click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
 def export(
@@ -44,6 +60,8 @@ def export(
     precision: str,
     input_size: int | None,
     encoder_steps: int | None,
+    gradients: tuple[str, ...],
+    lpips: tuple[Path, Path] | None,
     licence: str | None,
 ) -> None:
     """Export a HyperStyle, pSp, e4e or ReStyle file to a bundle.
@@ -66,8 +84,12 @@ def export(
             overwrite=overwrite,
             report=report,
             precision=PRECISIONS[precision],
+            gradients=gradients,
+            perceptual=lpips,
         )
     show_bundle(output, bundle.manifest)
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]
     show_next("verify", output, *against)
     show_next("invert", output, "PHOTO", "-o", "results")
+    for name in [name for name in gradients if name != "pti-locality"]:
+        show_next("invert", output, "PHOTO", "-o", f"results-{name}", "--method", name)

@@ -17,6 +17,8 @@ from .options import (
     UNTIL_GAIN_OPTION,
     exit_stopped,
     loading_options,
+    optimisation_arguments,
+    optimisation_options,
     user_errors,
 )
 
@@ -27,6 +29,14 @@ from .options import (
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
 @STEPS_OPTION
 @UNTIL_GAIN_OPTION
+@optimisation_options
+@click.option(
+    "--store",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float16",
+    show_default=True,
+    help="What pti's weights are written as, a number for each of the generator's.",
+)
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Photos that run together.")
 @click.option("--every-step", is_flag=True, help="Also write the image after each step.")
 @click.option("--no-strip", is_flag=True, help="Do not write the strip of input, reconstruction and steps.")
@@ -41,6 +51,8 @@ def invert(
     output: Path,
     steps: int | None,
     until_gain: float | None,
+    optimisation: dict[str, Any],
+    store: str,
     batch: int,
     every_step: bool,
     no_strip: bool,
@@ -63,9 +75,9 @@ def invert(
 
     alignment = face_alignment(**aligning, threads=loading["threads"])
     found = find_photos(photos)
-    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment, store)
     outputs.check_folder(found)
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, **optimisation_arguments(optimisation))
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)
     records, interrupt = [], None

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ..errors import HyperStyleDeployError
+from ..errors import ArrayError, HyperStyleDeployError
 from ..install_hint import extra_for, install_command
 from ..runtime.manifest.checks import MAX_STEPS
 
@@ -30,6 +30,17 @@ LOADING_OPTIONS = (
     ),
     click.option("--device", type=click.IntRange(0), help="Number of the GPU; the first unless said."),
     click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs."),
+)
+OPTIMISATION_OPTIONS = (
+    click.option("--method", metavar="NAME", help="Optimise in place of the bundle's own method: projection."),
+    click.option("--seed", type=click.IntRange(0), help="Seed of an optimisation; 0 unless said."),
+    click.option("--rate", type=float, help="Learning rate of an optimisation; the method's own unless said."),
+    click.option("--space", type=click.Choice(["w", "w+"]), help="Of a projection: w, or w+ (unless said)."),
+    click.option(
+        "--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a term of the loss, such as mse=1; repeatable."
+    ),
+    click.option("--locality", is_flag=True, default=None, help="Tune with PTI's locality regulariser."),
+    click.option("--until-lpips", type=float, help="Stop a photo whose LPIPS has come down to this."),
 )
 STEPS_OPTION = click.option(
     "--steps", type=click.IntRange(0, MAX_STEPS), help="Refinement steps; the bundle's default unless said."
@@ -69,6 +80,46 @@ def user_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             exit_stopped(interrupt, "Nothing is half-written; the same command goes on where it can.")
 
     return guarded
+
+
+def optimisation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of an optimisation; the command gets those that are given, as ``optimisation``."""
+    names = ("method", "seed", "rate", "space", "loss", "locality", "until_lpips")
+
+    @wraps(command)
+    def collected(*args: Any, **kwargs: Any) -> Any:
+        given = {name: value for name in names if (value := kwargs.pop(name)) not in (None, ())}
+        if given and "method" not in given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise click.UsageError(f"{options}: for an optimisation, named with --method")
+        return command(*args, optimisation=given, **kwargs)
+
+    for option in reversed(OPTIMISATION_OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def optimisation_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """What ``load`` takes for the options of ``optimisation_options``.
+
+    Raises:
+        ArrayError: one is out of range.
+    """
+    from ..runtime.methods.settings import Settings
+
+    settings = {name: value for name, value in given.items() if name != "method"}
+    if "loss" in settings:
+        settings["loss"] = dict(map(_weighted, settings["loss"]))
+    return {"method": given.get("method"), "settings": Settings(**settings) if settings else None}
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """A term and its weight out of "mse=1"."""
+    term, _, weight = text.partition("=")
+    try:
+        return term, float(weight)
+    except ValueError as error:
+        raise ArrayError("A term of the loss has no weight", got=text[:80], expected="such as mse=1") from error
 
 
 def loading_options(command: Callable[..., Any], backend: Callable[..., Any] = BACKEND_OPTION) -> Callable[..., Any]:

@@ -53,6 +53,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return _checkpoint(*read_content(path))
 
 
+def read_state(path: Path) -> Checkpoint:
+    """Read a state dict that is a file's whole content, as torchvision and LPIPS have them, with the same care.
+
+    Raises:
+        CheckpointError: as ``read_checkpoint`` does; or it holds no tensors by name.
+    """
+    archive, content = read_content(path)
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(f"{path} is no state dict", got=type(content).__name__, expected="tensors by name")
+    tensors = Tensors(archive)
+    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in content.items()}, {}, None)
+
+
 def read_content(path: Path) -> tuple[Archive, Any]:
     """What ``torch.save`` wrote, whatever it is, with tensors as descriptions; `Tensors` makes tensors of them.
 

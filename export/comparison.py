@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ExportError
+from ..runtime.backends.gradient_check import GRADIENT_TOLERANCE, relative_difference
 from ..runtime.backends.onnx_session import open_session, session_options
 from .graphs import Graph
 from .precision import FLOAT32, Precision
@@ -59,6 +60,35 @@ def compare(graph: Graph, path: Path, expected: Sequence[Tensor], precision: Pre
             hint=f"{precision.name} cannot hold this model: export it in bf16 or fp32." if overflow else None,
         )
     return max(differences.values())
+
+
+def compare_gradient(graph: Graph, path: Path, expected: Sequence[Tensor]) -> dict[str, float]:
+    """Run a gradient graph in ONNX Runtime and hold every output against float64, in norm.
+
+    Args:
+        graph: the gradient graph.
+        path: the ONNX file.
+        expected: its outputs by PyTorch's autograd in float64.
+
+    Returns:
+        ``|got - expected| / |expected|`` of each output, the difference itself where all is 0.
+
+    Raises:
+        ExportError: naming every output past the tolerance.
+    """
+    found = _run(graph, path, FLOAT32)
+    differences = {
+        name: relative_difference(got, want.numpy())
+        for name, got, want in zip(graph.outputs, found, expected, strict=True)
+    }
+    failing = [f"{name}: {value:.2e}" for name, value in differences.items() if not value <= GRADIENT_TOLERANCE]
+    if failing:
+        raise ExportError(
+            f"The graph {graph.name} disagrees with PyTorch's autograd in float64",
+            got="; ".join(failing),
+            expected=f"differences in norm up to {GRADIENT_TOLERANCE:.0e}",
+        )
+    return differences
 
 
 def _run(graph: Graph, path: Path, precision: Precision) -> Sequence[NDArray[np.float32]]:

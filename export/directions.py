@@ -1,11 +1,9 @@
 """Directions in files of PyTorch's, read as checkpoints are: nothing in them runs."""
 
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..errors import CheckpointError
+from ..runtime.editing.importing import Values
 from .checkpoint import Tensors, read_content
 from .pickles import StoredTensor
 
@@ -13,7 +11,7 @@ from .pickles import StoredTensor
 ONLY = ""
 
 
-def read_values(path: Path) -> dict[str, NDArray[Any]]:
+def read_values(path: Path) -> Values:
     """The tensors of a file that ``torch.save`` wrote of one tensor, or of a dictionary of tensors by name.
 
     InterFaceGAN's directions are single tensors; HyperStyle's authors keep GANSpace's as a dictionary.
@@ -28,4 +26,4 @@ def read_values(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} holds no directions", got=type(content).__name__, expected="a tensor, or a dictionary of tensors"
         )
     tensors = Tensors(archive)
-    return {name: tensors.tensor(name or "the tensor", value).float().numpy() for name, value in stored.items()}
+    return Values({name: tensors.tensor(name or "the tensor", value).float().numpy() for name, value in stored.items()})

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,15 @@ from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from ..runtime.manifest.manifest import CheckpointSpec, GeneratorSpec, GraphSpec, Manifest, StateSpec
 from ..runtime.methods.base import CODES
 from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
-from .comparison import compare, outputs_of
+from .comparison import compare, compare_gradient, outputs_of
+from .gradients.criterion import Criterion
+from .gradients.graph import GradientGraph
+from .gradients.optimised import GRADIENTS_GROUP, Optimised, check_gradients, expected_of
+from .gradients.perceptual import read_lpips
 from .graphs import Graph, Scales, build_graphs, graph_count, measure_scales, model_constants
 from .methods.loading import load_model, read_checkpoints
 from .methods.model import NO_CHOICES, Choices, Model
-from .onnx_writer import array_of, collect_constants, trace, write_graph
+from .onnx_writer import array_of, collect_constants, separate_twins, trace, write_graph
 from .precision import FLOAT32, Precision, precision_named
 
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
@@ -49,6 +54,8 @@ def export(
     overwrite: bool = False,
     report: Report = lambda *_: None,
     precision: str = FLOAT32.name,
+    gradients: Sequence[str] = (),
+    perceptual: tuple[Path, Path] | None = None,
 ) -> Bundle:
     """Export a method's checkpoints to a bundle.
 
@@ -61,16 +68,19 @@ def export(
         overwrite: replace an existing bundle.
         report: called before each piece of work.
         precision: "float32", "float16" or "bfloat16": what the large tensors are.
+        gradients: optimisations to export gradient graphs for: "projection".
+        perceptual: torchvision's VGG16 or AlexNet and LPIPS's heads for it, for the losses of gradient graphs.
 
     Returns:
         The bundle, its files verified.
 
     Raises:
         CheckpointError: a file that cannot be read or does not hold what it should, or a choice that does not fit it.
-        ExportError: an unknown precision; a graph that is not valid or disagrees with PyTorch.
+        ExportError: an unknown precision or optimisation; a graph that is not valid or disagrees with PyTorch.
         OutputError: the output exists, is to be overwritten but is no bundle, or cannot be written.
     """
     typed = precision_named(precision)
+    check_gradients(gradients, typed, perceptual)
     if overwrite and output.is_dir() and not (output / MANIFEST_NAME).exists() and any(output.iterdir()):
         raise OutputError(f"{output} is not a bundle, so it is not replaced", hint="Choose another output folder.")
     with atomic_directory(output, overwrite) as folder, torch.no_grad():
@@ -78,19 +88,21 @@ def export(
         files = read_checkpoints(checkpoints)
         report("checking every tensor", None)
         model = load_model(files, choices)
-        pieces = 4 + 2 * graph_count(model)
-        graphs, constants = _write_graphs(model, typed, folder, lambda what: report(what, pieces))
+        optimised = Optimised(gradients, Criterion() if perceptual is None else read_lpips(*perceptual))
+        pieces = 4 + 2 * (graph_count(model) + optimised.graph_count(model))
+        graphs, constants = _write_graphs(model, typed, optimised, folder, lambda what: report(what, pieces))
         report("computing checksums", pieces)
-        write_manifest(folder, _manifest(model, typed, licence, graphs, constants))
+        manifest = _manifest(model, typed, licence, graphs, constants)
+        write_manifest(folder, replace(manifest, provenance={**manifest.provenance, **optimised.provenance()}))
     return Bundle.open(output)
 
 
 def _write_graphs(
-    model: Model, precision: Precision, folder: Path, report: Callable[[str], None]
+    model: Model, precision: Precision, optimised: Optimised, folder: Path, report: Callable[[str], None]
 ) -> tuple[dict[str, GraphSpec], tuple[str, ...]]:
     constants = Constants(folder)
     scales = measure_scales(model, precision)
-    for name, tensor in model_constants(model, precision, scales).items():
+    for name, tensor in {**model_constants(model, precision, scales), **optimised.constants(model)}.items():
         constants.keep(GENERATOR_GROUP, name, *array_of(tensor))
     traced = []
     for graph, expected in _with_expected(model, precision, scales):
@@ -98,13 +110,22 @@ def _write_graphs(
         program = trace(graph, precision.opset)
         homes = collect_constants(program, GROUPS[graph.name], constants)
         traced.append((graph, program, homes, expected))
+    for graph in optimised.graphs(model):
+        report(f"tracing {graph.name}")
+        program = trace(graph, precision.opset)
+        separate_twins(program)
+        homes = collect_constants(program, GRADIENTS_GROUP, constants)
+        traced.append((graph, program, homes, expected_of(graph)))
     report("writing constants")
     places = constants.write()
     specs: dict[str, GraphSpec] = {}
     for graph, program, homes, expected in traced:
         report(f"checking {graph.name} against PyTorch")
         specs[graph.name] = write_graph(program, graph, folder / f"{graph.name}.onnx", homes, places)
-        compare(graph, folder / f"{graph.name}.onnx", expected, precision)
+        if isinstance(graph, GradientGraph):
+            compare_gradient(graph, folder / f"{graph.name}.onnx", expected)
+        else:
+            compare(graph, folder / f"{graph.name}.onnx", expected, precision)
     return specs, constants.files(GENERATOR_GROUP)
 
 

@@ -47,6 +47,7 @@ def trace(graph: Graph, opset: int) -> ir.Model:
     if program is None:
         raise ExportError(f"The stage {graph.name} could not be traced")
     model = program.model
+    model.graph.name = graph.name
     _SUM_OF_SQUARES.apply_to_model(model)
     _name_free_axes(model, graph)
     return model
@@ -85,11 +86,37 @@ def _quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
+#: What comes after the name of an initializer in the names of its copies.
+_TWIN = ".twin"
+
+
+def separate_twins(model: ir.Model) -> None:
+    """Give every node a copy of its own of a matrix or kernel that several nodes read.
+
+    Forward and backward of a layer read the same weights. Where they are the same bytes, OpenVINO (2026.4.1) takes the
+    one orientation for the other and gives wrong gradients without a word; docs/optimisation.md shows it.
+    """
+    for name, value in list(model.graph.initializers.items()):
+        if value.const_value is None or len(value.const_value.shape) < 2:
+            continue
+        for count, (node, place) in enumerate(list(value.uses())[1:], 1):
+            twin = ir.Value(name=f"{name}{_TWIN}{count}", const_value=value.const_value)
+            twin.shape, twin.type = value.shape, value.type
+            model.graph.register_initializer(twin)
+            node.replace_input_with(place, twin)
+
+
 def collect_constants(model: ir.Model, group: str, constants: Constants) -> dict[str, Home]:
     """Hand the graph's large initializers to ``constants``; return where each one lives, by initializer name."""
     homes = {}
     for name, value in model.graph.initializers.items():
-        if value.const_value is not None and value.const_value.nbytes >= EXTERNAL_BYTES:
+        if value.const_value is None or value.const_value.nbytes < EXTERNAL_BYTES:
+            continue
+        if _TWIN in name:
+            own = f"{model.graph.name}.{name}"
+            constants.keep(group, own, *_array(value.const_value))
+            homes[name] = Home(group, own)
+        else:
             homes[name] = constants.add(group, name, *_array(value.const_value))
     return homes
 

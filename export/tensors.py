@@ -130,11 +130,16 @@ def average_code(checkpoint: Checkpoint, styles: int, width: int, surplus: int =
     return rows.expand(styles, width).contiguous()
 
 
+def mapped_latents(width: int) -> Tensor:
+    """``MAPPED_LATENTS`` standard normal latents [n, width], the same every time."""
+    draw = np.random.Generator(np.random.PCG64(0))
+    return torch.from_numpy(draw.standard_normal((MAPPED_LATENTS, width), dtype=np.float32))
+
+
 @torch.no_grad()
 def mapped_average(generator: Generator) -> tuple[Tensor, str]:
     """The mean of ``MAPPED_LATENTS`` mapped latents as [styles, width], and how it was made, in words."""
     shape = generator.shape
-    latents = np.random.Generator(np.random.PCG64(0)).standard_normal((MAPPED_LATENTS, shape.width), dtype=np.float32)
-    mean = generator.style(torch.from_numpy(latents)).mean(0)
+    mean = generator.style(mapped_latents(shape.width)).mean(0)
     made = f"the checkpoint has none: the mean of {MAPPED_LATENTS} mapped latents, drawn by NumPy's PCG64 with seed 0"
     return mean.expand(shape.styles, -1).contiguous(), made

@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
+from ..kernels.arithmetic import tile_offset
 from .backends.base import Backend
 from .editing.change import edited_codes
 from .editing.trajectory import Trajectory
@@ -24,11 +26,30 @@ class Person:
     """
 
     def __init__(self, backend: Backend, arrays: Mapping[str, NDArray[np.float32]], steps: float) -> None:
-        self._backend, self._codes = backend, arrays[CODES]
-        self._weights: Arrays = {}
-        if steps:
-            uploaded, count = uploaded_state(backend, arrays, steps)
-            self._weights = backend.method.weights(backend, uploaded, count)
+        self._backend, self._codes, self._steps = backend, arrays[CODES], steps
+        self._state, self._count = _uploaded(backend, arrays, steps)
+
+    @cached_property
+    def _weights(self) -> Arrays:
+        """What is the person's own, computed when it is drawn with first."""
+        method = self._backend.method
+        own = self._steps or method.own_from_start
+        return method.weights(self._backend, self._state, self._count) if own else {}
+
+    def offsets(self) -> dict[int, NDArray[np.float32]]:
+        """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""
+        backend, tuned = self._backend, self._backend.manifest.tuned
+        if not self._steps:
+            return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
+        if not tuned or backend.method.called is not None:
+            return {}
+        kept = {name: array for name, array in self._state.items() if name != CODES}
+        found = backend.run("offsets", {**kept, "steps": self._count})
+        host = {layer: backend.download(found[f"offset.{layer.name}"]) for layer in tuned}
+        return {
+            layer.index: tile_offset(offset.astype(np.float32, copy=False), layer.kernel)
+            for layer, offset in host.items()
+        }
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """What the generator has of its own, on the host, by the names of `synthesis`' inputs; nothing before steps."""
@@ -51,7 +72,7 @@ class Person:
         batch = checked_array("codes", self._codes if codes is None else codes, None)
         batch = batch[None] if batch.ndim == 2 else batch
         batch = checked_array("codes", batch, (-1, generator.styles, generator.width))
-        graph = "synthesis_one" if len(batch) == 1 else "synthesis"
+        graph = backend.method.syntheses[len(batch) == 1]
         return backend.run(graph, {CODES: backend.upload(batch), **self._weights})["image"]
 
 
@@ -71,12 +92,12 @@ def draw_frames(backend: Backend, trajectory: Trajectory, frames: int, batch: in
         yield from Person(backend, arrays, steps).draw(codes)
 
 
-def uploaded_state(
+def _uploaded(
     backend: Backend, arrays: Mapping[str, NDArray[np.float32]], steps: float
 ) -> tuple[dict[str, Any], Array]:
     """An inversion's arrays as the loop has them, with rows in front, and its number of steps."""
     state = {}
-    for spec in backend.manifest.state:
+    for spec in backend.method.state():
         array = np.ascontiguousarray(arrays[spec.name])
         state[spec.name] = backend.upload(array if "steps" in spec.shape else array[None])
     return state, backend.upload(np.asarray(steps, np.float32))

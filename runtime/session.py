@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import overload
 
@@ -11,19 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ArrayError
-from ..kernels.arithmetic import tile_offset
 from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
-from .drawing import Person, checked_array, draw_frames, uploaded_state
+from .drawing import Person, checked_array, draw_frames
 from .editing.change import NamedEdit, edited_codes
 from .editing.folder import Directions
 from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
 from .manifest.checks import VALUES
 from .manifest.manifest import Manifest
-from .methods.base import CODES
+from .methods.optimisation import Optimisation
+from .methods.settings import Settings
 from .refinement.loop import Step, refine
 from .refinement.settling import Settling
 
@@ -37,6 +38,8 @@ def load(
     precision_hint: str | None = None,
     device: int | None = None,
     trust_engines: bool = False,
+    method: str | None = None,
+    settings: Settings | None = None,
 ) -> "Session":
     """Verify a bundle and load it into a backend.
 
@@ -48,6 +51,8 @@ def load(
         precision_hint: "f32", or "bf16" on a CPU backend that can compute so.
         device: number of the GPU; None for the first.
         trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
+        method: an optimisation that the bundle has gradient graphs for ("projection"), in place of its own method.
+        settings: of that optimisation.
 
     Raises:
         BundleError: the bundle is incomplete, damaged, unsafe or of another version.
@@ -58,7 +63,7 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     started = time.monotonic()
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, method, settings)
     verified = time.monotonic()
     LOGGER.info("%s: every file has its checksum (%.1f s)", path, verified - started)
     session = Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
@@ -92,6 +97,17 @@ class Session:
         return self._backend.bundle
 
     @property
+    def method(self) -> str:
+        """Name of the method that runs: the bundle's, or the optimisation that it was loaded as."""
+        return self._backend.method.name
+
+    @property
+    def settings(self) -> str | None:
+        """What an optimisation was told, in words; None of other methods."""
+        method = self._backend.method
+        return method.settings.told() if isinstance(method, Optimisation) else None
+
+    @property
     def backend(self) -> str:
         """Name of the backend that runs this session."""
         return self._backend.name
@@ -107,8 +123,8 @@ class Session:
         manifest = self.manifest
         size = f"{manifest.generator.size}x{manifest.image.height}"
         return (
-            f"Session({manifest.method.name} {manifest.domain} {size}, {self.precision} on {self.backend}, "
-            f"{manifest.default_steps} steps, model {manifest.model[:12]})"
+            f"Session({self.method} {manifest.domain} {size}, {self.precision} on {self.backend}, "
+            f"{self._backend.method.default_steps} steps, model {manifest.model[:12]})"
         )
 
     def __enter__(self) -> "Session":
@@ -151,15 +167,26 @@ class Session:
         if not photos:
             raise ArrayError("No photos to invert", got="an empty list", expected="at least one")
         steps = self.checked_steps(steps)
-        settling = Settling(len(photos), until_gain)
+        settling = self.settling(len(photos), until_gain)
         for step in refine(self._backend, self.prepare(photos), steps, settling.stopped):
             if not settling.take(step):
                 break
         return self.settled(settling)
 
+    def settling(self, photos: int, until_gain: float | None = None) -> Settling:
+        """What follows a batch of so many photos through the loop and says which have stopped."""
+        return Settling(photos, until_gain, self._backend.method.enough)
+
     def settled(self, settling: Settling) -> list[Inversion]:
         """The results of a batch that went through the loop, with their images."""
-        return [self.inversion(settling.results[photo], photo, l2) for photo, l2 in enumerate(settling.l2)]
+        inversions = []
+        for photo, l2 in enumerate(settling.l2):
+            found = self.inversion(settling.results[photo], photo, l2)
+            if failure := settling.failures.get(photo):
+                LOGGER.warning("a photo was stopped at %s", failure)
+                found = replace(found, source={**found.source, "result.stopped": failure})
+            inversions.append(found)
+        return inversions
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Photos as the networks see them: [B, C, H, W] float32 in [-1, 1]; drawings and label maps in [0, 1]."""
@@ -201,8 +228,16 @@ class Session:
     def inversion(self, step: Step, photo: int, l2: Sequence[float]) -> Inversion:
         """One photo of a state as an inversion with its image; ``l2`` has ``step.index + 1`` values, or none."""
         arrays = {name: array.copy() for name, array in step.arrays(photo).items()}
-        method, model = self.manifest.method.name, self.manifest.model
+        method, model = self.method, self.manifest.model
         return Inversion(arrays, step.index, method, model, tuple(map(float, l2)), step.pixels(photo))
+
+    def check(self, inversion: Inversion) -> None:
+        """See that an inversion is of this bundle and of the method that it was loaded as.
+
+        Raises:
+            InversionError: it is not.
+        """
+        inversion.check(self.manifest, self._backend.method)
 
     def synthesize(self, inversion: Inversion, codes: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Draw one person with any codes: the inversion's weights serve the whole batch.
@@ -222,12 +257,12 @@ class Session:
         return self.person(inversion).draw(codes)
 
     def person(self, inversion: Inversion) -> Person:
-        """A person's generator, to draw again and again: the weights are computed here, once.
+        """A person's generator, to draw again and again: its weights are computed once.
 
         Raises:
             InversionError: the inversion belongs to another model.
         """
-        inversion.check(self.manifest)
+        self.check(inversion)
         return Person(self._backend, inversion.arrays, inversion.steps)
 
     @property
@@ -255,7 +290,7 @@ class Session:
 
     def edited_codes(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.float32]:
         """The codes that ``edit`` draws, [N, styles, width]."""
-        inversion.check(self.manifest)
+        self.check(inversion)
         listed = [edits] if isinstance(edits, Mapping) else list(edits)
         if not listed:
             raise ArrayError("No edits to draw", got="an empty list", expected="at least one")
@@ -290,17 +325,4 @@ class Session:
         Raises:
             InversionError: the inversion belongs to another model.
         """
-        inversion.check(self.manifest)
-        backend, tuned = self._backend, self.manifest.tuned
-        if inversion.steps == 0:
-            return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
-        if not tuned:
-            return {}
-        state, steps = uploaded_state(backend, inversion.arrays, inversion.steps)
-        offsets = backend.run("offsets", {name: state[name] for name in state if name != CODES} | {"steps": steps})
-        return {
-            layer.index: tile_offset(
-                backend.download(offsets[f"offset.{layer.name}"]).astype(np.float32, copy=False), layer.kernel
-            )
-            for layer in tuned
-        }
+        return self.person(inversion).offsets()

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
     Manifest,
     MethodSpec,
     StateSpec,
+    TensorSpec,
 )
-from hyperstyle_deploy.runtime.methods import METHODS
+from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
+from hyperstyle_deploy.runtime.methods.base import Signature
+from hyperstyle_deploy.runtime.methods.settings import Settings
 
 #: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
 CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "channel"}
@@ -56,9 +60,26 @@ def small_manifest(
     )
 
 
-def with_graphs(manifest: Manifest) -> Manifest:
-    """The manifest with the graphs that its method needs."""
-    signatures = METHODS[manifest.method.name](manifest).signatures()
+#: Terms of the losses of hand-made gradient graphs.
+LOSS_TERMS = {"projection": ("mse", "noise"), "pti": ("mse",)}
+
+
+def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[str, Signature]:
+    """All graphs of optimisations on a bundle; "pti-locality" adds that graph to those of "pti"."""
+    found: dict[str, Signature] = {}
+    settings = Settings(locality="pti-locality" in gradients)
+    for name in (name for name in gradients if name in OPTIMISATIONS):
+        terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS[name])
+        graph = OPTIMISATIONS[name].gradient_graph
+        told = dataclasses.replace(manifest, graphs={graph: GraphSpec("", 20, (), terms)})
+        found |= OPTIMISATIONS[name](told, METHODS[manifest.method.name](manifest), settings).signatures()
+    return found
+
+
+def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
+    """The manifest with the graphs that its method needs, and those of optimisations."""
+    base = METHODS[manifest.method.name](manifest)
+    signatures = {**base.signatures(), **gradient_signatures(manifest, gradients)}
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)
 
@@ -70,9 +91,10 @@ def constants_of(manifest: Manifest, fill: float = 1.0) -> dict[str, np.ndarray]
         tensor.name: tensor.shape
         for graph in manifest.graphs.values()
         for tensor in graph.inputs
-        if tensor.name.startswith(("weight.", "energy.", "noise.", "encoder_noise."))
+        if tensor.name.startswith(("weight.", "energy.", "noise.", "encoder_noise.", "loss_weight."))
     }
-    average = {"latent_avg": (1, manifest.generator.styles, manifest.generator.width)}
+    start = "average_w" if "projection_gradient" in manifest.graphs else "latent_avg"
+    average = {start: (1, manifest.generator.styles, manifest.generator.width)}
     return {
         name: np.full(shape, fill, np.float32) for name, shape in {**shapes, **average, **method.constants()}.items()
     }

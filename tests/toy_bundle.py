@@ -22,7 +22,8 @@ from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
 from hyperstyle_deploy.runtime.methods import METHODS
 from hyperstyle_deploy.runtime.methods.base import Signature
-from hyperstyle_deploy.tests.small_bundle import constants_of, small_manifest, with_graphs
+from hyperstyle_deploy.tests.small_bundle import constants_of, gradient_signatures, small_manifest, with_graphs
+from hyperstyle_deploy.tests.toy_gradients import makers
 
 FEATURES, CELLS = 8, 4
 _TYPES = {"float32": TensorProto.FLOAT}
@@ -46,16 +47,18 @@ class ToyBundle:
         (self.path / "bundle.json").write_text(with_checksum(document))
 
 
-def write_toy_bundle(path: Path, method: str = "hyperstyle", **options: Any) -> ToyBundle:
-    """Write one to a folder that is not there yet; options as ``small_manifest`` has them."""
+def write_toy_bundle(
+    path: Path, method: str = "hyperstyle", gradients: Sequence[str] = (), **options: Any
+) -> ToyBundle:
+    """Write one to a folder that is not there yet; options as ``small_manifest`` has them, ``gradients`` names more."""
     path.mkdir()
-    manifest = with_graphs(small_manifest(method, **options))
+    manifest = with_graphs(small_manifest(method, **options), gradients)
     draw = np.random.default_rng(7)
     constants = {
         name: np.float32(0.1) * draw.standard_normal(array.shape, dtype=np.float32) + np.float32(name[0] == "w")
         for name, array in constants_of(manifest).items()
     }
-    signatures = METHODS[method](manifest).signatures()
+    signatures = {**METHODS[method](manifest).signatures(), **gradient_signatures(manifest, gradients)}
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}
@@ -90,6 +93,9 @@ class Toy:
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self.weight: np.ndarray | None = None
+        if (make := makers(name)) is not None:
+            make(signature, self._add, self._constant)
+            return
         {
             "encoder": self._network,
             "hypernet": self._network,
@@ -112,9 +118,12 @@ class Toy:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
         return onnx.shape_inference.infer_shapes(model)
 
-    def _add(self, operator: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(operator, inputs, [output], name=name or output, **attributes))
-        return output
+    def _add(
+        self, operator: str, inputs: Sequence[str], output: str | list[str], name: str = "", **attributes: Any
+    ) -> str:
+        outputs = [output] if isinstance(output, str) else output
+        self._nodes.append(helper.make_node(operator, inputs, outputs, name=name or outputs[0], **attributes))
+        return outputs[0]
 
     def _constant(self, name: str, array: Any, dtype: Any = np.float32) -> str:
         self._initializers.append(numpy_helper.from_array(np.asarray(array, dtype), name))
@@ -187,7 +196,7 @@ class Toy:
             mean = self._add("ReduceMean", [tensor.name], f"mean.{tensor.name}", keepdims=0)
             if tensor.name.startswith("energy."):
                 mean = self._add("Mul", [mean, self._constant(f"tap.{tensor.name}", 1 / 9)], f"tap_mean.{tensor.name}")
-            operator = "Add" if "noise" in tensor.name else "Mul"
+            operator = "Add" if "noise" in tensor.name or tensor.name == "differences" else "Mul"
             x = self._add(operator, [x, mean], f"after.{tensor.name}")
         self._add("Tanh", [x], "bounded")
         outputs = [tensor.name for tensor in self._signature.outputs]

@@ -8,14 +8,14 @@ import click
 from .networks import Widths
 
 #: Optimiser steps of each training, in the order in which they need each other.
-STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_000}
+STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200}
 
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
 )
 _target = click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True)
 #: The held-out picture that the demo inverts.
-PHOTO = 0
+PHOTO = 43
 
 
 @click.group()

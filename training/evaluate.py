@@ -122,8 +122,10 @@ def _refinement(
         "l2_mean": by_step.mean(1).tolist(),
         "l2_std": by_step.std(1).tolist(),
         "of_step_0": (by_step.mean(1) / by_step[0].mean()).tolist(),
-        "ms_ssim_mean": np.mean(similarities, 0).tolist(),
-        "ms_ssim_std": np.std(similarities, 0).tolist(),
+        # Where structure is opposite MS-SSIM has no value: such pictures are left out, and counted.
+        "ms_ssim_mean": np.nanmean(similarities, 0).tolist(),
+        "ms_ssim_std": np.nanstd(similarities, 0).tolist(),
+        "ms_ssim_without_value": np.isnan(similarities).sum(0).tolist(),
     }
 
 

@@ -16,6 +16,8 @@ from .networks import Widths, new_encoder, new_generator, new_hypernetwork
 from .synthesis import synthesize
 
 STEPS = 5
+#: Weight of what a refinement step makes worse than it found it: late steps have little left to gain, and would rise.
+WORSE = 20.0
 
 
 def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int, Tensor]) -> dict[int, Tensor]:
@@ -23,6 +25,11 @@ def refine(hypernet: HyperNetwork, photos: Tensor, y: Tensor, offsets: dict[int,
     features = hypernet.features(torch.cat([photos, y], 1).contiguous(memory_format=torch.channels_last))
     fresh = {int(index): block(features) for index, block in hypernet.refinement_blocks.items()}
     return {index: offset + offsets.get(index, 0.0) for index, offset in fresh.items()}
+
+
+def l2(y: Tensor, photos: Tensor) -> Tensor:
+    """Mean squared error of each picture, [B]."""
+    return (y - photos).square().mean((1, 2, 3))
 
 
 def refinement_steps(progress: float) -> int:
@@ -52,15 +59,18 @@ def train_hypernetwork(
         with torch.no_grad():
             codes = encoder(photos)[:, 0] + centre
             y = synthesize(generator, codes)
-        figures["l2_0"] = (y - photos).square().mean().item()
         offsets: dict[int, Tensor] = {}
+        found = l2(y, photos)
+        figures["l2_0"] = found.mean().item()
         for step in range(1, refinement_steps(progress) + 1):
             offsets = refine(hypernet, photos, y, offsets)
             y = synthesize(generator, codes, offsets)
-            loss = picture_loss(y, photos, weight)
+            left = l2(y, photos)
+            loss = picture_loss(y, photos, weight) + WORSE * (left - found).clamp(min=0).mean()
             loss.backward()
             offsets, y = {index: offset.detach() for index, offset in offsets.items()}, y.detach()
-            figures[f"l2_{step}"] = (y - photos).square().mean().item()
+            found = left.detach()
+            figures[f"l2_{step}"] = found.mean().item()
             yield {"loss": loss.item()} if step < refinement_steps(progress) else {"loss": loss.item(), **figures}
 
     settings = {"batch": batch, "pictures": pictures, "lr": lr, "trunk": widths.trunk, "refinement_steps": STEPS}

@@ -55,6 +55,7 @@ def build(
     options: Options | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    method: str | None = None,
 ) -> list[Built]:
     """Build engines of a bundle's graphs into `engines/<target>/` inside it.
 
@@ -62,6 +63,7 @@ def build(
         path: the bundle's folder.
         target: "tensorrt", which needs the GPU to build for, or "tensorrt-rtx", which needs none.
         stages: names of graphs, one engine each; None for those of the loop on a GPU, and `synthesis`.
+        method: an optimisation whose loop that is; the bundle's own method unless said.
         options: batch, GPUs and flags; None for the defaults.
         force: build even what is there and still right.
         progress: told of every stage, and of the builder's phases within it.
@@ -70,7 +72,8 @@ def build(
         One entry a stage, in their order. Engines of other stages are left as they are.
 
     Raises:
-        BundleError: the bundle is incomplete, damaged or unsafe.
+        BundleError: the bundle is incomplete, damaged or unsafe, or has no graphs of the optimisation.
+        ArrayError: there is no such optimisation.
         BuildError: the library is not installed or refuses, an option is not the target's, a stage is unknown, or
             another build is writing there.
         EngineError: the bundle's engines folder is a link, or the key that marks engines is not private.
@@ -78,11 +81,11 @@ def build(
         KeyboardInterrupt: Ctrl-C or termination; engines that were finished before stay.
     """
     options = options or Options()
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, method)
     if target not in TARGETS:
         raise BuildError("Unknown target", got=target, expected=" or ".join(TARGETS))
     graphs = bundle.manifest.graphs
-    stages = [*loop_graphs(bundle.method), "synthesis"] if stages is None else stages
+    stages = [*loop_graphs(bundle.method), bundle.method.syntheses[0]] if stages is None else stages
     if unknown := [stage for stage in stages if stage not in graphs]:
         raise BuildError("Unknown stages", got=", ".join(unknown), expected=f"of {', '.join(graphs)}")
     if not stages:

@@ -152,6 +152,8 @@ class OffsetsStage(nn.Module):
         refinements = [hypernet.refinement_blocks[str(layer.index)] for layer in self.tuned]
         self.shared_rows = [row for row, block in enumerate(refinements) if isinstance(block, SharedRefinement)]
         if self.shared_rows:
+            # By index_select, which becomes a Gather; what a list in brackets becomes computes shapes.
+            self.register_buffer("shared_index", torch.tensor(self.shared_rows), persistent=False)
             self.shared = SharedOffsets(hypernet.shared_weight_hypernet, len(self.shared_rows), precision)
         self.blocks = nn.ModuleDict()
         for layer, block in zip(self.tuned, refinements, strict=True):
@@ -172,7 +174,7 @@ class OffsetsStage(nn.Module):
         summed = offset_codes.sum(0)
         shared = iter(())
         if self.shared_rows:
-            shared = iter(self.shared(summed[self.shared_rows], steps, plus))
+            shared = iter(self.shared(summed.index_select(0, self.shared_index), steps, plus))
         offsets: list[Tensor] = []
         for row, layer in enumerate(self.tuned):
             if row in self.shared_rows:

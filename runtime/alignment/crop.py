@@ -14,6 +14,8 @@ from ..manifest import strict_json
 
 #: Pixels of an aligned picture's side.
 MIN_SIZE, MAX_SIZE = 16, 4096
+#: Corners lie within so many pixels of the photo's.
+MOST = 1e9
 #: The longest text that `Crop.text` writes has some 250 characters.
 MAX_TEXT = 4096
 
@@ -100,6 +102,8 @@ def _checked(document: dict[str, Any]) -> Crop:
     if len(corners) != 4 or not all(type(x) in (int, float) for corner in corners for x in corner):
         raise ValueError(f"a quad of {len(corners)} corners, or corners that are no numbers")
     quad = np.array(corners, np.float64)
+    if np.abs(quad).max() > MOST:
+        raise ValueError(f"a corner at {np.abs(quad).max():.3g}")
     crop = Crop((width, height), size, tuple((float(x), float(y)) for x, y in quad))
     if np.abs(quad[0] + quad[2] - quad[1] - quad[3]).max() > 1e-3 * max(1.0, crop.side):
         raise ValueError("a quad that is no parallelogram")

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import AlignmentError, BackendError
+from ...errors import AlignmentError, BackendError, BundleError
 from ..bundle.files import open_plain
+from ..bundle.onnx_scan import scan_graph
 
 #: Of a network's file; the published ones have 0.4 to 2.5 MB.
 MAX_BYTES = 64 << 20
+#: What BlazeFace and FaceMesh have besides the operators of bundles.
+_OPERATORS = ("Pad", "Resize")
 
 
 class PictureNetwork:
@@ -25,7 +28,8 @@ class PictureNetwork:
         source: the file's SHA-256.
 
     Raises:
-        AlignmentError: the file cannot be read or is too large, or the graph looks at something else.
+        AlignmentError: the file cannot be read, is too large, is not ONNX, names other files or has strange operators,
+            or the graph looks at something else.
         BackendError: ONNX Runtime cannot load it.
     """
 
@@ -91,4 +95,11 @@ def _content(path: Path) -> bytes:
         raise AlignmentError(f"Cannot read {path}", got=reason, expected="an ONNX file") from error
     if len(content) > MAX_BYTES:
         raise AlignmentError(f"{path} is too large", got=f"more than {MAX_BYTES} bytes", expected="a small ONNX file")
+    try:
+        outside = scan_graph(content, also=_OPERATORS)
+    except BundleError as error:
+        raise AlignmentError(f"{path} is no network that can be used", got=error) from error
+    if outside:
+        got = f"values in {', '.join(sorted(outside))[:200]}"
+        raise AlignmentError(f"{path} is not one file", got=got, expected="an ONNX file that holds all its values")
     return content

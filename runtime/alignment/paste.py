@@ -33,8 +33,8 @@ def paste_back(photo: Photo, face: Photo, crop: Crop, feather: float = FEATHER) 
     """
     picture, face = read_photo(photo), read_photo(face)
     _check(picture, face, crop, feather)
-    low = np.maximum(np.floor(np.min(crop.quad, 0)), 0).astype(int)
-    high = np.minimum(np.ceil(np.max(crop.quad, 0)), picture.size).astype(int)
+    low = np.clip(np.floor(np.min(crop.quad, 0)), 0, picture.size).astype(int)
+    high = np.clip(np.ceil(np.max(crop.quad, 0)), 0, picture.size).astype(int)
     if (high <= low).any():
         return picture
     place = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))

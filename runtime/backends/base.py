@@ -83,6 +83,12 @@ class Backend(ABC):
         """Batches joined along the first axis."""
 
     @abstractmethod
+    def adam(
+        self, variable: str, value: Array, gradient: Array, moments: tuple[Array, Array], rates: Array
+    ) -> tuple[Array, Array, Array]:
+        """An update of one variable: its value after it and its moments, as ``Arithmetic.adam`` has it."""
+
+    @abstractmethod
     def mark(self) -> Mark:
         """A point in the calling thread's work: when everything that was asked for so far is done."""
 

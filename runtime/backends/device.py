@@ -48,7 +48,7 @@ class GraphRunner(ABC):
 
 def loop_graphs(method: Method) -> list[str]:
     """The graphs that a device runs in the loop: in place of `weights` the offsets, for the kernel."""
-    return [graph for graph in method.signatures() if graph not in ("weights", "synthesis")]
+    return [graph for graph in method.signatures() if graph not in ("weights", "synthesis", method.syntheses[0])]
 
 
 class DeviceBackend(Backend):
@@ -131,6 +131,19 @@ class DeviceBackend(Backend):
                 self._device.copy(row, pointer)
                 pointer += row.nbytes
             return whole
+
+    def adam(
+        self,
+        variable: str,
+        value: DeviceArray,
+        gradient: DeviceArray,
+        moments: tuple[DeviceArray, DeviceArray],
+        rates: DeviceArray,
+    ) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
+        first, second = moments
+        inputs = {"value": value, "gradient": gradient, "first": first, "second": second, "rates": rates}
+        after = self.run(f"adam_{variable}", inputs)
+        return after["value_after"], after["first_after"], after["second_after"]
 
     def upload(self, array: HostArray) -> DeviceArray:
         with self._use():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..bundle.reader import Bundle
 from ..images import mean_squared_error, to_uint8
 from ..methods.base import Array, Arrays
+from .adam import adam
 from .base import Backend, HostArray, Mark
 
 
@@ -53,6 +54,12 @@ class HostBackend(Backend):
 
     def concatenate(self, rows: Sequence[Array]) -> Array:
         return np.concatenate(rows)
+
+    def adam(
+        self, variable: str, value: Array, gradient: Array, moments: tuple[Array, Array], rates: Array
+    ) -> tuple[Array, Array, Array]:
+        """The moments change in place: of tuned weights they are as large as the generator."""
+        return (adam(value, gradient, moments, rates), *moments)
 
     def mark(self) -> Mark:
         return time.perf_counter()

@@ -20,6 +20,15 @@ from .onnx_session import open_session, session_options
 
 #: Graphs that the loop does not run: offsets by themselves, and many codes of one person.
 ON_REQUEST = ("offsets", "synthesis")
+#: The beginning of the names of those that a host does without: NumPy does it in place.
+_DEVICE_ONLY = "adam_"
+
+
+def eager_graphs(bundle: Bundle) -> list[str]:
+    """The graphs of a bundle that are loaded at once; the others when they are first run."""
+    method = bundle.method
+    late = {*ON_REQUEST, *method.syntheses[: 2 if method.own_drawing else 1]}
+    return [graph for graph in method.signatures() if graph not in late and not graph.startswith(_DEVICE_ONLY)]
 
 
 class Sessions:
@@ -85,8 +94,7 @@ class OnnxRuntimeBackend(HostBackend):
 
     def __init__(self, bundle: Bundle, threads: int | None, nodes: bool = False) -> None:
         super().__init__(bundle)
-        loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
-        self.sessions = Sessions(bundle, threads, loop, nodes)
+        self.sessions = Sessions(bundle, threads, eager_graphs(bundle), nodes)
 
     def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
         return self.sessions.run(graph, inputs)

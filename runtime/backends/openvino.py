@@ -13,9 +13,10 @@ from openvino.frontend import FrontEndManager
 from ...errors import BackendError
 from ..bundle.reader import Bundle
 from ..methods.base import Array
+from .gradient_check import check_gradients
 from .host import HostBackend
 from .node_runs import NodeRun
-from .onnxruntime import ON_REQUEST, Sessions
+from .onnxruntime import Sessions, eager_graphs
 from .openvino_nodes import OpenVinoNodes
 
 PRECISION_HINTS = ("f32", "bf16")
@@ -37,6 +38,8 @@ class OpenVinoBackend(HostBackend):
         super().__init__(bundle)
         if precision_hint not in PRECISION_HINTS:
             raise BackendError("Unknown precision hint", got=precision_hint, expected=" or ".join(PRECISION_HINTS))
+        if precision_hint == "bf16" and bundle.method.gradient_graphs():
+            raise BackendError(f"{bundle.method.name} computes in float32", got="precision hint bf16", expected="f32")
         if precision_hint == "bf16":
             self.precision = "bf16"
         self._config = {
@@ -49,11 +52,13 @@ class OpenVinoBackend(HostBackend):
         self._core = openvino.Core()
         self._lock = threading.Lock()
         self._requests = threading.local()
-        loop = [graph for graph in bundle.method.signatures() if graph not in ON_REQUEST]
+        loop = eager_graphs(bundle)
         self.products = Sessions(bundle, threads, [graph for graph in loop if graph in PRODUCTS], nodes)
         with ThreadPoolExecutor() as pool:
             first = [(graph, 1) for graph in loop if graph not in PRODUCTS]
             self._compiled = dict(zip(first, pool.map(lambda key: self._build(*key), first), strict=True))
+        if bundle.method.gradient_graphs():
+            check_gradients(self, Sessions(bundle, threads, ()))
 
     def outputs(self, graph: str, inputs: Mapping[str, Array]) -> Sequence[Array]:
         if graph in PRODUCTS:

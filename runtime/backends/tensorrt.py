@@ -36,7 +36,8 @@ def open_engines(
     machine = Machine(target, module.__version__, device.gpu)
     built = read_record(bundle.path, target).engines
     # `synthesis`, for several codes at once, is loaded if it was built; the loop can do without.
-    stages = [*loop_graphs(bundle.method), *(["synthesis"] if "synthesis" in built else [])]
+    several = bundle.method.syntheses[0]
+    stages = [*loop_graphs(bundle.method), *([several] if several in built else [])]
     engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
     return EngineRunner(bundle, module, engines, device, nodes)
 

@@ -44,6 +44,11 @@ class Wrapper(Backend):
     def concatenate(self, rows: Sequence[Array]) -> Array:
         return self.inner.concatenate(rows)
 
+    def adam(
+        self, variable: str, value: Array, gradient: Array, moments: tuple[Array, Array], rates: Array
+    ) -> tuple[Array, Array, Array]:
+        return self.inner.adam(variable, value, gradient, moments, rates)
+
     def mark(self) -> Mark:
         return self.inner.mark()
 

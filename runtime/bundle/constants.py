@@ -79,7 +79,9 @@ class Constants:
         """Keep an array under its name, which readers ask for: even if an equal one is kept already."""
         home = Home(group, name)
         entry = _Entry(np.asarray(array, order="C"), dtype or array.dtype.name)
-        self._groups.setdefault(group, {})[name] = entry
+        members = self._groups.setdefault(group, {})
+        assert name not in members, f"{name} is kept already"
+        members[name] = entry
         self._owners.setdefault(self._digest(entry), home)
 
     def add(self, group: str, name: str, array: NDArray[Any], dtype: str | None = None) -> Home:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from ...errors import InversionError
 from ..manifest.checks import MAX_STEPS
 from ..manifest.manifest import Manifest
+from . import tensor_files
 from .files import atomic_file
-from .tensor_files import parse_tensors, read_tensor_file, stored
+from .narrow import FLOAT32, narrowed, widened
+
+if TYPE_CHECKING:
+    from ..methods.base import Method
 
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
@@ -68,44 +72,51 @@ class Inversion:
         error = f", l2 {self.l2[-1]:.4f}" if self.l2 else ""
         return f"Inversion({self.method}, {steps}, {arrays}{error}, model {self.model[:12]})"
 
-    def check(self, manifest: Manifest) -> None:
-        """See that it belongs to a bundle.
+    def check(self, manifest: Manifest, method: "Method | None" = None) -> None:
+        """See that it belongs to a bundle, run as its own method or as another one.
 
         Raises:
             InversionError: it is of another model or method, or its arrays are not shaped as the bundle's are.
         """
         for what, ours, theirs in (
             ("model", self.model, manifest.model),
-            ("method", self.method, manifest.method.name),
+            ("method", self.method, manifest.method.name if method is None else method.name),
         ):
             if ours != theirs:
                 raise InversionError(
                     f"The inversion belongs to another {what}",
                     got=ours[:12],
                     expected=theirs[:12],
-                    hint="Use the bundle that it was made with.",
+                    hint="Use the bundle that it was made with."
+                    if what == "model"
+                    else f"Use the bundle that it was made with, loaded with the method {self.method[:20]}.",
                 )
         if type(self.steps) is not int or not 0 <= self.steps <= MAX_STEPS:
             raise InversionError(
                 "The inversion has no number of steps", got=repr(self.steps)[:80], expected=f"0 to {MAX_STEPS}"
             )
         got = {name: list(array.shape) for name, array in self.arrays.items()}
-        expected = {array.name: list(array.sized(self.steps)) for array in manifest.state}
+        state = manifest.state if method is None else method.state()
+        expected = {array.name: list(array.sized(self.steps)) for array in state}
         if got != expected:
             raise InversionError("The inversion's arrays do not fit", got=got, expected=expected)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: "str | os.PathLike[str]", stored: str = FLOAT32) -> None:
         """Write the inversion, without its image, as a safetensors file (about 70 KB of a HyperStyle face at 1024).
+
+        Args:
+            path: the file.
+            stored: what arrays as large as a generator, those of PTI, are written as: "float32", "float16" or "int8".
 
         Raises:
             InversionError: arrays of another type than float32, or not finite: such a file could not be read back.
             OutputError: the folder is read-only or the disk is full.
         """
-        content = self.to_bytes()
+        content = self.to_bytes(stored)
         with atomic_file(Path(path)) as partial:
             partial.write_bytes(content)
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, stored: str = FLOAT32) -> bytes:
         """What ``save`` writes.
 
         Raises:
@@ -117,7 +128,7 @@ class Inversion:
         metadata |= {"format": FORMAT, "version": FORMAT_VERSION, "steps": str(self.steps)}
         metadata |= {"method": self.method, "model": self.model}
         _check_arrays("The inversion", arrays, self.steps)
-        return stored(arrays, metadata)
+        return tensor_files.stored(narrowed(arrays, stored), metadata)
 
     @classmethod
     def load(cls, path: "str | os.PathLike[str]") -> "Inversion":
@@ -127,7 +138,8 @@ class Inversion:
             InversionError: there is none, it is damaged, of another version, or its arrays are of the wrong type.
         """
         try:
-            arrays, metadata = read_tensor_file(Path(path), MAX_BYTES)
+            narrow, metadata = tensor_files.read_tensor_file(Path(path), MAX_BYTES)
+            arrays = widened(narrow)
         except ValueError as error:
             raise InversionError(f"Cannot read the inversion {path}", got=error) from error
         return cls._read(arrays, metadata, str(path))
@@ -140,7 +152,8 @@ class Inversion:
             InversionError: as ``load``.
         """
         try:
-            arrays, metadata = parse_tensors(content, MAX_BYTES)
+            narrow, metadata = tensor_files.parse_tensors(content, MAX_BYTES)
+            arrays = widened(narrow)
         except ValueError as error:
             raise InversionError(f"Cannot read {name}", got=error) from error
         return cls._read(arrays, metadata, name)

@@ -1,6 +1,6 @@
 """A graph read without the onnx package, before any backend reads it: the files it names, the operators it has."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ...errors import BundleError
 from .operators import OPERATORS
@@ -27,15 +27,19 @@ _MAX_MESSAGES = 200_000
 _MAX_TAG = (1 << 32) - 1
 
 
-def scan_graph(content: bytes) -> set[str]:
+def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
     """The ``location`` of every tensor that keeps its values outside the graph.
 
     Other readers must not see other files or operators: encodings that protobuf's writers never make are refused, since
     readers differ in what they take them for.
 
+    Args:
+        content: the graph's file.
+        also: operators of ONNX that it may have besides `OPERATORS`.
+
     Raises:
-        BundleError: the bytes are no ONNX graph, are encoded as no writer does, or the graph has an operator that is
-            not one of `OPERATORS`.
+        BundleError: the bytes are no ONNX graph, are encoded as no writer does, or the graph has an operator that it
+            may not have.
     """
     locations: set[str] = set()
     pending: list[tuple[str, memoryview]] = [("model", memoryview(content))]
@@ -51,7 +55,7 @@ def scan_graph(content: bytes) -> set[str]:
             if entry.get(1) == b"location":
                 locations.add(entry.get(2, b"").decode(errors="backslashreplace"))
         if kind == "node":
-            _check_operator(fields)
+            _check_operator(fields, also)
         for number, value in fields:
             if (kind, number) in _REFUSED:
                 raise BundleError("A graph of the bundle is more than a graph", got=_REFUSED[kind, number])
@@ -60,10 +64,12 @@ def scan_graph(content: bytes) -> set[str]:
     return locations
 
 
-def _check_operator(fields: list[tuple[int, memoryview]]) -> None:
+def _check_operator(fields: list[tuple[int, memoryview]], also: Collection[str]) -> None:
     names, domains = ([bytes(value) for number, value in fields if number == field] for field in (4, 7))
     name, domain = (b"/".join(values).decode(errors="backslashreplace") for values in (names, domains))
-    if len(names) != 1 or len(domains) > 1 or name not in OPERATORS.get("" if domain == "ai.onnx" else domain, ()):
+    domain = "" if domain == "ai.onnx" else domain
+    known = name in OPERATORS.get(domain, ()) or (not domain and name in also)
+    if len(names) != 1 or len(domains) > 1 or not known:
         raise BundleError(
             "A graph of the bundle has an operator that no export writes",
             got=f"{domain}::{name}" if domain else name,

@@ -17,6 +17,7 @@ from ..manifest.checksum import FIELD, check_checksum
 from ..manifest.manifest import Manifest
 from ..methods import method_of
 from ..methods.base import Method
+from ..methods.settings import Settings
 from .files import inside, kind_of, sha256_of_all
 from .onnx_scan import scan_graph
 
@@ -25,31 +26,42 @@ MAX_MANIFEST_BYTES = 4 << 20
 
 _SAFETENSORS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 #: Beginnings of the names of graph inputs that a method does not compute, or not always.
-_CONSTANT_INPUTS = ("weight.", "energy.", "noise.", "encoder_noise.")
+_CONSTANT_INPUTS = ("weight.", "energy.", "noise.", "encoder_noise.", "loss_weight.")
 _ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A directory with `bundle.json`, ONNX graphs and constants, and nothing that executes."""
+    """A directory with `bundle.json`, ONNX graphs and constants, and nothing that executes.
+
+    It runs the manifest's method, or the optimisation ``runs`` with its ``settings``.
+    """
 
     path: Path
     manifest: Manifest
+    runs: str | None = None
+    settings: Settings | None = None
 
     @classmethod
-    def open(cls, path: "str | os.PathLike[str]") -> "Bundle":
+    def open(
+        cls, path: "str | os.PathLike[str]", method: str | None = None, settings: Settings | None = None
+    ) -> "Bundle":
         """Read and verify a bundle.
 
         Args:
             path: the bundle's directory.
+            method: an optimisation to run in place of the manifest's method.
+            settings: of that optimisation.
 
         Raises:
             BundleError: no bundle, another schema version, a bad manifest, an unknown method or one that needs other
                 graphs, an unsafe path, a file whose size or SHA-256 differs from the manifest's, or a graph that points
                 outside the bundle.
+            ArrayError: a method or settings that the bundle does not run.
         """
         folder = Path(path)
-        bundle = cls(folder, read_manifest(folder))
+        bundle = cls(folder, read_manifest(folder), method, settings)
+        method_of(bundle.manifest, method, settings)
         bundle.check_files()
         bundle.check_graphs()
         return bundle
@@ -57,7 +69,7 @@ class Bundle:
     @cached_property
     def method(self) -> Method:
         """The method that the bundle runs."""
-        return method_of(self.manifest)
+        return method_of(self.manifest, self.runs, self.settings)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists."""

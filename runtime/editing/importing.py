@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ _OTHER_GENERATOR = re.compile(r"(stylegan|pggan)_", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class Values:
+    """What a file holds: arrays by name, the only one of a file without names as "", and free text by key."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    text: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Wanted:
     """How a file is to be read: None for what the file itself says.
 
@@ -39,8 +47,8 @@ class Wanted:
     component: int | None = None
 
 
-def read_values(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a `.npy` file, under no name, or of a safetensors file under theirs.
+def read_values(path: Path) -> Values:
+    """The array of a `.npy` file, or the arrays and the text of a safetensors file.
 
     Raises:
         DirectionError: it is neither, too large, damaged, or holds Python objects.
@@ -52,8 +60,8 @@ def read_values(path: Path) -> dict[str, NDArray[Any]]:
             raise ValueError(f"{path.stat().st_size} bytes, where {MAX_BYTES} are possible")
         if start == b"\x93NUMPY":
             # Mapped: a header that promises more than the file holds allocates nothing.
-            return {"": np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
-        return read_tensor_file(path, MAX_BYTES)[0]
+            return Values({"": np.array(np.load(path, mmap_mode="r", allow_pickle=False))})
+        return Values(*read_tensor_file(path, MAX_BYTES))
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise DirectionError(
             f"Cannot read directions from {path}",
@@ -89,13 +97,11 @@ def readopted(path: Path, manifest: Manifest, wanted: Wanted) -> Direction:
     return found
 
 
-def directions_from(
-    values: Mapping[str, NDArray[Any]], path: Path, manifest: Manifest, wanted: Wanted
-) -> list[Direction]:
+def directions_from(values: Values, path: Path, manifest: Manifest, wanted: Wanted) -> list[Direction]:
     """The directions of a file for the codes of a bundle.
 
     Args:
-        values: its arrays by name, as ``read_values`` gives them.
+        values: what is in it; a text ``strengths`` ("-2:2") says what looks well of all, ``licence`` is kept.
         path: the file, for names and for where the directions come from.
         manifest: the bundle's.
         wanted: how to read it.
@@ -104,23 +110,39 @@ def directions_from(
         DirectionError: they are of another generator, or do not fit the codes.
     """
     _refuse_other_generators(path, manifest)
+    arrays, strengths = values.arrays, wanted.strengths or _strengths(values, path)
     source = {"file": path.name, "sha256": sha256_of(path)}
-    if set(values) == COMPONENTS:
-        return [_component(values, path, manifest, wanted, source)]
+    source |= {key: text for key, text in values.text.items() if key == "licence"}
+    if set(arrays) == COMPONENTS:
+        return [_component(arrays, path, manifest, replace(wanted, strengths=strengths), source)]
     if wanted.component is not None:
-        raise DirectionError(f"{path} holds no components", got=_told(values), expected=", ".join(sorted(COMPONENTS)))
-    if wanted.name is not None and len(values) != 1:
-        raise DirectionError(f"{path} holds several directions", got=_told(values), hint="Leave --name out.")
-    if not values:
+        raise DirectionError(f"{path} holds no components", got=_told(arrays), expected=", ".join(sorted(COMPONENTS)))
+    if wanted.name is not None and len(arrays) != 1:
+        raise DirectionError(f"{path} holds several directions", got=_told(arrays), hint="Leave --name out.")
+    if not arrays:
         raise DirectionError(f"{path} holds no directions", got="no arrays")
     found = []
-    for key, array in values.items():
+    for key, array in arrays.items():
         vector, rows = _vector(array, f"{path}: {key or 'the array'}", manifest, wanted.rows)
         name = wanted.name or key or path.stem
-        found.append(Direction(name, vector, rows, wanted.strengths or STRENGTHS, manifest.model, source=source))
+        found.append(Direction(name, vector, rows, strengths, manifest.model, source=source))
     for direction in found:
         check_parts(direction, f"{path}: {direction.name}")
     return found
+
+
+def _strengths(values: Values, path: Path) -> tuple[float, float]:
+    """What a file's own text says, else the usual."""
+    text = values.text.get("strengths")
+    if text is None:
+        return STRENGTHS
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError as error:
+        raise DirectionError(
+            f"{path} has unusable strengths", got=repr(text)[:80], expected="LEAST:GREATEST"
+        ) from error
+    return low, high
 
 
 def _refuse_other_generators(path: Path, manifest: Manifest) -> None:

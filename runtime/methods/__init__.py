@@ -1,11 +1,15 @@
 """The inversion methods, by the names that bundles give them: a small class each."""
 
-from ...errors import BundleError
+from ...errors import ArrayError, BundleError
 from ..manifest.manifest import Manifest
 from .base import Method
 from .hyperstyle import HyperStyle
+from .optimisation import Optimisation
+from .projection import Projection
 from .psp import OnePass
 from .restyle import ReStyle
+from .settings import Settings
+from .tuning import Tuning
 
 #: Every method that runs here; a new one is a module and an entry.
 METHODS: dict[str, type[Method]] = {
@@ -17,20 +21,34 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def method_of(manifest: Manifest) -> Method:
-    """The method of a bundle, which has what the method needs.
+#: Every optimisation: any bundle whose graphs include its gradients may be run as it.
+OPTIMISATIONS: dict[str, type[Optimisation]] = {"projection": Projection, "pti": Tuning}
+
+
+def method_of(manifest: Manifest, name: str | None = None, settings: Settings | None = None) -> Method:
+    """The method of a bundle, which has what the method needs; or the optimisation ``name`` on that bundle.
 
     Raises:
         BundleError: the method is unknown; or graphs, state or steps are not those of the method.
+        ArrayError: ``name`` is neither the bundle's method nor an optimisation, or settings for no optimisation.
     """
-    name = manifest.method.name
-    if name not in METHODS:
+    own = manifest.method.name
+    if own not in METHODS:
         raise BundleError(
             "bundle.json: method.name is unknown",
-            got=name[:80],
+            got=own[:80],
             expected=f"one of {', '.join(METHODS)}",
             hint="Upgrade hyperstyle-deploy, if the bundle is from a newer version.",
         )
-    method = METHODS[name](manifest)
+    method = METHODS[own](manifest)
     method.check()
+    if name in OPTIMISATIONS:
+        method = OPTIMISATIONS[name](manifest, method, settings)
+        method.check()
+    elif name not in (None, own):
+        raise ArrayError(
+            "The bundle does not run this method", got=name, expected=f"{own} or one of {', '.join(OPTIMISATIONS)}"
+        )
+    elif settings is not None:
+        raise ArrayError(f"{own} has no settings", got=settings, expected="none, or an optimisation as the method")
     return method

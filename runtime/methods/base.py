@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import ArrayError
 from ..manifest.checks import MAX_STEPS, wrong
-from ..manifest.manifest import GraphSpec, Manifest, StateSpec, TensorSpec
+from ..manifest.manifest import Manifest, StateSpec, TensorSpec
+from .signatures import check_graph, told
 
 #: An array where its backend keeps it; only the backend looks inside.
 Array: TypeAlias = Any
@@ -19,6 +23,8 @@ Arrays: TypeAlias = Mapping[str, Array]
 #: Names of free axes in graphs: photos or codes that run together, and steps whose offset codes are kept.
 BATCH, KEPT_STEPS = "batch", "kept_steps"
 CODES = "codes"
+#: What is drawn of a photo; the other arrays of a photo are the method's.
+IMAGE, RECONSTRUCTION = "image", "reconstruction"
 
 
 class Arithmetic(Protocol):
@@ -40,6 +46,15 @@ class Arithmetic(Protocol):
     def concatenate(self, rows: Sequence[Array]) -> Array:
         """Batches joined along the first axis."""
 
+    def adam(
+        self, variable: str, value: Array, gradient: Array, moments: tuple[Array, Array], rates: Array
+    ) -> tuple[Array, Array, Array]:
+        """An update of one variable: its value after it, and its moments, which may be the ones given, changed.
+
+        ``first = 0.9 first + 0.1 g``, ``second = 0.999 second + 0.001 g^2``, and the value less
+        ``rates[0] first / (sqrt(second) + rates[1])``.
+        """
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -52,15 +67,33 @@ class Signature:
 class Method(ABC):
     """One inversion method on one bundle. A photo's state is its own: arrays by name, each with rows in front."""
 
+    #: What the method is called, where the bundle does not say it.
+    called: ClassVar[str | None] = None
     #: Whether there are refinement steps at all.
     refines: ClassVar[bool] = True
     #: What an encoder may look at.
     kinds: ClassVar[tuple[str, ...]] = ("photo",)
+    #: Whether a photo's generator is its own before any step, too.
+    own_from_start: ClassVar[bool] = False
+    #: Whether a step draws what it needs to itself, so that images are drawn for who asks for them.
+    own_drawing: ClassVar[bool] = False
+    #: The graphs that draw any number of codes, and one, with a photo's ``weights``.
+    syntheses: ClassVar[tuple[str, str]] = ("synthesis", "synthesis_one")
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         image, self._generator = manifest.image, manifest.generator
         self._sides = (image.input_height, image.input_width)
+
+    @property
+    def name(self) -> str:
+        """What inversions call it."""
+        return self.called or self.manifest.method.name
+
+    @property
+    def default_steps(self) -> int:
+        """Steps unless told otherwise: the bundle's, if the method has none of its own."""
+        return self.manifest.method.default_steps
 
     @abstractmethod
     def graphs(self) -> Mapping[str, Signature]:
@@ -85,11 +118,40 @@ class Method(ABC):
         An array of fixed shape that is not set is zeros.
         """
 
+    def started(self, backend: Arithmetic, photos: Array, given: Sequence[Arrays]) -> list[Arrays]:
+        """``start``, with what is ``given`` to each photo at step 0."""
+        return [{**more, **state} for state, more in zip(self.start(backend, photos), given, strict=True)]
+
     def advance(
         self, backend: Arithmetic, photos: Array, reconstructions: Sequence[Array], states: Sequence[Arrays]
     ) -> list[Arrays]:
         """One refinement step of a batch: photos and reconstructions [B, 3, H, W] to each photo's next state."""
         raise AssertionError(f"{self.manifest.method.name} takes no steps")
+
+    def given(self, index: int, steps: int) -> Mapping[str, NDArray[np.float32]]:
+        """What a photo's state has besides at step ``index`` of so many: numbers of a schedule, or drawn ones."""
+        return {}
+
+    def draw(self, backend: Arithmetic, photo: Array, state: Arrays, steps: Array | None) -> Arrays:
+        """What comes with a photo's state: its drawing by default, ``image`` and ``reconstruction``.
+
+        Of these `image` may be missing; then it is drawn for who asks for it. ``steps`` are as in ``weights``, None
+        before any.
+        """
+        weights = {} if steps is None else self.weights(backend, state, steps)
+        return backend.run(self.syntheses[1], {CODES: state[CODES], **weights})
+
+    def gradient_graphs(self) -> tuple[str, ...]:
+        """Graphs with a backward part, which backends have been seen to get wrong."""
+        return ()
+
+    def gradient_tensors(self) -> tuple[str, ...]:
+        """What the lengths of an optimisation's gradients are of, in order."""
+        return ()
+
+    def enough(self, losses: Mapping[str, float]) -> bool:
+        """Whether a photo whose losses these are need go no further."""
+        return False
 
     def weights(self, backend: Arithmetic, state: Arrays, steps: Array) -> Arrays:
         """What a photo's generator has of its own after ``steps`` >= 1 (a float32 scalar); nothing by default."""
@@ -101,11 +163,11 @@ class Method(ABC):
         Raises:
             ArrayError: they are out of range, or the method takes none.
         """
-        steps = self.manifest.default_steps if steps is None else steps
+        steps = self.default_steps if steps is None else steps
         if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
             raise ArrayError("steps is out of range", got=steps, expected=f"0 to {MAX_STEPS}")
         if steps and not self.refines:
-            raise ArrayError(f"{self.manifest.method.name} takes no refinement steps", got=steps, expected=0)
+            raise ArrayError(f"{self.name} takes no refinement steps", got=steps, expected=0)
         return steps
 
     def check(self) -> None:
@@ -120,10 +182,18 @@ class Method(ABC):
         if not self.refines and manifest.method.default_steps:
             raise wrong("method.default_steps", manifest.method.default_steps, f"0 for {manifest.method.name}")
         self.check_method()
-        if manifest.state != self.state():
-            raise wrong("state", _told(manifest.state), _told(self.state()))
+        self.check_state()
         for name, signature in self.signatures().items():
-            _check_graph(name, manifest.graphs.get(name), signature)
+            check_graph(name, manifest.graphs.get(name), signature.inputs, signature.outputs)
+
+    def check_state(self) -> None:
+        """See that the bundle says of what an inversion keeps what the method says.
+
+        Raises:
+            BundleError: it does not.
+        """
+        if self.manifest.state != self.state():
+            raise wrong("state", told(self.manifest.state), told(self.state()))
 
     def check_method(self) -> None:
         """See that options and layers are the method's.
@@ -167,37 +237,23 @@ class Method(ABC):
             if layer.demodulated
         )
 
+    def drawing_inputs(self) -> tuple[TensorSpec, ...]:
+        """What `synthesis` takes besides codes: a photo's weights, and constants."""
+        return (*self.tuned_weights(), *self.noises())
+
     def _syntheses(self) -> Mapping[str, Signature]:
         """`synthesis` for any number of codes, and its form for one."""
         size = (self.manifest.image.height, self._generator.size)
+        free: tuple[int | str, ...] = (BATCH, 1)
         return {
             name: Signature(
-                (self.codes(rows), *self.tuned_weights(), *self.noises()),
+                (self.codes(rows), *self.drawing_inputs()),
                 (TensorSpec("image", "float32", (rows, 3, *size)), self.picture("reconstruction", rows)),
             )
-            for name, rows in (("synthesis", BATCH), ("synthesis_one", 1))
+            for name, rows in zip(self.syntheses, free, strict=True)
         }
 
 
 def rows_of(backend: Arithmetic, array: Array, count: int) -> Iterable[Array]:
     """A batch's rows, each as a batch of one."""
     return (backend.row(array, index) for index in range(count))
-
-
-def _check_graph(name: str, graph: GraphSpec | None, signature: Signature) -> None:
-    if graph is None:
-        raise wrong("graphs", f"no {name}", "every graph of the method")
-    for kind, found, expected in (
-        ("inputs", graph.inputs, signature.inputs),
-        ("outputs", graph.outputs, signature.outputs),
-    ):
-        if found == expected:
-            continue
-        places = [index for index, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]]
-        if places:
-            raise wrong(f"graphs[{name}].{kind}[{places[0]}]", found[places[0]], expected[places[0]])
-        raise wrong(f"graphs[{name}].{kind}", f"{len(found)} tensors", len(expected))
-
-
-def _told(state: Iterable[StateSpec]) -> str:
-    return ", ".join(f"{array.name} {list(array.shape)}" for array in state)

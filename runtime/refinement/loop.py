@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.base import Backend, HostArray
-from ..methods.base import CODES, Array, Arrays
+from ..methods.base import CODES, IMAGE, RECONSTRUCTION, Array, Arrays
 from ..methods.hyperstyle import OFFSET_CODES
+from ..methods.optimisation import LOSS, NORMS
 
 #: A batch in the loop, where the backend has it: an array's name and whose it is, a photo's number or the batch's.
 State: TypeAlias = Mapping[tuple[str, int], Array]
 BATCH = -1
-#: What is drawn of a photo; the other arrays of a photo are the method's.
-IMAGE, RECONSTRUCTION = "image", "reconstruction"
 PHOTOS, STEPS, ERRORS = ("photos", BATCH), ("steps", BATCH), ("errors", BATCH)
 
 
@@ -35,7 +34,7 @@ class Step:
     @cached_property
     def image(self) -> HostArray:
         """[B, 3, height, width] float32, about [-1, 1]."""
-        return np.concatenate([self._host(IMAGE, photo) for photo in range(self.photos)])
+        return np.concatenate([self._backend.download(self._image(photo)) for photo in range(self.photos)])
 
     @cached_property
     def reconstruction(self) -> HostArray:
@@ -60,7 +59,7 @@ class Step:
     def arrays(self, photo: int) -> dict[str, HostArray]:
         """What an inversion keeps of a photo, shaped as ``Manifest.state`` says."""
         kept = {}
-        for spec in self._backend.manifest.state:
+        for spec in self._backend.method.state():
             shape = spec.sized(self.index)
             there = (spec.name, photo) in self._state
             kept[spec.name] = self._host(spec.name, photo).reshape(shape) if there else np.zeros(shape, np.float32)
@@ -68,10 +67,45 @@ class Step:
 
     def pixels(self, photo: int) -> NDArray[np.uint8]:
         """One photo's drawing, [height, width, 3] uint8."""
-        return np.asarray(self._backend.download(self._backend.pixels(self._state[IMAGE, photo]))[0])
+        return np.asarray(self._backend.download(self._backend.pixels(self._image(photo)))[0])
+
+    def losses(self, photo: int) -> dict[str, float]:
+        """The terms of an optimisation's loss by name, unweighted; none of other methods."""
+        return {
+            name.removeprefix(LOSS): float(self._host(name, owner)[0])
+            for name, owner in self._state
+            if owner == photo and name.startswith(LOSS)
+        }
+
+    def unusable(self, photo: int) -> str | None:
+        """What of an optimisation's gradients or losses is not finite, by name; None if all are."""
+        wrong = [name for name, value in self.losses(photo).items() if not np.isfinite(value)]
+        if (NORMS, photo) in self._state:
+            norms = zip(self._backend.method.gradient_tensors(), self._host(NORMS, photo), strict=True)
+            wrong += [f"the gradient of {name}" for name, norm in norms if not np.isfinite(norm)]
+        return wrong[0] if wrong else None
+
+    def _image(self, photo: int) -> Array:
+        """The image where the loop has drawn it, else drawn now."""
+        if (IMAGE, photo) in self._state:
+            return self._state[IMAGE, photo]
+        return drawn_image(self._backend, self._state_of(photo), self.index)
+
+    def _state_of(self, photo: int) -> Arrays:
+        return {name: array for (name, owner), array in self._state.items() if owner == photo}
 
     def _host(self, name: str, owner: int) -> NDArray[Any]:
         return self._backend.download(self._state[name, owner])
+
+
+def drawn_image(backend: Backend, state: Arrays, steps: int, codes: Array | None = None) -> Array:
+    """Images [N, 3, height, width] of a photo's codes, or of others with its weights."""
+    method, codes = backend.method, state[CODES] if codes is None else codes
+    weights: Arrays = {}
+    if steps or method.own_from_start:
+        weights = method.weights(backend, state, backend.upload(np.asarray(steps, np.float32)))
+    graph = method.syntheses[codes.shape[0] == 1]
+    return backend.run(graph, {CODES: codes, **weights})[IMAGE]
 
 
 def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[int] = ()) -> Iterator[Step]:
@@ -91,54 +125,71 @@ def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[
     """
     batch = len(photos)
     uploaded = {PHOTOS: backend.upload(photos)}
-    state = backend.replay("start", partial(_started, backend), uploaded)
+    state = backend.replay("start", partial(_started, backend), {**uploaded, **_given(backend, batch, 0, steps)})
     state = {**_blank(backend, batch), **state}
-    yield Step(0, batch, state, backend)
+    yield Step(0, batch, _shown(backend, state), backend)
     for index in range(1, steps + 1):
         images = {place: array for place, array in state.items() if place[0] == IMAGE}
         inputs = {place: array for place, array in state.items() if place not in images}
         inputs |= {**uploaded, STEPS: backend.upload(np.asarray(index, np.float32))}
+        inputs |= _given(backend, batch, index, steps)
         # A recording does the same work every time: it draws those that have stopped, too.
         resting = () if backend.records else tuple(stopped)
         advanced = backend.replay("step", partial(_advanced, backend, resting), inputs)
         state = {**images, **advanced}
-        yield Step(index, batch, state, backend)
+        yield Step(index, batch, _shown(backend, state), backend)
+
+
+def _shown(backend: Backend, state: State) -> State:
+    """What a step shows: not gradients and moments, which are as large as a generator and change in place."""
+    kept = {spec.name for spec in backend.method.state()} | {IMAGE, RECONSTRUCTION, NORMS, ERRORS[0]}
+    return {place: array for place, array in state.items() if place[0] in kept or place[0].startswith(LOSS)}
+
+
+def _given(backend: Backend, batch: int, index: int, steps: int) -> State:
+    """What the method gives to every photo's step: each has arrays of its own, since moments change in place."""
+    return {
+        (name, photo): backend.upload(array)
+        for photo in range(batch)
+        for name, array in backend.method.given(index, steps).items()
+    }
 
 
 def _blank(backend: Backend, batch: int) -> State:
     """Sums before anything is added to them, so that the first step is like the others."""
     return {
         (spec.name, photo): backend.upload(np.zeros((1, *spec.sized(0)), np.float32))
-        for spec in backend.manifest.state
+        for spec in backend.method.state()
         for photo in range(batch)
         if "steps" not in spec.shape
     }
 
 
 def _started(backend: Backend, inputs: State) -> State:
-    states = backend.method.start(backend, inputs[PHOTOS])
-    return _finished(backend, inputs[PHOTOS], states, [_draw(backend, state, {}) for state in states])
+    method, photos = backend.method, inputs[PHOTOS]
+    given = _by_photo(inputs, photos.shape[0])
+    states = method.started(backend, photos, given)
+    drawn = [method.draw(backend, backend.row(photos, photo), state, None) for photo, state in enumerate(states)]
+    return _finished(backend, photos, states, drawn)
 
 
 def _advanced(backend: Backend, resting: Collection[int], inputs: State) -> State:
     photos, steps, method = inputs[PHOTOS], inputs[STEPS], backend.method
-    batch = photos.shape[0]
-    names = [spec.name for spec in backend.manifest.state]
-    before = [{name: inputs[name, photo] for name in names if (name, photo) in inputs} for photo in range(batch)]
-    reconstructions = [inputs[RECONSTRUCTION, photo] for photo in range(batch)]
+    before = _by_photo(inputs, photos.shape[0])
+    reconstructions = [state[RECONSTRUCTION] for state in before]
     states = method.advance(backend, photos, reconstructions, before)
     drawn = [
         {RECONSTRUCTION: reconstructions[photo]}
         if photo in resting
-        else _draw(backend, state, method.weights(backend, state, steps))
+        else method.draw(backend, backend.row(photos, photo), state, steps)
         for photo, state in enumerate(states)
     ]
     return _finished(backend, photos, states, drawn)
 
 
-def _draw(backend: Backend, state: Arrays, weights: Arrays) -> Arrays:
-    """A photo's image [1, 3, height, width] and reconstruction [1, 3, H, W]: a photo has weights of its own."""
-    return backend.run("synthesis_one", {CODES: state[CODES], **weights})
+def _by_photo(inputs: State, batch: int) -> list[dict[str, Array]]:
+    """Each photo's arrays."""
+    return [{name: array for (name, owner), array in inputs.items() if owner == photo} for photo in range(batch)]
 
 
 def _finished(backend: Backend, photos: Array, states: Sequence[Arrays], drawn: Sequence[Arrays]) -> State:

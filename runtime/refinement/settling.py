@@ -1,6 +1,9 @@
 """Photos that stop early: which of a batch go on refining, and which step is the result of each."""
 
-from ...errors import ArrayError
+import math
+from collections.abc import Callable, Mapping
+
+from ...errors import ArrayError, OptimisationError
 from .loop import Step
 
 
@@ -11,34 +14,63 @@ class Settling:
     result is the last step, or the one before if L2 rose. ``stopped`` grows while the loop runs, and tells it which
     photos to draw no more. Where the input is no photo there is no L2: ``l2`` stays empty, and nothing stops early.
 
+    A photo also stops where ``enough`` says so of an optimisation's losses, and where something in these or in a
+    gradient is not finite: ``failures`` then says what, and its result is the last state with a finite loss.
+
     Args:
         photos: size of the batch.
         until_gain: 0 to below 1; at 0 a photo stops when a step makes it worse.
+        enough: whether a photo with these losses need go no further.
 
     Raises:
         ArrayError: ``until_gain`` is out of range.
     """
 
-    def __init__(self, photos: int, until_gain: float | None) -> None:
+    def __init__(
+        self, photos: int, until_gain: float | None, enough: Callable[[Mapping[str, float]], bool] = lambda _: False
+    ) -> None:
         if until_gain is not None and not 0 <= until_gain < 1:
             raise ArrayError("until_gain is out of range", got=until_gain, expected="0 or more, and less than 1")
-        self._until_gain = until_gain
+        self._until_gain, self._enough = until_gain, enough
         self.stopped: set[int] = set()
         self.results: dict[int, Step] = {}
+        self.failures: dict[int, str] = {}
         self.l2: list[list[float]] = [[] for _ in range(photos)]
         self._last: Step | None = None
 
     def take(self, step: Step) -> bool:
-        """Note a step; returns whether any photo goes on."""
+        """Note a step; returns whether any photo goes on.
+
+        Raises:
+            OptimisationError: a photo's loss is not finite before any step.
+        """
         for photo, l2 in enumerate(self.l2):
-            if photo in self.stopped:
-                continue
-            self.results[photo] = step
-            if step.l2 is not None:
-                l2.append(float(step.l2[photo]))
-                self._stop_if_settled(photo, l2)
+            if photo not in self.stopped and self._usable(step, photo):
+                self.results[photo] = step
+                if step.l2 is not None:
+                    l2.append(float(step.l2[photo]))
+                    self._stop_if_settled(photo, l2)
+                if (losses := step.losses(photo)) and self._enough(losses):
+                    self.stopped.add(photo)
         self._last = step
         return len(self.stopped) < len(self.l2)
+
+    def _usable(self, step: Step, photo: int) -> bool:
+        """Whether a state may be a photo's result; without a finite gradient it is its last one."""
+        wrong = step.unusable(photo)
+        if wrong is None:
+            return True
+        self.stopped.add(photo)
+        self.failures[photo] = f"step {step.index}: {wrong} is not finite"
+        finite = all(map(math.isfinite, step.losses(photo).values()))
+        if step.index == 0 and not finite:
+            raise OptimisationError(
+                "The optimisation cannot start",
+                got=self.failures[photo],
+                expected="finite numbers",
+                hint="Look at the bundle with: hyperstyle-deploy verify",
+            )
+        return finite
 
     def _stop_if_settled(self, photo: int, l2: list[float]) -> None:
         if self._until_gain is None or self._last is None or not l2[-2] - l2[-1] < self._until_gain * l2[-2]:

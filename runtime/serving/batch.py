@@ -14,16 +14,20 @@ from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputE
 from ..alignment.record import ALIGNMENT
 from ..bundle.files import sha256_of
 from ..bundle.inversion import Inversion
+from ..bundle.narrow import FLOAT32, narrowed, widened
 from ..images import read_photo, strip, to_uint8, write_jpeg, write_png
 from ..photos import check_output_folder, output_names
+from ..quality.tolerance import psnr
 from ..refinement.loop import Step
-from ..refinement.settling import Settling
 from ..session import Session
 from .alignments import FaceAlignment
+from .strips import Strip
 
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
 WRITTEN = "written."
+#: Before the names of what an inversion's file says of its result, not of what was asked for.
+RESULT = "result."
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -33,6 +37,7 @@ class Outputs:
 
     ``steps`` are refinement steps, at most so many where photos stop early: ``until_gain`` as for ``Session.invert``.
     ``alignment`` says which face of a photo is inverted, None that the photo is an aligned face.
+    ``stored`` is what PTI's weights are written as (``Inversion.save``).
     ``thumbnail`` is the longer side of a small JPEG of the result, 0 for none.
     """
 
@@ -43,6 +48,7 @@ class Outputs:
     overwrite: bool = False
     until_gain: float | None = None
     alignment: FaceAlignment | None = None
+    stored: str = FLOAT32
     images: bool = True
     inversions: bool = True
     thumbnail: int = 0
@@ -128,10 +134,10 @@ class _Pending:
     name: str
     picture: Image.Image
     source: dict[str, str]
+    strip: Strip
     #: Puts a result into the photo, if that is asked for.
     paste: Callable[[NDArray[np.uint8]], Image.Image] | None = None
-    #: Reconstructions for the strip, and images at full size, of every step so far.
-    strip: list[NDArray[np.uint8]] = field(default_factory=list)
+    #: Images at full size of every step so far.
     steps: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
@@ -206,16 +212,18 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
             "sha256": sha256_of(photo),
             "precision": session.precision,
         } | outputs.settings
+        if session.settings is not None:
+            source |= {"settings": session.settings, "stored": outputs.stored}
         # A finished photo is known by its bytes: there is no need to decode it.
         if not outputs.overwrite and (finished := _finished(session, name, source, outputs)):
             files = outputs.files(name, finished.steps)
             return Record(photo, SKIPPED, files, finished.l2, finished.steps, sha256=source["sha256"])
-        picture = read_photo(photo)
+        picture, drawn = read_photo(photo), Strip(outputs.steps)
         if outputs.alignment is None:
-            return _Pending(photo, name, picture, source)
+            return _Pending(photo, name, picture, source, drawn)
         face = outputs.alignment.align(picture, photo.name, session.manifest)
         source[ALIGNMENT] = face.crop.text
-        return _Pending(photo, name, face.picture, source, outputs.alignment.pasting(picture, face.crop))
+        return _Pending(photo, name, face.picture, source, drawn, outputs.alignment.pasting(picture, face.crop))
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error), error_class=type(error).__name__)
     except OSError as error:
@@ -227,13 +235,15 @@ def _finished(session: Session, name: str, source: dict[str, str], outputs: Outp
     """The inversion of an earlier run, if photo, precision, model and steps agree and its files are unchanged."""
     try:
         inversion = Inversion.load(outputs.inversion(name))
-        inversion.check(session.manifest)
+        session.check(inversion)
         written = _written(outputs.files(name, inversion.steps))
     except (InversionError, OSError):
         return None
     digests = {key: value for key, value in inversion.source.items() if key.startswith(WRITTEN)}
-    same = {key: value for key, value in inversion.source.items() if key not in {*digests, ALIGNMENT}} == source
-    fits = inversion.steps == outputs.steps or outputs.until_gain is not None
+    asked = {key: value for key, value in inversion.source.items() if not key.startswith((WRITTEN, RESULT))}
+    asked.pop(ALIGNMENT, None)
+    same = asked == source
+    fits = inversion.steps == outputs.steps or outputs.until_gain is not None or session.settings is not None
     return inversion if same and fits and written.items() <= digests.items() else None
 
 
@@ -247,7 +257,7 @@ def _invert_batch(
 ) -> Iterator[Record]:
     started = time.monotonic()
     images = session.prepare([item.picture for item in pending])
-    settling = Settling(len(pending), outputs.until_gain)
+    settling = session.settling(len(pending), outputs.until_gain)
     for step in session.refine(images, outputs.steps, settling.stopped):
         for photo, item in enumerate(pending):
             _look(item, step, photo, outputs)
@@ -268,7 +278,7 @@ def _invert_batch(
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
     """Keep the pictures of a step that are asked for; only they leave the backend."""
     if outputs.strips:
-        item.strip.append(to_uint8(step.reconstruction[photo : photo + 1])[0])
+        item.strip.keep(step.index, to_uint8(step.reconstruction[photo : photo + 1])[0])
     if outputs.every_step:
         item.steps.append(step.pixels(photo))
 
@@ -284,7 +294,7 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_jpeg(outputs.small(item.name), small)
     if outputs.strips:
         size = session.manifest.image
-        pictures = [item.picture, *map(Image.fromarray, item.strip[:taken])]
+        pictures = [item.picture, *map(Image.fromarray, item.strip.pictures(inversion.steps))]
         write_png(outputs.strip(item.name), strip(pictures, size.input_height, size.input_width))
     for index, picture in enumerate(item.steps[:taken]):
         write_png(outputs.step(item.name, index), picture)
@@ -292,6 +302,17 @@ def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outp
         write_png(outputs.aligned(item.name), item.picture)
     if item.paste is not None:
         write_png(outputs.pasted(item.name), item.paste(inversion.image))
-    if outputs.inversions:
-        source = {**item.source, **_written(outputs.files(item.name, inversion.steps))}
-        replace(inversion, source=source).save(outputs.inversion(item.name))
+    if not outputs.inversions:
+        return
+    source = {**item.source, **inversion.source, **_written(outputs.files(item.name, inversion.steps))}
+    if session.settings is not None and outputs.stored != FLOAT32:
+        source[f"{RESULT}psnr"] = f"{_psnr_as_stored(session, inversion, outputs.stored):.1f}"
+    replace(inversion, source=source).save(outputs.inversion(item.name), outputs.stored)
+
+
+def _psnr_as_stored(session: Session, inversion: Inversion, stored: str) -> float:
+    """The PSNR in dB of what is drawn of an inversion as it is stored, against its image; over 8 bits."""
+    assert inversion.image is not None
+    kept = replace(inversion, arrays=widened(narrowed(inversion.arrays, stored)))
+    drawn, exact = (image.astype(np.float32) for image in (session.synthesize(kept)[0], inversion.image))
+    return psnr(drawn, exact, 255.0)

@@ -17,7 +17,7 @@ def inversions_document(
     """
     return {
         "backend": session.backend,
-        "method": session.manifest.method.name,
+        "method": session.method,
         "model": session.manifest.model,
         "steps": steps,
         "until_gain": until_gain,

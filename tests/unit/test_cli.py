@@ -118,12 +118,12 @@ def test_a_missing_option_is_explained(tiny_bundle: Path, tiny_checkpoints: tupl
 
 def test_inspect_describes_checkpoints_and_bundles(tiny_checkpoints: tuple[Path, Path], tiny_bundle: Path) -> None:
     described = json.loads(run("inspect", tiny_checkpoints[0], "--json").stdout)
-    assert (described["method"], described["domain"], described["size"]) == ("hyperstyle", "faces", 64)
+    assert (described["method"], described["domain"], described["size"]) == ("hyperstyle", "cartoon_faces", 64)
     assert described["tuned_layers"] == [0, 2, 3, 5, 6, 8, 9, 11, 12]
     assert any("--w-encoder" in need for need in described["needs"])
     shared = next(part for part in described["parts"] if part["name"] == "hypernet: shared hypernetwork")
-    # w1, b1, w2 and b2 of 28 channels, 26 hidden numbers and codes of 22: once, though several blocks name them.
-    assert shared["parameters"] == 26 * 28 * 9 + 28 * 9 + 22 * 28 * 26 + 28 * 26
+    # w1, b1, w2 and b2 of 64 channels, 48 hidden numbers and codes of 48: once, though several blocks name them.
+    assert shared["parameters"] == 48 * 64 * 9 + 64 * 9 + 48 * 64 * 48 + 64 * 48
     encoder = json.loads(run("inspect", tiny_checkpoints[1], "--json").stdout)
     assert encoder["method"] == "w-encoder"
     bundle = json.loads(run("inspect", tiny_bundle, "--json").stdout)

@@ -65,7 +65,7 @@ def holds(examples: int, strategy: st.SearchStrategy[Any], read: Callable[[Any],
 
     @settings(
         max_examples=examples,
-        deadline=5000,
+        deadline=60_000,
         derandomize=examples == EXAMPLES[0],
         database=None,
         suppress_health_check=list(HealthCheck),

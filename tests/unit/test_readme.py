@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from PIL import Image
 
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.cli.show.profile import show_profile
+from hyperstyle_deploy.runtime.bundle.reader import read_manifest
+from hyperstyle_deploy.runtime.editing.direction import Direction
+from hyperstyle_deploy.runtime.editing.folder import Directions
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -62,9 +66,11 @@ EXAMPLES = [*blocks("python"), *blocks("python", (ROOT / "docs" / "usage.md").re
 def test_the_python_examples_run(
     toys: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, example: str
 ) -> None:
-    (tmp_path / "faces.bundle").symlink_to(toys("hyperstyle"))
+    shutil.copytree(toys("hyperstyle"), tmp_path / "faces.bundle")
+    manifest = read_manifest(tmp_path / "faces.bundle")
+    smile = Direction("smile", np.full((1, 8), 0.1, np.float32), (0, 4), (-3, 3), manifest.model)
+    Directions(tmp_path / "faces.bundle", manifest).add([smile])
     Image.new("RGB", (300, 280), "teal").save(tmp_path / "photo.jpg")
-    np.save(tmp_path / "smile.npy", np.full(8, 0.1, np.float32))
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
 

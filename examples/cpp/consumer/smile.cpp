@@ -1,4 +1,4 @@
-// Invert a photo, move its codes along a direction, write what comes out: smile BUNDLE PHOTO OUT.png
+// Invert a photo, make the person smile, write the picture: smile BUNDLE PHOTO OUT.png
 #include <hyperstyle_deploy/runtime.hpp>
 #include <iostream>
 
@@ -12,9 +12,8 @@ int main(int argc, char** argv) {
     if (!inversion.l2.empty()) std::cout << ", L2 " << inversion.l2.back();
     std::cout << "\n";
     inversion.save(std::string(argv[3]) + ".inversion");
-    hyperstyle::Floats edited = inversion.codes();
-    for (float& code : edited.values) code += 0.1f;  // your direction, times a strength
-    hyperstyle::write_png(argv[3], session.synthesize(inversion, edited)[0].view());
+    const hyperstyle::Edit smiling{{"smile", 2.5}};  // a direction that the bundle carries, and its strength
+    hyperstyle::write_png(argv[3], session.edit(inversion, {smiling})[0].view());
   } catch (const hyperstyle::Error& error) {
     std::cerr << error.what() << "\n";
     return 2;

@@ -27,6 +27,9 @@ void check_photo(const ImageView& image);
 // The pixels without gaps between rows. Throws ArrayError: no pixels.
 Image dense(const ImageView& image);
 
+// Resize by Lanczos' filter over three lobes, with Pillow's arithmetic. Throws as `resize` does.
+Image shrink_lanczos(const ImageView& image, std::int64_t height, std::int64_t width);
+
 }  // namespace hyperstyle
 
 #endif

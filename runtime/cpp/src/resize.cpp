@@ -1,4 +1,4 @@
-// Pillow's bilinear resize of 8-bit RGB: a triangle as wide as the scale, in fixed point, rows first, then columns.
+// Pillow's resize of 8-bit RGB: a filter as wide as the scale, in fixed point, rows first, then columns.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -20,25 +20,39 @@ struct Window {
   std::vector<std::int32_t> weights;
 };
 
-std::vector<Window> windows(std::int64_t from, std::int64_t to) {
+// A filter: weights at distances below `support`.
+struct Filter {
+  double support;
+  double (*weight)(double distance);
+};
+
+double sinc(double x) {
+  constexpr double pi = 3.14159265358979323846;
+  return x == 0 ? 1 : std::sin(x * pi) / (x * pi);
+}
+
+const Filter triangle{1, [](double distance) { return distance < 1 ? 1 - distance : 0; }};
+const Filter lanczos{3, [](double distance) { return distance < 3 ? sinc(distance) * sinc(distance / 3) : 0; }};
+
+std::vector<Window> windows(std::int64_t from, std::int64_t to, const Filter& filter) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
-  const double width = std::max(scale, 1.0), inverse = 1.0 / width;
+  const double stretch = std::max(scale, 1.0), inverse = 1.0 / stretch, width = filter.support * stretch;
   std::vector<Window> all;
   for (std::int64_t at = 0; at < to; ++at) {
     const double center = (static_cast<double>(at) + 0.5) * scale;
     const std::int64_t first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - width + 0.5));
     const std::int64_t last = std::min(from, static_cast<std::int64_t>(center + width + 0.5));
-    std::vector<double> triangle;
+    std::vector<double> values;
     double sum = 0;
     for (std::int64_t pixel = first; pixel < last; ++pixel) {
       const double distance = std::abs((static_cast<double>(pixel) - center + 0.5) * inverse);
-      triangle.push_back(distance < 1 ? 1 - distance : 0);
-      sum += triangle.back();
+      values.push_back(filter.weight(distance));
+      sum += values.back();
     }
     Window window{first, {}};
-    for (const double value : triangle) {
+    for (const double value : values) {
       const double weight = sum != 0 ? value / sum : value;
-      window.weights.push_back(static_cast<std::int32_t>(0.5 + weight * (1 << fraction_bits)));
+      window.weights.push_back(static_cast<std::int32_t>(std::copysign(0.5, weight) + weight * (1 << fraction_bits)));
     }
     all.push_back(std::move(window));
   }
@@ -51,10 +65,10 @@ std::uint8_t rounded(std::int32_t sum) {
 
 constexpr std::int32_t half = 1 << (fraction_bits - 1);
 
-Image resize_rows(const ImageView& view, std::int64_t width) {
+Image resize_rows(const ImageView& view, std::int64_t width, const Filter& filter) {
   Image image{view.height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * view.height * width))};
   const std::ptrdiff_t stride = view.stride == 0 ? 3 * view.width : view.stride;
-  const std::vector<Window> columns = windows(view.width, width);
+  const std::vector<Window> columns = windows(view.width, width, filter);
   auto* target = image.pixels.data();
   for (std::int64_t row = 0; row < view.height; ++row) {
     for (const Window& window : columns) {
@@ -69,12 +83,12 @@ Image resize_rows(const ImageView& view, std::int64_t width) {
   return image;
 }
 
-Image resize_columns(const Image& source, std::int64_t height) {
+Image resize_columns(const Image& source, std::int64_t height, const Filter& filter) {
   const auto bytes = static_cast<std::size_t>(3 * source.width);
   Image image{height, source.width, std::vector<std::uint8_t>(bytes * static_cast<std::size_t>(height))};
   auto* target = image.pixels.data();
   std::vector<std::int32_t> sums(bytes);
-  for (const Window& window : windows(source.height, height)) {
+  for (const Window& window : windows(source.height, height, filter)) {
     std::fill(sums.begin(), sums.end(), half);
     const std::uint8_t* pixel = &source.pixels[static_cast<std::size_t>(window.first) * bytes];
     for (const std::int32_t weight : window.weights) {
@@ -83,6 +97,18 @@ Image resize_columns(const Image& source, std::int64_t height) {
     for (const std::int32_t sum : sums) *target++ = rounded(sum);
   }
   return image;
+}
+
+Image resized(const ImageView& view, std::int64_t height, std::int64_t width, const Filter& filter) {
+  check_photo(view);
+  constexpr std::int64_t limit = 1 << 16;
+  if (height < 1 || width < 1 || height > limit || width > limit) {
+    throw ArrayError(Message("The size is out of range")
+                         .got(repr(std::vector<std::int64_t>{height, width}))
+                         .expected("1 to " + std::to_string(limit)));
+  }
+  const Image wide = width == view.width ? dense(view) : resize_rows(view, width, filter);
+  return height == view.height ? wide : resize_columns(wide, height, filter);
 }
 
 }  // namespace
@@ -100,15 +126,11 @@ Image dense(const ImageView& view) {
 }
 
 Image resize(const ImageView& view, std::int64_t height, std::int64_t width) {
-  check_photo(view);
-  constexpr std::int64_t limit = 1 << 16;
-  if (height < 1 || width < 1 || height > limit || width > limit) {
-    throw ArrayError(Message("The size is out of range")
-                         .got(repr(std::vector<std::int64_t>{height, width}))
-                         .expected("1 to " + std::to_string(limit)));
-  }
-  const Image wide = width == view.width ? dense(view) : resize_rows(view, width);
-  return height == view.height ? wide : resize_columns(wide, height);
+  return resized(view, height, width, triangle);
+}
+
+Image shrink_lanczos(const ImageView& view, std::int64_t height, std::int64_t width) {
+  return resized(view, height, width, lanczos);
 }
 
 }  // namespace hyperstyle

@@ -166,6 +166,7 @@ def _connected(cluster: Cluster) -> Iterator[None]:
     from ray.data import DataContext
 
     terminated = signal.getsignal(signal.SIGTERM)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of its use otherwise
     if cluster.address == "local":
         # Ray Data needs some of its own besides the actors'.
         own = {"num_cpus": cluster.actors * cluster.cpus + 2, "include_dashboard": False}

@@ -14,6 +14,9 @@ from PIL import Image
 
 from hyperstyle_deploy import __version__
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.reader import read_manifest
+from hyperstyle_deploy.runtime.editing.direction import Direction
+from hyperstyle_deploy.runtime.editing.folder import Directions
 from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
@@ -234,15 +237,17 @@ def test_a_graph_that_gives_other_shapes_than_its_manifest_is_an_error(
     assert "encoder gives codes in another type or shape than the manifest says. Got: [1, 4, 16]" in text
 
 
-def test_the_consumer_uses_the_installed_package_alone(
-    consumer: Path, toys: Callable[..., Path], tmp_path: Path
-) -> None:
-    session = load(toys(), backend="onnxruntime", threads=1)
+def test_the_consumer_uses_the_installed_package_alone(consumer: Path, toy_bundle: ToyBundle, tmp_path: Path) -> None:
+    manifest = read_manifest(toy_bundle.path)
+    vector = np.ones((1, manifest.generator.width), np.float32)
+    direction = Direction("smile", vector, (0, manifest.generator.styles), (-5, 5), manifest.model)
+    Directions(toy_bundle.path, manifest).add([direction])
+    session = load(toy_bundle.path, backend="onnxruntime", threads=1)
     for program in ("smile", "invert_c"):
-        run(consumer / program, toys(), PHOTO, tmp_path / f"{program}.png")
+        run(consumer / program, toy_bundle.path, PHOTO, tmp_path / f"{program}.png")
     expected = Inversion.load(tmp_path / "smile.png.inversion")
     assert expected.steps == session.manifest.default_steps
-    drawn = session.synthesize(expected, expected.codes + np.float32(0.1))[0]
+    drawn = session.edit(expected, {"smile": 2.5})[0]
     assert np.abs(np.asarray(Image.open(tmp_path / "smile.png")).astype(int) - drawn).max() <= 1
     own = session.synthesize(expected)[0]
     assert np.abs(np.asarray(Image.open(tmp_path / "invert_c.png")).astype(int) - own).max() <= 1

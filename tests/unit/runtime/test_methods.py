@@ -28,6 +28,11 @@ class Numbers:
     def add(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return left + right
 
+    def adam(
+        self, variable: str, value: np.ndarray, gradient: np.ndarray, moments: Any, rates: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        return value - rates[0] * gradient, *moments
+
     def row(self, array: np.ndarray, index: int) -> np.ndarray:
         return array[index : index + 1]
 

@@ -20,6 +20,12 @@ class Drawn:
     def __init__(self, index: int, errors: tuple[float, ...]) -> None:
         self.index, self.l2 = index, np.array(errors)
 
+    def losses(self, photo: int) -> dict[str, float]:
+        return {}
+
+    def unusable(self, photo: int) -> str | None:
+        return None
+
 
 def run(curves: list[list[float]], until_gain: float | None) -> tuple[list[int], list[list[float]], int]:
     """Result's step and L2 of each photo, and the last step that was asked for."""

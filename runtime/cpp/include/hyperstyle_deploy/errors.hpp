@@ -23,6 +23,7 @@ enum class Code : int {
   cancelled = 9,
   internal = 10,  // out of memory, or a bug: every exception that is none of these
   direction = 11,
+  alignment = 12,
 };
 
 // Base of every error that the library throws on purpose. `what()` is UTF-8 and safe to print on a terminal.
@@ -45,6 +46,12 @@ class HYPERSTYLE_DEPLOY_API BundleError : public Error {
 class HYPERSTYLE_DEPLOY_API ImageError : public Error {
  public:
   explicit ImageError(const std::string& message) : Error(Code::image, message) {}
+};
+
+// Landmarks that are no face's, or an alignment that belongs to another photo.
+class HYPERSTYLE_DEPLOY_API AlignmentError : public Error {
+ public:
+  explicit AlignmentError(const std::string& message) : Error(Code::alignment, message) {}
 };
 
 // An argument of the wrong shape or range, or with NaN or Inf in it.

@@ -2,6 +2,7 @@
 #ifndef HYPERSTYLE_DEPLOY_RUNTIME_HPP
 #define HYPERSTYLE_DEPLOY_RUNTIME_HPP
 
+#include "alignment.hpp"
 #include "bundle.hpp"
 #include "direction.hpp"
 #include "errors.hpp"

@@ -125,7 +125,34 @@ void directions(const Words& words) {
                                [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
 }
 
+
+
+// A photo, landmarks (x and y of each between spaces), a size; the picture and the record go to files.
+void align(const Words& words) {
+  std::vector<hyperstyle::Point> landmarks;
+  std::istringstream numbers(words.at(2));
+  for (std::string x, y; numbers >> x >> y;) landmarks.push_back({std::stod(x), std::stod(y)});
+  const hyperstyle::Image photo = hyperstyle::read_photo(words.at(1));
+  const hyperstyle::Aligned aligned = hyperstyle::align(photo.view(), landmarks, std::stol(words.at(3)));
+  write_pixels(aligned.picture, words.at(4));
+  const std::string text = hyperstyle::Crop::parse(aligned.crop.text()).text();
+  hyperstyle::write_atomically(words.at(5),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
+}
+
+// A photo, a face, a record or an inversion's file, a feather; the photo with the face goes to a file.
+void paste(const Words& words) {
+  const hyperstyle::Image photo = hyperstyle::read_photo(words.at(1)), face = hyperstyle::read_photo(words.at(2));
+  const bool is_text = words.at(3).front() == '{';
+  const hyperstyle::Crop crop =
+      is_text ? hyperstyle::Crop::parse(words.at(3)) : hyperstyle::crop_of(hyperstyle::Inversion::load(words.at(3)));
+  write_pixels(hyperstyle::paste_back(photo.view(), face.view(), crop, std::stod(words.at(4))), words.at(5));
+}
+
 const std::map<std::string, std::function<void(const Words&)>> verbs{
+    {"align", align},
+    {"paste", paste},
+    {"crop", [](const Words& words) { hyperstyle::Crop::parse(words.at(1)); }},
     {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
     {"constants", [](const Words& words) { hyperstyle::constants(hyperstyle::Bundle::open(words.at(1))); }},
     {"session",

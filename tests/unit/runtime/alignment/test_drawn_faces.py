@@ -1,13 +1,11 @@
 """Drawn faces, whose landmarks are true: turned and moved in a larger picture they are aligned as if they were not."""
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,15 +16,7 @@ from hyperstyle_deploy.training.__main__ import main
 from hyperstyle_deploy.training.group import PLACES, Place, group_photo
 
 SIZE = 128
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of PyTorch wait for each other where other programs have the processors."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

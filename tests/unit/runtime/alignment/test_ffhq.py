@@ -138,6 +138,12 @@ def test_a_face_may_be_as_large_as_its_photo_and_leave_it() -> None:
     assert aligned.picture.size == (64, 64)
 
 
+def test_padding_has_its_bounds() -> None:
+    """Some 10,000 pixels a side: a face of four sides of its photo, at a size for which nothing is shrunk."""
+    with pytest.raises(AlignmentError, match="too large at the border"):
+        align(Image.new("RGB", (3000, 3000)), (np.array(FACE) - (100, 94)) * 70 + 1500, 4096)
+
+
 def test_the_blur_is_a_mirrored_gaussian() -> None:
     channel = np.random.default_rng(1).random((20, 33)).astype(np.float32)
     for sigma in (0.4, 1.7, 9.0):

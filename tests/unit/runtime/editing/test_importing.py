@@ -69,6 +69,15 @@ def test_named_vectors_in_one_file(bundle: Path, tmp_path: Path) -> None:
     again = run("directions", "import", bundle, tmp_path / "all.safetensors")
     assert (again.exit_code, "directions of these names" in again.stderr) == (2, True)
     assert run("directions", "import", bundle, tmp_path / "all.safetensors", "--overwrite").exit_code == 0
+    assert read(bundle, "blink").source["licence"] == "Apache-2.0"
+    assert read(bundle, "blink").strengths == (-5, 5)
+    save_file(vectors, tmp_path / "all.safetensors", {"strengths": "-1.5:2"})
+    run("directions", "import", bundle, tmp_path / "all.safetensors", "--overwrite")
+    assert read(bundle, "nod").strengths == (-1.5, 2)
+    for text, said in (("1:2:3", "unusable strengths"), ("x:2", "unusable strengths"), ("2:nan", "no range of")):
+        save_file(vectors, tmp_path / "all.safetensors", {"strengths": text})
+        wrong = run("directions", "import", bundle, tmp_path / "all.safetensors", "--overwrite")
+        assert (wrong.exit_code, said in wrong.stderr) == (2, True), wrong.stderr
     named = run("directions", "import", bundle, tmp_path / "all.safetensors", "--name", "x")
     assert (named.exit_code, "holds several directions" in named.stderr) == (2, True)
 

@@ -1,0 +1,59 @@
+"""Optimisations on the stand-in device: Adam as a graph, steps recorded once, nothing but losses down in between."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hyperstyle_deploy.kernels.library import KernelLibrary
+from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.methods.settings import Settings
+from hyperstyle_deploy.runtime.session import load
+from hyperstyle_deploy.tests.small_bundle import SIZE
+from hyperstyle_deploy.tests.unit.runtime.test_device_backend import OTHER, PHOTO, Rig, same
+
+GRADIENTS = ("projection", "pti", "pti-locality")
+FORMS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "projection": ("e4e", "projection", {"space": "w"}),
+    "pti behind hyperstyle": ("hyperstyle", "pti", {"rate": 0.01}),
+    "pti behind restyle, held locally": ("restyle-e4e", "pti", {"rate": 0.01, "locality": True}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_an_optimisation_on_a_device_is_the_hosts(
+    toys: Callable[..., Path], cpu_library: KernelLibrary, form: tuple[str, str, dict[str, Any]]
+) -> None:
+    base, method, options = form
+    path, settings = toys(base, gradients=GRADIENTS), Settings(**options)
+    rig = Rig(Bundle.open(path, method, settings), cpu_library, recordable=True)
+    host = load(path, backend="onnxruntime", threads=1, method=method, settings=settings)
+    for photos in ([PHOTO, OTHER], [OTHER, PHOTO]):
+        pairs = zip(rig.session.invert(photos, steps=6), host.invert(photos, steps=6), strict=True)
+        for ours, want in pairs:
+            same(ours, want)
+    # One recording for the start, one for a step, for both batches; the weights of the images are drawn plainly.
+    assert (rig.device.recorded, rig.device.replays) == (2, 2 * 7)
+
+
+def test_nothing_but_losses_and_lengths_come_down_between_start_and_result(
+    toys: Callable[..., Path], cpu_library: KernelLibrary
+) -> None:
+    bundle = Bundle.open(toys("e4e", gradients=GRADIENTS), "pti")
+    rig = Rig(bundle, cpu_library, recordable=True)
+    rig.session.invert(PHOTO, steps=5)
+    tensors = len(bundle.method.gradient_tensors())
+    codes, differences = map(_numbers, bundle.method.state())
+    downloads = Counter(rig.device.downloaded)
+    assert downloads.pop((4, "float32")) == 6 * 2  # the loss, looked at for what is not finite and for early stop
+    assert downloads.pop((4 * tensors, "float32")) == 6
+    assert downloads.pop((8, "float64")) == 6  # L2
+    result = {(4 * differences, "float32"): 1, (4 * codes, "float32"): 1, (3 * SIZE * SIZE, "uint8"): 1}
+    assert downloads == result
+
+
+def _numbers(spec: Any) -> int:
+    return int(np.prod(spec.sized(0)))
