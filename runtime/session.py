@@ -179,14 +179,15 @@ class Session:
 
     def settled(self, settling: Settling) -> list[Inversion]:
         """The results of a batch that went through the loop, with their images."""
-        inversions = []
-        for photo, l2 in enumerate(settling.l2):
-            found = self.inversion(settling.results[photo], photo, l2)
-            if failure := settling.failures.get(photo):
-                LOGGER.warning("a photo was stopped at %s", failure)
-                found = replace(found, source={**found.source, "result.stopped": failure})
-            inversions.append(found)
-        return inversions
+        return [self.settled_photo(settling, photo) for photo in range(len(settling.l2))]
+
+    def settled_photo(self, settling: Settling, photo: int) -> Inversion:
+        """The result of one of them, as soon as it has stopped."""
+        found = self.inversion(settling.results[photo], photo, settling.l2[photo])
+        if failure := settling.failures.get(photo):
+            LOGGER.warning("a photo was stopped at %s", failure)
+            found = replace(found, source={**found.source, "result.stopped": failure})
+        return found
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Photos as the networks see them: [B, C, H, W] float32 in [-1, 1]; drawings and label maps in [0, 1]."""

@@ -121,7 +121,7 @@ def inversion_of(served: Served, text: Any) -> Inversion:
     except (binascii.Error, ValueError) as error:
         raise RefusedError(400, "The inversion is no base64", expected="what /v1/invert answers") from error
     inversion = Inversion.from_bytes(content)
-    inversion.check(served.session.manifest)
+    served.session.check(inversion)
     return inversion
 
 

@@ -63,7 +63,7 @@ class Served:
         seen = manifest.image
         return {
             "name": self.name,
-            "method": manifest.method.name,
+            "method": session.method,
             "domain": manifest.domain,
             "licence": manifest.licence,
             "model": manifest.model,
@@ -75,7 +75,7 @@ class Served:
                 "width": manifest.image.input_width,
             },
             "image": {"height": seen.height, "width": manifest.generator.size},
-            "default_steps": manifest.default_steps,
+            "default_steps": session.checked_steps(None),
             "styles": manifest.generator.styles,
             "directions": [_without_source(direction_facts(each)) for each in self.directions.values()],
         }

@@ -14,7 +14,6 @@ from ...bundle.inversion import Inversion
 from ...drawing import Person
 from ...editing.change import Edit, edited_codes
 from ...refinement.loop import Step
-from ...refinement.settling import Settling
 from ...session import Session
 
 #: Pictures [N, height, width, 3] uint8.
@@ -75,7 +74,7 @@ class Drawing(Work):
 def invert_together(works: Sequence[Inverting]) -> Iterator[None]:
     """Invert photos of one key, pausing after each step; each is answered as soon as it has settled."""
     first = works[0]
-    settling = Settling(len(works), first.until_gain)
+    settling = first.session.settling(len(works), first.until_gain)
     batch = np.concatenate([work.photo for work in works])
     for step in first.session.refine(batch, first.steps, settling.stopped):
         resting = set(settling.stopped)
@@ -88,8 +87,7 @@ def invert_together(works: Sequence[Inverting]) -> Iterator[None]:
                 continue
             _look(work, step, photo)
             if photo in settling.stopped or step.index == first.steps:
-                found = first.session.inversion(settling.results[photo], photo, settling.l2[photo])
-                work.future.set_result(found)
+                work.future.set_result(first.session.settled_photo(settling, photo))
         yield
         if len(settling.stopped) == len(works):
             return

@@ -40,8 +40,12 @@ function guarded(promise) {
   });
 }
 
+function decoded(base64, type) {
+  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type });
+}
+
 function address(base64, type) {
-  return URL.createObjectURL(new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type }));
+  return URL.createObjectURL(decoded(base64, type));
 }
 
 // ---- bundles and their sliders ----------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ async function openExample() {
 async function findFace() {
   const { file, stem } = crop.source;
   const { image } = await service.align(bundle.name, file);
-  await invert(await (await fetch(address(image, "image/png"))).blob(), stem);
+  await invert(decoded(image, "image/png"), stem);
 }
 
 function clear() {

@@ -60,6 +60,16 @@ class Gated(Session):
         self.gate.release(100_000)
 
 
+class Finder:
+    """Finds one face, always in the same place."""
+
+    source = "a test"
+    landmarks = ((40, 30), (60, 31), (50, 45), (42, 55), (58, 56))
+
+    def find(self, photo: Image.Image, name: str) -> list[np.ndarray]:
+        return [np.array(self.landmarks, np.float64)]
+
+
 @dataclass
 class Running:
     """A service that runs: a client of it, the service itself, and its server."""

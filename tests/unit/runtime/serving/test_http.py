@@ -19,7 +19,7 @@ from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Running, loader, picture, running
+from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Finder, Running, loader, picture, running
 
 
 def pixels(text: "str | bytes") -> np.ndarray:
@@ -135,6 +135,17 @@ def test_faces_are_aligned_where_the_request_says(served: Running) -> None:
     both = served.client.post("/v1/invert", params={"landmarks": json.dumps(landmarks)}, content=photo).json()
     assert both == cut
     assert served.client.post("/v1/align", params={"box": "30,30,100,110"}, content=photo).status_code == 200
+
+
+def test_faces_are_found_where_the_service_can(session: Session) -> None:
+    photo = picture(6, (90, 100))
+    with running(Service({"toy": lambda: session}, Settings(), Finder())) as found:
+        assert found.client.get("/v1/bundles").json()["finds_faces"]
+        one = found.client.post("/v1/align?face=1", content=photo).json()
+        given = {"landmarks": json.dumps(Finder.landmarks)}
+        assert one == found.client.post("/v1/align", params=given, content=photo).json()
+        two = found.client.post("/v1/align?face=2", content=photo)
+        assert (two.status_code, "no face 2" in two.text) == (400, True)
 
 
 def test_bundles_are_described_and_chosen(bundle: Path, toys: Callable[..., Path]) -> None:

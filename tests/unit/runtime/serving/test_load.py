@@ -166,7 +166,7 @@ def test_a_bundle_is_exchanged_while_it_serves(toy_bundle: ToyBundle, session: S
 def test_what_fails_is_told_and_the_worker_goes_on(gated: Gated, monkeypatch: Any) -> None:
     gated.open()
     with running(Service({"toy": lambda: gated}, Settings())) as found:
-        monkeypatch.setattr(gated, "inversion", lambda *arguments: 1 / 0)
+        monkeypatch.setattr(gated, "settled_photo", lambda *arguments: 1 / 0)
         answer = post(found, 1)
         assert (answer.status_code, "log" in answer.json()["error"]) == (500, True)
         monkeypatch.undo()

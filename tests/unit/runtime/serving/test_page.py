@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hyperstyle_deploy.runtime.alignment import align
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Gated, Running, picture, running
+from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Finder, Gated, Running, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
 
 pytestmark = pytest.mark.exhaustive
@@ -138,6 +139,19 @@ def test_photos_of_other_shapes_are_cropped_with_keys(page: Any) -> None:
     page.wait_for_selector(DONE)
     page.press("#cut", "ArrowLeft")
     assert page.evaluate("getComputedStyle(document.getElementById('compare')).getPropertyValue('--cut')") != "50%"
+
+
+def test_the_face_is_found(browser: Any, session: Session, tmp_path: Path) -> None:
+    photo = picture(6, (90, 130))
+    with running(Service({"toy": lambda: session}, Settings(), Finder())) as found:
+        page = opened(browser, found)
+        upload(page, photo)
+        page.click("#find")
+        page.wait_for_selector(DONE)
+        face = align(Image.open(io.BytesIO(photo)), Finder.landmarks, session.manifest.generator.size)
+        assert np.array_equal(shown_picture(page), session.invert(face.picture).image)
+        assert not page.complaints
+        page.close()
 
 
 def test_two_people_are_mixed(page: Any, session: Session) -> None:
