@@ -104,9 +104,10 @@ def differences(
     if index < 0:
         yield "image, average", largest(pooled(step.reconstruction[0]), expected["average_image_pool64"])
         return
-    yield f"codes {step.index}", largest(step.codes[0], expected[f"codes{index}"])
-    yield f"image {step.index}", largest(pooled(step.image[0]), expected[f"image{index}_pool64"])
-    yield f"image {step.index}, crop", largest(central(step.image[0]), expected[f"image{index}_crop64"])
+    distance = relative if golden.steps else largest
+    yield f"codes {step.index}", distance(step.codes[0], expected[f"codes{index}"])
+    yield f"image {step.index}", distance(pooled(step.image[0]), expected[f"image{index}_pool64"])
+    yield f"image {step.index}, crop", distance(central(step.image[0]), expected[f"image{index}_crop64"])
 
 
 def hyperstyle_differences(
@@ -134,6 +135,15 @@ def hyperstyle_differences(
 def largest(got: np.ndarray, want: np.ndarray) -> float:
     assert got.shape == want.shape
     return float(np.abs(got - want).max())
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    """The same, to the largest value where that is above 1.
+
+    ReStyle's seeded states grow to 27 in three steps, and so do errors of rounding: the authors' own float32 numbers are
+    1.8e-4 from the same networks in float64 there, ours 5e-5.
+    """
+    return largest(got, want) / max(1.0, float(np.abs(want).max()))
 
 
 def pooled(image: np.ndarray) -> np.ndarray:
