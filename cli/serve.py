@@ -57,7 +57,9 @@ def serve(
     body: int,
     loading: dict[str, Any],
 ) -> None:
-    """Serve bundles over HTTP, with a page to try them on; the demo's own model where none is named.
+    """Serve bundles over HTTP, with a page to try them on.
+
+    Where no bundle is named, the demo's own is served.
 
     SIGTERM and Ctrl-C finish what was taken; SIGHUP loads the bundles again, and keeps those that are damaged now.
     """

@@ -140,8 +140,8 @@ def largest(got: np.ndarray, want: np.ndarray) -> float:
 def relative(got: np.ndarray, want: np.ndarray) -> float:
     """The same, to the largest value where that is above 1.
 
-    ReStyle's seeded states grow to 27 in three steps, and so do errors of rounding: the authors' own float32 numbers are
-    1.8e-4 from the same networks in float64 there, ours 5e-5.
+    ReStyle's seeded states grow to 27 in three steps, and so do errors of rounding: the authors' own float32 numbers
+    are 1.8e-4 from the same networks in float64 there, ours 5e-5.
     """
     return largest(got, want) / max(1.0, float(np.abs(want).max()))
 
