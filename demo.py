@@ -51,6 +51,7 @@ def closing_words(results: Path, edits: Path, name: str) -> str:
         f"\n{results / f'{name}.strip.png'}: the photo, its first inversion, and each refinement step.\n"
         f"{edits / f'{name}.sheet.png'}: the person, edited.\n"
         f"{results / f'{name}.inversion'}: the person in a small file.\n"
+        "hyperstyle-deploy serve opens a page on the same model (extra `serve`).\n"
         "The model was trained in this project on drawn faces (docs/demo-model.md). The authors' checkpoints of real\n"
         f"faces are at {AUTHORS_DOWNLOADS};\n"
         "next: hyperstyle-deploy export hyperstyle_ffhq.pt --w-encoder faces_w_encoder.pt -o faces.bundle"
