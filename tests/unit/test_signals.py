@@ -1,13 +1,18 @@
 """Every command ends when it is told to: within a step of work, with the signal's exit status and what it has done."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from hyperstyle_deploy.runtime.editing.direction import Direction
+from hyperstyle_deploy.runtime.session import load
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "demo.png"
@@ -105,3 +110,21 @@ def test_export_leaves_nothing(tiny_checkpoints: tuple[Path, Path], tmp_path: Pa
     _, _, calls = stopped("torch.onnx::export", 1, *arguments)
     assert calls == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_edit_tells_what_was_drawn(toys: Callable[..., Path], tmp_path: Path) -> None:
+    bundle = shutil.copytree(toys(), tmp_path / "toy.bundle")
+    with load(bundle, backend="onnxruntime") as session:
+        vector = np.full((1, session.manifest.generator.width), 0.1, np.float32)
+        session.directions.add([Direction("smile", vector, (0, 2), (-3, 3), session.manifest.model)])
+        for name in ("anna", "bert"):
+            session.invert(PHOTO, steps=1).save(tmp_path / f"{name}.inversion")
+    people = (tmp_path / "anna.inversion", tmp_path / "bert.inversion")
+    arguments = ("--direction", "smile=-1:1:3", "-o", tmp_path / "out", "--backend", "onnxruntime", "--json")
+    each = 2  # the person's weights, and one batch of pictures
+    said, errors, calls = stopped(SESSION, each + 1, "edit", bundle, *people, *arguments)
+    document = json.loads(said)
+    assert document["interrupted"] is True
+    assert [Path(entry["inversion"]).name for entry in document["inversions"]] == ["anna.inversion"]
+    assert "1 of 2 inversions are done" in errors
+    assert calls == each + 1
