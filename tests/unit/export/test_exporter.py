@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
+from hyperstyle_deploy.demo import CHECKPOINT, ENCODER
 from hyperstyle_deploy.errors import CheckpointError, ExportError, OutputError
 from hyperstyle_deploy.export.comparison import compare, outputs_of
 from hyperstyle_deploy.export.exporter import export
@@ -41,6 +42,9 @@ Exported = Callable[[str], Path]
 
 
 def checkpoints(written: Written, method: str) -> tuple[Path, ...]:
+    """Of what ``exported`` gives; HyperStyle's are those of the trained model."""
+    if method == "hyperstyle":
+        return CHECKPOINT, ENCODER
     return (written()[0], *written("restyle-e4e", prefix="other/")) if method == LOOPED else written(method)
 
 
@@ -100,15 +104,15 @@ def test_free_axes_have_names(exported: Exported) -> None:
     document = json.loads((exported("hyperstyle") / "bundle.json").read_text())
     graphs = document["graphs"]
     assert graphs["encoder"]["inputs"][0]["shape"] == ["batch", 3, 64, 64]
-    assert graphs["hypernet"]["outputs"][0]["shape"] == ["batch", 9, 22]
-    assert graphs["weights"]["inputs"][0]["shape"] == [1, 9, 22]
+    assert graphs["hypernet"]["outputs"][0]["shape"] == ["batch", 9, 48]
+    assert graphs["weights"]["inputs"][0]["shape"] == [1, 9, 48]
     assert [tensor["shape"] for tensor in graphs["synthesis"]["outputs"]] == [["batch", 3, 64, 64]] * 2
     assert graphs["synthesis"]["inputs"][2] == {
         "name": "weight.convs.0",
         "dtype": "float32",
-        "shape": [28, 28, 3, 3],
+        "shape": [64, 64, 3, 3],
     }
-    assert document["state"] == [{"name": "codes", "shape": [10, 32]}, {"name": "offset_codes", "shape": [9, 22]}]
+    assert document["state"] == [{"name": "codes", "shape": [10, 64]}, {"name": "offset_codes", "shape": [9, 48]}]
 
 
 @pytest.mark.exhaustive
