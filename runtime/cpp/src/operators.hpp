@@ -9,11 +9,11 @@ namespace hyperstyle {
 
 inline bool is_operator(const std::string& domain, const std::string& name) {
   static const std::set<std::string> onnx = {
-      "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv", "ConvTranspose",
-      "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Equal", "Exp", "Flatten", "Gather",
+      "Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv", "ConvTranspose",
+      "DepthToSpace", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Equal", "Exp", "Expand", "Flatten", "Gather",
       "GatherElements", "GatherND", "Gemm", "GlobalAveragePool", "Greater", "GreaterOrEqual", "Identity",
       "InstanceNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "MatMul", "MatMulInteger", "Max",
-      "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pow", "QuantizeLinear", "Reciprocal", "ReduceL2", "ReduceMax",
+      "MaxPool", "Min", "Mul", "Neg", "Not", "Or", "PRelu", "Pad", "Pow", "QuantizeLinear", "Reciprocal", "ReduceL2", "ReduceMax",
       "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Shape", "Sigmoid", "Sign",
       "Slice", "Softplus", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Transpose",
       "Unsqueeze", "Where"};
