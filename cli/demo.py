@@ -69,18 +69,20 @@ def demo(
 def _trained(run: Run, output: Path, photo: Path | None, steps: int) -> None:
     """Invert and edit with the bundle as it came; then make that bundle from its checkpoints."""
     from ..demo import BUNDLE, CHECKPOINT, EDITS, ENCODER, FACE, closing_words, shown
+    from ..runtime.photos import output_names
 
     if photo is not None:
         click.echo("This model knows drawn faces alone: from a photo of a real one it makes what it knows.")
     face, results, edits = photo or shown(FACE), output / "results", output / "edits"
+    name = output_names([face])[face]
     run("invert", shown(BUNDLE), face, "-o", results, "--steps", steps, "--overwrite")
     directions = [word for name, span in EDITS for word in ("--direction", f"{name}={span}")]
-    run("edit", shown(BUNDLE), results / f"{face.stem}.inversion", *directions, "-o", edits)
+    run("edit", shown(BUNDLE), results / f"{name}.inversion", *directions, "-o", edits)
     if find_spec("torch") is None:
         click.echo("\nPyTorch is not installed: export and verification are left out.")
     else:
         _export(run, shown(CHECKPOINT), shown(ENCODER), output / BUNDLE.name, steps)
-    click.echo(closing_words(results, edits, face.stem))
+    click.echo(closing_words(results, edits, name))
 
 
 def _export(run: Run, checkpoint: Path, encoder: Path, bundle: Path, steps: int) -> None:

@@ -14,6 +14,7 @@ from .backends.base import Backend
 from .editing.change import edited_codes
 from .editing.trajectory import Trajectory
 from .methods.base import CODES, Array, Arrays
+from .refinement.loop import own_weights
 
 
 class Person:
@@ -32,9 +33,7 @@ class Person:
     @cached_property
     def _weights(self) -> Arrays:
         """What is the person's own, computed when it is drawn with first."""
-        method = self._backend.method
-        own = self._steps or method.own_from_start
-        return method.weights(self._backend, self._state, self._count) if own else {}
+        return own_weights(self._backend, self._state, self._steps)
 
     def offsets(self) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""

@@ -98,14 +98,17 @@ class Step:
         return self._backend.download(self._state[name, owner])
 
 
-def drawn_image(backend: Backend, state: Arrays, steps: int, codes: Array | None = None) -> Array:
-    """Images [N, 3, height, width] of a photo's codes, or of others with its weights."""
-    method, codes = backend.method, state[CODES] if codes is None else codes
-    weights: Arrays = {}
-    if steps or method.own_from_start:
-        weights = method.weights(backend, state, backend.upload(np.asarray(steps, np.float32)))
-    graph = method.syntheses[codes.shape[0] == 1]
-    return backend.run(graph, {CODES: codes, **weights})[IMAGE]
+def own_weights(backend: Backend, state: Arrays, steps: float) -> Arrays:
+    """What a photo's generator has of its own after so many steps; nothing where the bundle's serves."""
+    if not steps and not backend.method.own_from_start:
+        return {}
+    return backend.method.weights(backend, state, backend.upload(np.asarray(steps, np.float32)))
+
+
+def drawn_image(backend: Backend, state: Arrays, steps: int) -> Array:
+    """The image [1, 3, height, width] of a photo's state."""
+    inputs = {CODES: state[CODES], **own_weights(backend, state, steps)}
+    return backend.run(backend.method.syntheses[True], inputs)[IMAGE]
 
 
 def refine(backend: Backend, photos: HostArray, steps: int, stopped: Collection[int] = ()) -> Iterator[Step]:

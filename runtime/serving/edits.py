@@ -78,7 +78,7 @@ def edit_files(
     for change in always or {}:
         change.check(session.manifest)
     for path in inversions:
-        Inversion.load(path).check(session.manifest)
+        session.check(Inversion.load(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
