@@ -1,8 +1,6 @@
 """The command line: thin commands over the rooms, one module each, that import what they need when they run."""
 
-import signal
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -23,7 +21,11 @@ from .options import FILE, user_errors
 from .personalize import personalize
 from .profile import profile
 from .serve import serve
+from .stopping import heeding_signals
 from .verify import verify
+
+#: Commands that finish what they have begun when they are told to stop.
+DRAINING = ("batch", "serve")
 
 
 class InOrder(click.Group):
@@ -38,21 +40,17 @@ class InOrder(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Tell on standard error what goes on, with its seconds.")
 @click.option("--log-file", type=FILE, help="Add the same to the end of this file, with dates.")
 @click.version_option(__version__)
+@click.pass_context
 @user_errors
-def main(quiet: bool, verbose: bool, log_file: Path | None) -> None:
+def main(context: click.Context, quiet: bool, verbose: bool, log_file: Path | None) -> None:
     """Export StyleGAN inversion checkpoints to bundles of ONNX graphs, and invert photos with them without PyTorch.
 
     `demo` shows the whole work in one go. Options here stand before the command: hyperstyle-deploy -v invert ...
     """
     from .show.text import set_up
 
-    signal.signal(signal.SIGTERM, _terminated)
+    context.with_resource(heeding_signals(drains=context.invoked_subcommand in DRAINING))
     set_up(quiet, verbose, log_file)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """A terminated run cleans up as an interrupted one does; the exception carries the signal, for the exit status."""
-    raise KeyboardInterrupt(number)
 
 
 # In working order.

@@ -135,7 +135,7 @@ OTHER_METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e")
 UNKNOWN_METHODS = ("", "HyperStyle", "hyperstyle\0", "pti", "m" * 5000, "\x1b[2J")
 HOSTILE_NAMES = (
     *("../secret", "sub/../../secret", "/etc/hostname", "..\\secret", "C:secret", "encoder.onnx\0", "", ".", "link"),
-    *("hard", "missing", "missing\x1b[2J", "n" * 5000),
+    *("hard", "missing", "missing\x1b[2J", "n" * 5000, "*/_ORT_MEM_ADDR_/*"),
 )
 #: Documents that are not JSON.
 NOT_JSON: dict[str, bytes] = {
@@ -411,7 +411,16 @@ def _graphs() -> Iterator[Hostile]:
     }.items():
         yield Hostile(name, graph(start + bytes([len(outside)]) + outside), "not ONNX")
     yield Hostile("padded length", graph(b"\x3a" + bytes([len(outside) | 0x80, 0]) + outside), "not ONNX")
-    yield Hostile("many empty graphs", graph(b"\x3a\x00" * 200_001), "too many parts")
+    yield Hostile("many empty graphs", graph(b"\x3a\x00" * 1_000_001), "too many parts")
+    for name, content in {
+        "unknown field of a model": tag(15, b"?"),
+        "a text for a number": tag(1, b"?"),
+        "a number for a graph": b"\x38\1",
+        "segments of a tensor": tag(7, tag(5, tag(3, b""))),
+        "unknown field of a node": tag(7, tag(1, tag(4, b"Add") + tag(10, b""))),
+        "unknown field of an attribute": tag(7, tag(1, tag(4, b"Add") + tag(5, tag(12, b"")))),
+    }.items():
+        yield Hostile(name, graph(content), "not ONNX. Got: field")
     for location in (b"unlisted.bin", b"../outside", b"/etc/hostname", b"./generator.safetensors", b"\xff\xfe", b""):
         entry = tag(13, tag(1, b"location") + tag(2, location))
         constant = tag(4, b"Constant") + tag(5, tag(5, entry))

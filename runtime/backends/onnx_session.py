@@ -45,7 +45,7 @@ def open_session(
         graph: an ONNX file, or its contents.
         options: as ``session_options`` makes them.
         name: what the graph is called in errors.
-        folder: where the constants of a graph in memory are.
+        folder: where the constants of a graph in memory are; they are mapped.
         provider: what runs it: this one, and no other in its place.
         provider_options: its options.
 

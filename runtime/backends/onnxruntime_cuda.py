@@ -59,5 +59,10 @@ class OnnxRuntimeRunner(GraphRunner):
         # A node that fell back to the CPU would copy its inputs there and back in every step.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return open_session(
-            self._bundle.graph(graph), options, name=graph, provider=PROVIDER, provider_options=self._options
+            self._bundle.graph_content(graph),
+            options,
+            name=graph,
+            folder=self._bundle.path,
+            provider=PROVIDER,
+            provider_options=self._options,
         )

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from ...errors import BundleError, OutputError
 
 _CHUNK = 1 << 20
+_NOT_IN_NAMES = set("\0\\:*")
 # Partial names: _RUN tells this process from an earlier one of the same number (in a container that is every one),
 # the count tells threads apart that write the same path.
 _RUN = secrets.token_hex(4)
@@ -66,11 +67,12 @@ def inside(root: Path, name: str) -> Path:
     """The regular file ``name`` below ``root``, proved to be there and nowhere else.
 
     Raises:
-        BundleError: the name is absolute, climbs out, holds NUL or a backslash; or the file is missing, is reached
-            through a link, has a second hard link, or is not a regular file.
+        BundleError: the name is absolute, climbs out, or holds NUL, a backslash, a colon or an asterisk, which backends
+            take for an address in memory; or the file is missing, is reached through a link, has a second hard link, or
+            is not a regular file.
     """
     parts = PurePosixPath(name).parts
-    if not name or "\0" in name or "\\" in name or ":" in name or name.startswith("/") or ".." in parts:
+    if not name or set(name) & _NOT_IN_NAMES or name.startswith("/") or ".." in parts:
         raise BundleError("A path in the bundle leaves the bundle", got=repr(name), expected="a plain relative path")
     path = root
     try:

@@ -1,12 +1,26 @@
 """A graph read without the onnx package, before any backend reads it: the files it names, the operators it has."""
 
 from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 from ...errors import BundleError
 from .operators import OPERATORS
 
-# Message -> {field number: message below it}; onnx.proto numbers, the same in every version of the format.
-_BELOW: dict[str, dict[int, str]] = {
+NUMBER, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
+_WIDTHS = {DOUBLE: 8, FLOAT: 4}
+# Message -> wire type -> fields of it that onnx.proto has; their numbers are the same in every version of the format.
+_FIELDS: dict[str, dict[int, set[int]]] = {
+    "model": {NUMBER: {1, 5}, BYTES: {2, 3, 4, 6, 7, 8, 14}},
+    "graph": {BYTES: {1, 2, 5, 10, 11, 12, 13, 14, 15, 16}},
+    "node": {BYTES: {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+    "attribute": {NUMBER: {3, 8, 20}, FLOAT: {2, 7}, BYTES: {1, 4, 5, 7, 8, 9, 10, 13, 14, 15, 21, 22, 23}},
+    "sparse": {NUMBER: {3}, BYTES: {1, 2, 3}},
+    "tensor": {NUMBER: {1, 2, 5, 7, 11, 14}, FLOAT: {4}, DOUBLE: {10}, BYTES: {1, *range(4, 14), 16}},
+    "entry": {BYTES: {1, 2}},
+}
+#: Message -> {field number: message below it}, of those that lead to nodes and to files.
+BELOW: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
@@ -22,16 +36,25 @@ _REFUSED = {
     ("attribute", 6): "a graph inside a node",
     ("attribute", 11): "graphs inside a node",
 }
-#: A published model's largest graph has some ten thousand.
-_MAX_MESSAGES = 200_000
+# A published model's largest graph has some hundred thousand.
+_MAX_FIELDS = 1_000_000
 _MAX_TAG = (1 << 32) - 1
+
+
+class Field(NamedTuple):
+    """A field of a protobuf message: its number, its wire type, its value's bytes, and the whole as it stands."""
+
+    number: int
+    wire: int
+    value: memoryview
+    whole: memoryview
 
 
 def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
     """The ``location`` of every tensor that keeps its values outside the graph.
 
-    Other readers must not see other files or operators: encodings that protobuf's writers never make are refused, since
-    readers differ in what they take them for.
+    Other readers must not see other files or operators: encodings that protobuf's writers never make, and fields that
+    ONNX does not have, are refused, since readers differ in what they take them for.
 
     Args:
         content: the graph's file.
@@ -43,29 +66,34 @@ def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
     """
     locations: set[str] = set()
     pending: list[tuple[str, memoryview]] = [("model", memoryview(content))]
-    messages = 0
+    left = _MAX_FIELDS
     while pending:
         kind, message = pending.pop()
-        messages += 1
-        if messages > _MAX_MESSAGES:
-            raise BundleError("A graph of the bundle has too many parts", expected=f"at most {_MAX_MESSAGES:,}")
-        fields = list(_fields(message))
+        fields = list(islice(fields_of(message), left + 1))
+        left -= len(fields)
+        if left < 0:
+            raise BundleError("A graph of the bundle has too many parts", expected=f"at most {_MAX_FIELDS:,}")
+        for field in fields:
+            _check_field(kind, field)
         if kind == "entry":
-            entry = {number: bytes(value) for number, value in fields}
+            entry = {field.number: bytes(field.value) for field in fields}
             if entry.get(1) == b"location":
                 locations.add(entry.get(2, b"").decode(errors="backslashreplace"))
         if kind == "node":
             _check_operator(fields, also)
-        for number, value in fields:
-            if (kind, number) in _REFUSED:
-                raise BundleError("A graph of the bundle is more than a graph", got=_REFUSED[kind, number])
-            if number in _BELOW[kind]:
-                pending.append((_BELOW[kind][number], value))
+        pending += [(BELOW[kind][field.number], field.value) for field in fields if field.number in BELOW[kind]]
     return locations
 
 
-def _check_operator(fields: list[tuple[int, memoryview]], also: Collection[str]) -> None:
-    names, domains = ([bytes(value) for number, value in fields if number == field] for field in (4, 7))
+def _check_field(kind: str, field: Field) -> None:
+    if (kind, field.number) in _REFUSED:
+        raise BundleError("A graph of the bundle is more than a graph", got=_REFUSED[kind, field.number])
+    if field.number not in _FIELDS[kind].get(field.wire, ()):
+        raise BundleError("A graph of the bundle is not ONNX", got=f"field {field.number} in a {kind}")
+
+
+def _check_operator(fields: list[Field], also: Collection[str]) -> None:
+    names, domains = ([bytes(field.value) for field in fields if field.number == number] for number in (4, 7))
     name, domain = (b"/".join(values).decode(errors="backslashreplace") for values in (names, domains))
     domain = "" if domain == "ai.onnx" else domain
     known = name in OPERATORS.get(domain, ()) or (not domain and name in also)
@@ -77,26 +105,32 @@ def _check_operator(fields: list[tuple[int, memoryview]], also: Collection[str])
         )
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The length-delimited fields of a protobuf message; numbers are skipped."""
+def fields_of(message: memoryview) -> Iterator[Field]:
+    """The fields of a protobuf message.
+
+    Raises:
+        BundleError: it is none, or is encoded as no writer does.
+    """
     at = 0
     while at < len(message):
+        start = at
         tag, at = _varint(message, at)
         wire = tag & 7
         if not 8 <= tag <= _MAX_TAG:
             raise BundleError("A graph of the bundle is not ONNX", got="the number of a field that cannot be")
-        if wire == 2:
-            length, at = _varint(message, at)
-            if at + length > len(message):
-                raise BundleError("A graph of the bundle is not ONNX", got="a field past the end")
-            yield tag >> 3, message[at : at + length]
-            at += length
-        elif wire in (1, 5):
-            at += 8 if wire == 1 else 4
-        elif wire == 0:
+        value = at
+        if wire == BYTES:
+            length, value = _varint(message, at)
+            at = value + length
+        elif wire in _WIDTHS:
+            at += _WIDTHS[wire]
+        elif wire == NUMBER:
             _, at = _varint(message, at)
         else:
             raise BundleError("A graph of the bundle is not ONNX", got=f"wire type {wire}")
+        if at > len(message):
+            raise BundleError("A graph of the bundle is not ONNX", got="a field past the end")
+        yield Field(tag >> 3, wire, message[value:at], message[start:at])
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

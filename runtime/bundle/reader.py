@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,24 @@ class Bundle:
         return inside(self.path, name)
 
     def graph(self, stage: str) -> Path:
-        """The ONNX file of a stage."""
+        """The ONNX file of a stage, for tools that read it in their own way."""
         return self.file(self.manifest.graphs[stage].file)
+
+    def graph_content(self, stage: str) -> bytes:
+        """The bytes of a stage's ONNX file, as they were checked: backends are given them, and no path.
+
+        Raises:
+            BundleError: it is not ONNX, or names a file that the manifest does not list.
+        """
+        return self._contents[self.manifest.graphs[stage].file]
+
+    def constants_of(self, stage: str) -> dict[str, NDArray[np.uint8]]:
+        """The files that a stage's graph takes constants from, mapped: bytes [size], by name."""
+        names = scan_graph(self.graph_content(stage))
+        try:
+            return {name: np.memmap(self.file(name), np.uint8, "r") for name in names}
+        except (OSError, ValueError) as error:  # ValueError: an empty file
+            raise BundleError(f"Cannot map the constants of {stage}", got=error) from error
 
     def check_files(self) -> None:
         """Compare every file's size and SHA-256 with the manifest; all that differ are named.
@@ -108,14 +125,25 @@ class Bundle:
         Raises:
             BundleError: a graph is not ONNX, or names a file that the manifest does not list.
         """
-        for graph in self.manifest.graphs.values():
-            named = scan_graph(self.file(graph.file).read_bytes())
-            if unlisted := sorted(named - set(self.manifest.files)):
-                raise BundleError(
-                    f"{graph.file} takes constants from files that are not the bundle's",
-                    got=", ".join(unlisted),
-                    expected="files that bundle.json lists",
-                )
+        for stage in self.manifest.graphs:
+            self.graph_content(stage)
+
+    @cached_property
+    def _contents(self) -> Mapping[str, bytes]:
+        """The file of every graph, by its name: read once, checked, and kept."""
+        return {name: self._checked_graph(name) for name in {g.file: None for g in self.manifest.graphs.values()}}
+
+    def _checked_graph(self, name: str) -> bytes:
+        content = self.file(name).read_bytes()
+        if sha256(content).hexdigest() != self.manifest.files[name].sha256:
+            raise BundleError(f"{self.path / name} changed while it was read", hint="Open the bundle again.")
+        if unlisted := sorted(scan_graph(content) - set(self.manifest.files)):
+            raise BundleError(
+                f"{name} takes constants from files that are not the bundle's",
+                got=", ".join(unlisted),
+                expected="files that bundle.json lists",
+            )
+        return content
 
     def constants(self) -> Mapping[str, NDArray[Any]]:
         """What graphs and the method take besides what is computed, under their names there, on the host.

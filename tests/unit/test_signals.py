@@ -72,6 +72,29 @@ def test_invert_tells_what_was_done(toys: Callable[..., Path], tmp_path: Path, n
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".inversion", ".png", ".png"]
 
 
+HANGING = """
+import hashlib, os, signal, threading
+import onnxruntime
+from hyperstyle_deploy.cli import main, stopping
+stopping.GRACE = 0.5
+
+def hang(*_, **__):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    hashlib.pbkdf2_hmac("sha256", b"a", b"b", 1 << 30)  # minutes in a library, like a graph that does not end
+
+onnxruntime.InferenceSession.run = hang
+main()
+"""
+
+
+def test_a_run_that_hangs_in_a_graph_is_ended(toys: Callable[..., Path], tmp_path: Path) -> None:
+    arguments = ("invert", toys(), PHOTO, "-o", tmp_path / "out", "--backend", "onnxruntime")
+    command = [sys.executable, "-c", HANGING, *arguments]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=50, check=False)
+    assert result.returncode == 128 + SIGTERM, result.stderr
+    assert "a call that did not return" in result.stderr
+
+
 def test_profile_ends_its_threads_and_writes_what_it_measured(toys: Callable[..., Path], tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     arguments = ("profile", toys(), "--backend", "onnxruntime", "--steps", 1000, "--streams", 2, "--output", report)

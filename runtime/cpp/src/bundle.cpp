@@ -86,19 +86,21 @@ void check_files(const std::string& path, const Manifest& manifest) {
   }
 }
 
-// See that the graphs point only into files that have been checked: a backend would follow them anywhere.
-void check_graphs(const std::string& path, const Manifest& manifest) {
-  for (const auto& entry : manifest.graphs) {
-    std::vector<std::string> unlisted;
-    for (const std::string& name : scan_graph(read_file(inside(path, entry.second.file)))) {
-      if (manifest.file(name) == nullptr) unlisted.push_back(name);
-    }
-    if (!unlisted.empty()) {
-      throw BundleError(Message(entry.second.file + " takes constants from files that are not the bundle's")
-                            .got(joined(unlisted))
-                            .expected("files that bundle.json lists"));
-    }
+// A graph's file, read once: as the manifest says, and pointing only into files that have been checked, since a backend
+// would follow it anywhere.
+std::string checked_graph(const std::string& path, const Manifest& manifest, const std::string& name) {
+  std::string content = read_file(inside(path, name));
+  if (sha256_of_bytes(content) != manifest.file(name)->sha256) {
+    throw BundleError(Message(path + "/" + name + " changed while it was read").hint("Open the bundle again."));
   }
+  std::vector<std::string> unlisted;
+  for (const std::string& file : scan_graph(content)) {
+    if (manifest.file(file) == nullptr) unlisted.push_back(file);
+  }
+  if (unlisted.empty()) return content;
+  throw BundleError(Message(name + " takes constants from files that are not the bundle's")
+                        .got(joined(unlisted))
+                        .expected("files that bundle.json lists"));
 }
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
@@ -138,19 +140,23 @@ void check_constants(const Bundle& bundle, const Arrays& tensors) {
 
 }  // namespace
 
-Bundle::Bundle(std::string path, std::shared_ptr<const Manifest> manifest)
-    : path_(std::move(path)), manifest_(std::move(manifest)) {}
+Bundle::Bundle(std::string path, std::shared_ptr<const Manifest> manifest, std::shared_ptr<const Contents> contents)
+    : path_(std::move(path)), manifest_(std::move(manifest)), contents_(std::move(contents)) {}
 
 Bundle Bundle::open(const std::string& given) {
   const std::string path = tidy(given);
   auto manifest = std::make_shared<const Manifest>(read_manifest(path));
   check_files(path, *manifest);
-  check_graphs(path, *manifest);
-  return Bundle(path, std::move(manifest));
+  auto contents = std::make_shared<Contents>();
+  for (const auto& entry : manifest->graphs) {
+    const std::string& file = entry.second.file;
+    if (contents->count(file) == 0) contents->emplace(file, checked_graph(path, *manifest, file));
+  }
+  return Bundle(path, std::move(manifest), std::move(contents));
 }
 
-std::string graph_path(const Bundle& bundle, const std::string& graph) {
-  return inside(bundle.path(), bundle.manifest().graph(graph).file);
+const std::string& Bundle::graph_content(const std::string& graph) const {
+  return contents_->at(manifest_->graph(graph).file);
 }
 
 Arrays constants(const Bundle& bundle) {

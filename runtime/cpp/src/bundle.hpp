@@ -1,16 +1,11 @@
-// A verified bundle's contents: its files' paths, and its constants in memory.
+// A verified bundle's constants in memory.
 #ifndef HYPERSTYLE_DEPLOY_BUNDLE_CONTENTS_HPP
 #define HYPERSTYLE_DEPLOY_BUNDLE_CONTENTS_HPP
-
-#include <string>
 
 #include "array.hpp"
 #include "hyperstyle_deploy/bundle.hpp"
 
 namespace hyperstyle {
-
-// The ONNX file of a graph. Throws BundleError.
-std::string graph_path(const Bundle& bundle, const std::string& graph);
 
 // What graphs take besides what the loop gives them, on the host, by name: the untuned "weight.<layer>" and
 // "energy.<layer>", "noise.<layer>", "latent_avg". Weights and noises are of the bundle's precision, the others are

@@ -152,7 +152,7 @@ std::string tidy(const std::string& path) {
 
 std::string inside(const std::string& root, const std::string& name) {
   const std::vector<std::string> parts = parts_of(name);
-  if (name.empty() || name.find_first_of(std::string("\0\\:", 3)) != std::string::npos || name[0] == '/' ||
+  if (name.empty() || name.find_first_of(std::string("\0\\:*", 4)) != std::string::npos || name[0] == '/' ||
       std::count(parts.begin(), parts.end(), "..") > 0) {
     throw BundleError(
         Message("A path in the bundle leaves the bundle").got(repr(name)).expected("a plain relative path"));

@@ -37,7 +37,8 @@ class PlainBackend(HostBackend):
     def _load(self, graph: str) -> "InferenceSession":
         from ...backends.onnx_session import open_session, session_options
 
-        return open_session(self.bundle.graph(graph), session_options(self._threads, plain=True), name=graph)
+        options = session_options(self._threads, plain=True)
+        return open_session(self.bundle.graph_content(graph), options, name=graph, folder=self.bundle.path)
 
     @property
     def label(self) -> str:

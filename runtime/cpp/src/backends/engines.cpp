@@ -91,7 +91,7 @@ bool is_sealed(const Sorted& engine) {
 // SHA-256 over a graph and every constants file that it points into, by the manifest's checksums.
 std::string graph_digest(const Bundle& bundle, const std::string& stage) {
   const std::string& file = bundle.manifest().graph(stage).file;
-  std::set<std::string> names = scan_graph(read_file(graph_path(bundle, stage)));
+  std::set<std::string> names = scan_graph(bundle.graph_content(stage));
   names.insert(file);
   Sorted checksums = Sorted::object();
   for (const std::string& name : names) {

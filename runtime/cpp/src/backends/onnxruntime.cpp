@@ -42,6 +42,12 @@ const Ort::Env& ort_environment() {
   return environment;
 }
 
+Ort::Session open_session(const Bundle& bundle, const std::string& graph, Ort::SessionOptions& options) {
+  const std::string& content = bundle.graph_content(graph);
+  options.AddConfigEntry("session.model_external_initializers_file_folder_path", bundle.path().c_str());
+  return Ort::Session(ort_environment(), content.data(), content.size(), options);
+}
+
 Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory) {
   return Ort::Value::CreateTensor(memory, array.data, array.bytes(), array.shape.data(), array.shape.size(),
                                   element_type(array.dtype));
@@ -89,7 +95,6 @@ Ort::Session& OnnxRuntimeBackend::session(const std::string& graph) {
 }
 
 Ort::Session OnnxRuntimeBackend::load(const std::string& graph) const {
-  const std::string path = graph_path(bundle_, graph);
   try {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(threads_);
@@ -97,7 +102,7 @@ Ort::Session OnnxRuntimeBackend::load(const std::string& graph) const {
     options.DisableMemPattern();
     // Graphs run one after another: spinning threads of one would take the cores from the next.
     options.AddConfigEntry("session.force_spinning_stop", "1");
-    return Ort::Session(ort_environment(), path.c_str(), options);
+    return open_session(bundle_, graph, options);
   } catch (const Ort::Exception& error) {
     throw BackendError(Message("ONNX Runtime cannot load " + graph).got(clipped(error.what(), 400)));
   }

@@ -14,6 +14,9 @@ namespace hyperstyle {
 // The process's one ONNX Runtime environment; it must outlive every session.
 const Ort::Env& ort_environment();
 
+// A session on a graph as it was checked; its constants are mapped from the bundle's files.
+Ort::Session open_session(const Bundle& bundle, const std::string& graph, Ort::SessionOptions& options);
+
 // An array as ONNX Runtime sees it, in the memory that `memory` describes; the array keeps the memory.
 Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory);
 

@@ -70,7 +70,7 @@ Ort::Session OnnxRuntimeRunner::load(const std::string& graph) const {
     // A node that fell back to the CPU would copy its inputs there and back in every step.
     options.AddConfigEntry("session.disable_cpu_ep_fallback", "1");
     options.AppendExecutionProvider_CUDA_V2(*provider_options(index_, stream_));
-    return Ort::Session(ort_environment(), graph_path(bundle_, graph).c_str(), options);
+    return open_session(bundle_, graph, options);
   } catch (const Ort::Exception& error) {
     throw BackendError(Message("ONNX Runtime cannot load " + graph + " on the GPU").got(clipped(error.what(), 400)));
   }
