@@ -61,7 +61,9 @@ def test_every_block_has_an_effect_and_a_fate(calibrated: Calibrated, graphs: di
         assert 20 < block.alone.worst < 150
         assert block.quantized is (block.reason is None)
     # What the hypernetwork does is not in the image before the first step.
-    assert blocks["hypernet unit 5"].alone.psnr[0] == float("inf")
+    trunk = [block for name, block in blocks.items() if name.startswith("hypernet unit")]
+    assert len(trunk) > 2
+    assert all(block.alone.psnr[0] == float("inf") for block in trunk)
 
 
 def elements(path: Path, stages: Iterable[str]) -> Counter[int]:
