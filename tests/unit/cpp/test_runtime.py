@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy import __version__
+from hyperstyle_deploy.demo import BUNDLE
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
 from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import load
+from hyperstyle_deploy.tests.held_out import check_refinement, write_faces
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS, ROOT, Probe, build, missing, run
@@ -81,6 +83,12 @@ def test_the_example_gives_what_python_gives(
         check_equal(Inversion.load(tmp_path / f"{photo.stem}.inversion"), expected)
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{photo.stem}.png")), expected.image)
         assert Image.open(tmp_path / f"{photo.stem}.strip.png").size == ((steps + 2) * 32, 32)
+
+
+def test_refinement_of_the_trained_model_brings_faces_closer(release: Path, tmp_path: Path) -> None:
+    faces = write_faces(tmp_path)
+    run(release / "invert" / "invert", BUNDLE, *faces, "-o", tmp_path / "out", "--steps", 5)
+    check_refinement([Inversion.load(tmp_path / "out" / f"{face.stem}.inversion") for face in faces])
 
 
 def test_photos_stop_early_as_in_python(
