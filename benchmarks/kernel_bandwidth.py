@@ -21,10 +21,10 @@ from hyperstyle_deploy.errors import KernelError
 from hyperstyle_deploy.kernels.arithmetic import decoded, encoded, modulate
 from hyperstyle_deploy.kernels.library import LIBRARY, KernelLibrary, LayerArrays
 from hyperstyle_deploy.kernels.traffic import BYTES, bytes_moved, floor_us
-from hyperstyle_deploy.runtime.manifest.layers import Layer, layer_table
+from hyperstyle_deploy.runtime.manifest.layers import Layer
+from hyperstyle_deploy.tests.kernel_cases import faces_layers
 
 #: The layers that HyperStyle tunes for faces.
-TUNED = (0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24)
 DTYPES = (
     ("float32", "float32"),
     ("float16", "float16"),
@@ -190,7 +190,7 @@ def main() -> None:
         library = KernelLibrary(options.library)
     except KernelError as error:
         raise SystemExit(str(error)) from error
-    layers = [layer for layer in layer_table(options.size, TUNED) if layer.tuned]
+    layers = faces_layers(options.size)
     result: dict[str, Any] = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {**device.describe(), "system": f"{platform.system()} {platform.release()} {platform.machine()}"},

@@ -9,10 +9,11 @@ from hyperstyle_deploy.kernels.arithmetic import DTYPES, decoded, encoded, modul
 from hyperstyle_deploy.kernels.library import KernelLibrary, LayerArrays
 from hyperstyle_deploy.runtime.manifest.layers import Layer, layer_table
 
-#: The layers that HyperStyle tunes for faces.
+#: Channels of the published generator, from 4x4 to 1024x1024, and the layers that HyperStyle tunes for faces.
+CHANNELS = (512, 512, 512, 512, 512, 256, 128, 64, 32)
 FACES_TUNED = (0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23, 24)
 _PATTERN = 0xA5  # of the bytes around an array, which nothing may touch
-KINDS = ("none", "channel", "shared")
+KINDS = ("none", "channel", "full")
 #: Dtypes of weights and of offsets.
 DTYPE_PAIRS = (
     ("float32", "float32"),
@@ -57,19 +58,23 @@ class Placed:
     blocks: dict[str, tuple[int, np.ndarray, slice]] = field(default_factory=dict)
 
 
-def layer(out: int, fan_in: int, kernel: int = 3, up: bool = False, offset: str = "shared") -> Layer:
+def layer(out: int, fan_in: int, kernel: int = 3, up: bool = False, offset: str = "full") -> Layer:
     return Layer(0, f"{out}x{fan_in}x{kernel}", fan_in, out, kernel, 8, 0, up, offset)
 
 
-def faces_layers(divide: int = 1) -> list[Layer]:
-    """The tuned layers for faces at 1024, their channels divided."""
+def faces_layers(size: int = 1024, divide: int = 1) -> list[Layer]:
+    """The tuned layers of the published model for faces, their channels divided: of 512 channels whole kernels."""
+    channels = CHANNELS[: size.bit_length() - 2]
+    plain = layer_table(channels)
+    widest = {index for index in FACES_TUNED if plain[index:] and plain[index].weight_shape[:2] == (512, 512)}
+    kinds = {index: "full" if index in widest else "channel" for index in FACES_TUNED}
     return [
         replace(
             entry,
             in_channels=max(1, entry.in_channels // divide),
             out_channels=max(1, entry.out_channels // divide),
         )
-        for entry in layer_table(1024, FACES_TUNED)
+        for entry in layer_table(channels, kinds)
         if entry.tuned
     ]
 

@@ -79,7 +79,7 @@ def test_random_tables(gpu_library: KernelLibrary, memory: Memory, seed: int) ->
 def test_a_captured_launch_follows_its_inputs(gpu_library: KernelLibrary, device: Device, memory: Memory) -> None:
     """On a stream of its own, replayed after the offsets have changed."""
     random = np.random.default_rng(0)
-    case = Case(layer(64, 48, 3, True, "shared"))
+    case = Case(layer(64, 48, 3, True, "full"))
     entry, other = (place(case, memory, random, "float16", "float16") for _ in range(2))
     modulation = gpu_library.modulation([entry.arrays], "float16")
     gpu_library.modulation([other.arrays], "float16").launch()  # the first launch of a kernel loads it

@@ -45,7 +45,7 @@ def test_whole_vectors(cpu_library: KernelLibrary, memory: Memory, up: bool, dty
     library = ctypes.CDLL(str(cpu_library.path))
     before = [library.cpu_cuda_loads(size) for size in (2, 4, 16)]
     shapes = ((512, 8), (8, 512), (64, 72), (40, 88), (16, 16))
-    check(cpu_library, memory, [Case(layer(*shape, 3, up, "shared")) for shape in shapes], dtypes)
+    check(cpu_library, memory, [Case(layer(*shape, 3, up, "full")) for shape in shapes], dtypes)
     narrow_2, narrow_4, wide = (
         library.cpu_cuda_loads(size) - count for size, count in zip((2, 4, 16), before, strict=True)
     )
@@ -112,7 +112,7 @@ def test_random_tables(cpu_library: KernelLibrary, memory: Memory, seed: int) ->
 
 def test_energies_are_those_of_the_stored_weights(cpu_library: KernelLibrary, memory: Memory) -> None:
     """In bfloat16 the energies before and after rounding differ visibly: demodulation must see what is convolved."""
-    (entry,) = run(cpu_library, memory, [Case(layer(16, 16, 3, False, "shared"))], ("bfloat16", "float32"))
+    (entry,) = run(cpu_library, memory, [Case(layer(16, 16, 3, False, "full"))], ("bfloat16", "float32"))
     at, _, inside = entry.blocks["energy"]
     energy = memory.get(at)[inside].copy().view(np.float32).reshape(16, 16)
     unrounded = modulate(entry.base, entry.offset)[1]
