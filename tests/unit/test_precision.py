@@ -41,8 +41,8 @@ Images = list[np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def float16_bundle(tinies: Callable[..., Path]) -> Bundle:
-    return Bundle.open(tinies("hyperstyle", "float16"))
+def float16_bundle(tiny_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return export(tiny_checkpoints, tmp_path_factory.mktemp("float16") / "bundle", precision="float16")
 
 
 @pytest.fixture(scope="module")

@@ -32,19 +32,17 @@ def test_events_lie_in_order_and_within_the_time_that_the_host_sees(rig: Rig) ->
 def test_a_whole_profile(rig: Rig) -> None:
     name = rig.gpu.backend
     case = Case(Setup(rig.bundle, name, device=0), steps=1)
-    layers = name in MODULES
-    document = profile(
-        [case], [FACES], Budget(2.0, 5), Wanted(cold_start=True, layers=layers, quality_steps=1)
-    ).to_json()
+    nodes = name in MODULES
+    document = profile([case], [FACES], Budget(2.0, 5), Wanted(cold_start=True, nodes=nodes, quality=True)).to_json()
     (entry,) = document["cases"]
     assert entry["inversion"]["count"] >= 3
     assert {row["stage"] for row in entry["stages"]} == {*STAGES, "between stages"}
     assert entry["cold_start"]["first_inversion_s"] > 0
     assert len(entry["quality"]) == 2
-    if layers:
-        assert entry["layers"]["peaks"]["flops"] is None
-        assert entry["layers"]["peaks"]["bytes"] > 1e10
-        told = {row["stage"] for row in entry["layers"]["operators"]}
+    if nodes:
+        assert entry["nodes"]["peaks"]["flops"] is None
+        assert entry["nodes"]["peaks"]["bytes"] > 1e10
+        told = {row["stage"] for row in entry["nodes"]["operators"]}
         assert told == {"encoder", "hypernet", "offsets", "synthesis_one"}
 
 
