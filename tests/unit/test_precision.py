@@ -111,7 +111,7 @@ def check_peaks(backend: RoundedBackend, record: Record) -> None:
         name, peak = max(graph.peaks.items(), key=lambda item: np.nan_to_num(item[1], nan=np.inf))
         record(f"largest in {stage}", f"{name} {peak:.4g}")
         assert peak < FP16_LIMIT, (stage, name, peak)
-    assert sum(len(graph.peaks) for graph in backend.graphs.values()) > 400  # so they were really watched
+    assert sum(len(graph.peaks) for graph in backend.graphs.values()) > 200  # so they were really watched
 
 
 @pytest.mark.parametrize("factor", [30.0, -30.0, 1e-3])
