@@ -1,5 +1,7 @@
 """The errors a user can cause: each says what failed, what was got and expected, and what to do next."""
 
+from collections.abc import Sequence
+
 
 class HyperStyleDeployError(Exception):
     """Base of every error that the package raises on purpose; the command line prints it without a traceback.
@@ -9,22 +11,35 @@ class HyperStyleDeployError(Exception):
         got: what was found, if that helps.
         expected: what was wanted instead.
         hint: what to do next.
+        lines: what was found in detail, each on a line of its own; in all else line ends are escaped.
     """
 
-    def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
-        parts = [f"{what}."]
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        expected: object = None,
+        hint: str | None = None,
+        lines: Sequence[str] = (),
+    ) -> None:
+        parts = [f"{_one_line(what)}."]
         if got is not None:
-            parts.append(f"Got: {got}.")
+            parts.append("\n  ".join([f"Got: {_one_line(got)}{':' if lines else ''}", *map(_one_line, lines)]) + ".")
         if expected is not None:
-            parts.append(f"Expected: {expected}.")
+            parts.append(f"Expected: {_one_line(expected)}.")
         if hint:
-            parts.append(hint)
-        super().__init__(printable(" ".join(parts)))
+            parts.append(_one_line(hint))
+        super().__init__(" ".join(parts))
 
 
 def printable(text: str) -> str:
     """Escape what a hostile name could do to a terminal, and what no terminal can encode."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _one_line(text: object) -> str:
+    return printable(str(text)).replace("\n", "\\n")
 
 
 class CheckpointError(HyperStyleDeployError):

@@ -63,7 +63,8 @@ def check_tensors(
     if found_wrong:
         raise CheckpointError(
             f"{checkpoint.path} does not hold the networks its options describe",
-            got=f"{len(found_wrong)} problems:\n  " + "\n  ".join(found_wrong),
+            got=f"{len(found_wrong)} problems",
+            lines=found_wrong,
         )
 
 

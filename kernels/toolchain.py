@@ -96,8 +96,8 @@ def compile_library(nvcc: Path, target: Path, architectures: Sequence[int], thre
     # nvcc finds its host compiler and libraries by its real path; its messages are parsed, so they stay untranslated.
     result = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     if result.returncode != 0:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-20:])
+        said = (result.stdout + result.stderr).strip().splitlines()[-20:]
         raise KernelError(
-            f"The kernel does not compile: {' '.join(line)}", got=f"exit code {result.returncode}\n{said}"
+            f"The kernel does not compile: {' '.join(line)}", got=f"exit code {result.returncode}", lines=said
         )
     return result.stdout + result.stderr

@@ -218,9 +218,10 @@ def test_the_exported_projection_descends_alike_in_every_backend(optimised: Path
         assert np.ptp(steps[-1].codes[0], axis=0).max() == 0  # in W
         # The last state is not perturbed: what is drawn of it is what its loss was of.
         np.testing.assert_allclose(steps[-1].image, steps[-1].reconstruction, atol=5e-5)
-        found[backend] = steps[-1].codes
+        found[backend] = steps[5].codes
+    # Later ones part: Adam divides by the gradient's size, so roundings of 3e-7 are 5e-4 after 15 steps.
     for codes in found.values():
-        np.testing.assert_allclose(codes, found["onnxruntime"], atol=1e-3)
+        np.testing.assert_allclose(codes, found["onnxruntime"], atol=2e-5)
 
 
 @pytest.mark.exhaustive
