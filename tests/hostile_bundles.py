@@ -206,6 +206,8 @@ def _versions() -> Iterator[Hostile]:
     ):
         match = f"another schema version.*Expected: {SCHEMA_VERSION}. {hint}"
         yield Hostile(f"version {version!r}", changed(("schema_version",), version), match)
+    lines = changed(("schema_version",), "a\nb")
+    yield Hostile("version of two lines", lines, r"Got: a\\nb\. Expected")
     yield Hostile("version true", changed(("schema_version",), True), "another schema version")
     yield Hostile(
         "other fields", lambda bundle: bundle.write({"schema_version": 99, "parts": []}), "Got: 99. .*Upgrade"

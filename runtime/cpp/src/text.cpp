@@ -69,7 +69,7 @@ Message::operator std::string() const {
   for (std::size_t at = 0; at < text_.size();) {
     const std::size_t start = at;
     const std::uint32_t point = next_code_point(text_, at);
-    safe += is_printable(point) || point == '\n' ? text_.substr(start, at - start) : escaped(point);
+    safe += is_printable(point) ? text_.substr(start, at - start) : escaped(point);
   }
   return safe;
 }
