@@ -61,6 +61,6 @@ def export_triton(
     from ..runtime.serving.triton.repository import add_model
 
     (own,) = names_of([bundle])
-    model = Model(name or own, triton_backend, loading, batch_wait=batch_wait / 1000, **options)
+    model = Model(own if name is None else name, triton_backend, loading, batch_wait=batch_wait / 1000, **options)
     folder = add_model(bundle, output, model)
     click.echo(f"Model {model.name} is in {folder}. Start Triton with --model-repository {output}")
