@@ -149,10 +149,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     result: dict[str, Any] = {}
-    with service(arguments.bundle, "--backend", arguments.backend, "--waiting", str(arguments.waiting)) as (
-        address,
-        of,
-    ):
+    options = ("--backend", arguments.backend, "--waiting", str(arguments.waiting))
+    with service(arguments.bundle, *options) as (address, process):
         if arguments.overload:
             result["overload"] = overload(address, photo(0), arguments.waiting, arguments.overload)
         if arguments.minutes:

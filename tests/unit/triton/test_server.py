@@ -80,10 +80,11 @@ def test_a_photo_becomes_what_the_session_makes_of_it(server: Server, session: S
             for name in ("codes", "offset_codes"):
                 np.testing.assert_array_equal(answer.as_numpy(name)[0], expected.arrays[name])
             np.testing.assert_array_equal(answer.as_numpy("image")[0], expected.image)
-            np.testing.assert_array_equal(answer.as_numpy("l2")[0], expected.l2)
+            # NumPy 1, which this Triton needs, and NumPy 2 take sums in different orders.
+            np.testing.assert_allclose(answer.as_numpy("l2")[0], expected.l2, rtol=1e-14)
             inversion = Inversion.from_bytes(answer.as_numpy("inversion")[0].tobytes())
             session.check(inversion)
-            assert (inversion.l2, inversion.steps) == (expected.l2, expected.steps)
+            assert (list(inversion.l2), inversion.steps) == (list(answer.as_numpy("l2")[0]), expected.steps)
     only = server.infer(backend, pixels(face()), ("image",)).get_response()
     assert [each["name"] for each in only["outputs"]] == ["image"]
 
