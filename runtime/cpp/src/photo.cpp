@@ -42,7 +42,8 @@ Image named(const std::string& name, Read read) {
   try {
     return read();
   } catch (const PhotoSizeError& error) {
-    throw ImageError(Message(name + " has an unsupported size").got(error.what()).expected("from 1 to 40,000,000 pixels"));
+    throw ImageError(
+        Message(name + " has an unsupported size").got(error.what()).expected("from 1 to 40,000,000 pixels"));
   } catch (const PhotoError& error) {
     if (*error.what() == '\0') {
       throw ImageError(Message("Cannot read " + name).got("another kind of file").expected("JPEG or PNG"));
@@ -71,8 +72,8 @@ void check_size(std::int64_t height, std::int64_t width) {
 
 int exif_orientation(std::string_view tiff) {
   constexpr std::uint32_t orientation_tag = 0x0112, short_type = 3;
-  if (tiff.size() < 8 || (tiff.rfind(std::string_view("MM\0*", 4), 0) != 0 &&
-                          tiff.rfind(std::string_view("II*\0", 4), 0) != 0)) {
+  if (tiff.size() < 8 ||
+      (tiff.rfind(std::string_view("MM\0*", 4), 0) != 0 && tiff.rfind(std::string_view("II*\0", 4), 0) != 0)) {
     return 1;
   }
   const std::size_t directory = number_at(tiff, 4, 4), entries = number_at(tiff, directory, 2);

@@ -30,7 +30,8 @@ HYPERSTYLE_TRITON_EXPORT TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACK
   }
 }
 
-HYPERSTYLE_TRITON_EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* handle) {
+HYPERSTYLE_TRITON_EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceInitialize(
+    TRITONBACKEND_ModelInstance* handle) {
   try {
     auto instance = std::make_unique<Instance>(handle);
     done(TRITONBACKEND_ModelInstanceSetState(handle, instance.get()));

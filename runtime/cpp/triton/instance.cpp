@@ -15,7 +15,8 @@ namespace {
 
 std::uint64_t now() {
   return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 // A parameter of the configuration; nothing where it is left out.
@@ -100,8 +101,8 @@ void Instance::invert(const std::vector<Pending>& group) const {
   try {
     Cancellation cancellation;
     const Settings& settings = group.front().asked.settings;
-    inversions = session_->invert(
-        photos, {settings.steps, settings.until_gain, watching(group, cancellation), &cancellation});
+    inversions =
+        session_->invert(photos, {settings.steps, settings.until_gain, watching(group, cancellation), &cancellation});
   } catch (...) {
     for (const Pending& pending : group) refuse(pending, std::current_exception());
     return;

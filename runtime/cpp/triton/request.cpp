@@ -122,7 +122,8 @@ Output output_of(TRITONSERVER_DataType type, std::vector<std::int64_t> shape, co
 // ``file`` keeps the bytes of the inversion's own file, if that is what is asked for.
 Output output_of(const Inversion& inversion, const std::string& name, std::string& file) {
   if (name == "image") {
-    return output_of(TRITONSERVER_TYPE_UINT8, {inversion.image.height, inversion.image.width, 3}, inversion.image.pixels);
+    return output_of(TRITONSERVER_TYPE_UINT8, {inversion.image.height, inversion.image.width, 3},
+                     inversion.image.pixels);
   }
   if (name == "l2") {
     return output_of(TRITONSERVER_TYPE_FP64, {static_cast<std::int64_t>(inversion.l2.size())}, inversion.l2);
@@ -141,7 +142,8 @@ void add_output(TRITONBACKEND_Response* response, const std::string& name, const
   for (std::size_t photo = 0; photo < inversions.size(); ++photo) {
     outputs.push_back(output_of(inversions[photo], name, files[photo]));
     if (outputs.back().shape != outputs.front().shape) {
-      throw ArrayError(name + " differs from photo to photo of a request. "
+      throw ArrayError(name +
+                       " differs from photo to photo of a request. "
                        "Expected: one photo a request where until_gain stops them.");
     }
   }

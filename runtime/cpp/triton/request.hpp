@@ -32,8 +32,8 @@ Asked read(TRITONBACKEND_Request* request);
 
 bool is_cancelled(TRITONBACKEND_Request* request);
 
-// A response with the outputs that the request names, of all its photos together, the batch first; not yet sent, and the
-// caller's. Throws ArrayError where photos give different shapes, and CallError.
+// A response with the outputs that the request names, of all its photos together, the batch first; not yet sent, and
+// the caller's. Throws ArrayError where photos give different shapes, and CallError.
 TRITONBACKEND_Response* response_of(TRITONBACKEND_Request* request, const std::vector<Inversion>& inversions);
 
 }  // namespace hyperstyle::triton
