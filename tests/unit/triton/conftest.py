@@ -43,8 +43,8 @@ def triton() -> Path:
 
 
 @contextmanager
-def serving(triton: Path, repository: Path, backends: Path, log: Path) -> Iterator[str]:
-    """Start Triton on a repository; its address, once it is ready."""
+def serving(triton: Path, repository: Path, backends: Path, log: Path) -> Iterator[tuple[str, str]]:
+    """Start Triton on a repository; its addresses for HTTP and gRPC, once it is ready."""
     work = log.parent
     # The backend's Python takes the environment that is first on the path, and before it what is in its own folder.
     for name, target in (
@@ -58,10 +58,10 @@ def serving(triton: Path, repository: Path, backends: Path, log: Path) -> Iterat
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR")),
     }
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = {"model-repository": repository, "backend-directory": backends, "http-address": "127.0.0.1"}
-    options |= {"http-port": port, "allow-grpc": "false", "allow-metrics": "false"}
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        http, grpc = one.getsockname()[1], other.getsockname()[1]
+    options = {"model-repository": repository, "backend-directory": backends, "allow-metrics": "false"}
+    options |= {"http-address": "127.0.0.1", "http-port": http, "grpc-address": "127.0.0.1", "grpc-port": grpc}
     command = [triton / "pytriton" / "tritonserver" / "bin" / "tritonserver"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with log.open("wb") as stream:
@@ -72,7 +72,7 @@ def serving(triton: Path, repository: Path, backends: Path, log: Path) -> Iterat
             assert process.poll() is None, log.read_bytes()[-4000:].decode(errors="replace")
             assert time.monotonic() < until, "Triton did not start"
             time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{http}", f"127.0.0.1:{grpc}"
         process.terminate()
         assert process.wait(60) == 0
     finally:

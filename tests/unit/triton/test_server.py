@@ -1,8 +1,11 @@
 """Both backends in a real Triton on this machine's CPU: what `triton` in conftest.py is."""
 
 import io
+import queue
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ BATCH = 4
 @dataclass
 class Server:
     address: str
-    log: Path
+    grpc: str
 
     @property
     def client(self) -> Any:
@@ -44,8 +47,8 @@ def server(triton: Path, backends: Path, tmp_path_factory: pytest.TempPathFactor
     repository, work = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("work")
     for backend in ("python", "cpp"):
         add_model(BUNDLE, repository, Model(backend, backend, HOW, batch=BATCH, batch_wait=0.5))
-    with serving(triton, repository, backends, work / "log") as address:
-        yield Server(address, work / "log")
+    with serving(triton, repository, backends, work / "log") as addresses:
+        yield Server(*addresses)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,33 @@ def test_what_is_wrong_is_said(server: Server, backend: str, given: Any, paramet
     with pytest.raises(Exception, match=said):
         server.infer(backend, given, **parameters)
     assert server.infer(backend, pixels(face()), steps=0).as_numpy("image").shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("backend", ["python", "cpp"])
+def test_a_cancelled_request_is_not_gone_on_with(server: Server, backend: str) -> None:
+    grpc = pytest.importorskip("tritonclient.grpc", reason="tritonclient[grpc] is not installed")
+
+    def spent() -> float:
+        """Seconds of all requests so far, however Triton's backend for Python counts one that was cancelled."""
+        (model,) = server.client.get_inference_statistics(backend)["model_stats"]
+        return sum(model["inference_stats"][kind]["ns"] for kind in ("success", "fail")) / 1e9
+
+    before = spent()
+    server.infer(backend, pixels(face()), steps=0)
+    least, before = spent() - before, spent()
+    server.infer(backend, pixels(face()), steps=100)
+    whole, before = spent() - before, spent()
+    given = grpc.InferInput("pixels", [1, 64, 64, 3], "UINT8").set_data_from_numpy(face()[None])
+    answers = queue.SimpleQueue()
+    with closing(grpc.InferenceServerClient(server.grpc)) as client:
+        parameters = {"steps": 100}
+        call = client.async_infer(backend, [given], lambda result, error: answers.put(error), parameters=parameters)
+        time.sleep(least + (whole - least) / 5)
+        call.cancel()
+        assert "ancel" in str(answers.get(timeout=60))
+        # It is answered when the instance is free.
+        server.infer(backend, pixels(face()), steps=0)
+    assert least / 2 < spent() - before - least < 0.8 * whole
 
 
 def test_both_inputs_are_none(server: Server) -> None:
