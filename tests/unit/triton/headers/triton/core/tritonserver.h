@@ -1,5 +1,5 @@
-/* Of Triton's C interface, what runtime/cpp/triton/ uses: names, numbers and types as the interface has them, version
- * 1.33 (Triton 2.51). Not Triton's header: users compile with theirs. */
+/* Of Triton's C interface, what runtime/cpp/triton/ uses: names, numbers and types as the interface has them. Not
+ * Triton's header: users compile with theirs, and so do the tests with TRITON_HEADERS=DIR. */
 #pragma once
 
 #include <stdbool.h>
