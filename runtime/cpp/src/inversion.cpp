@@ -141,7 +141,7 @@ const Floats& Inversion::array(const std::string& name) const {
   return found->second;
 }
 
-void Inversion::save(const std::string& path) const {
+std::string Inversion::to_bytes() const {
   check("The inversion", *this);
   std::uint64_t at = l2.size() * sizeof(double);
   std::vector<StoredTensor> tensors{{"l2", "F64", {static_cast<std::int64_t>(l2.size())}, 0, at}};
@@ -149,14 +149,18 @@ void Inversion::save(const std::string& path) const {
     tensors.push_back({name, "F32", floats.shape, at, floats.values.size() * sizeof(float)});
     at += tensors.back().bytes;
   }
-  const std::string header = written_header(metadata_of(*this), tensors);
-  write_atomically(path, [&](std::FILE* file) {
-    write_all(file, header.data(), header.size());
-    write_all(file, l2.data(), l2.size() * sizeof(double));
-    for (const auto& [name, floats] : arrays) {
-      write_all(file, floats.values.data(), floats.values.size() * sizeof(float));
-    }
-  });
+  std::string content = written_header(metadata_of(*this), tensors);
+  content.reserve(content.size() + at);
+  content.append(reinterpret_cast<const char*>(l2.data()), l2.size() * sizeof(double));
+  for (const auto& [name, floats] : arrays) {
+    content.append(reinterpret_cast<const char*>(floats.values.data()), floats.values.size() * sizeof(float));
+  }
+  return content;
+}
+
+void Inversion::save(const std::string& path) const {
+  const std::string content = to_bytes();
+  write_atomically(path, [&](std::FILE* file) { write_all(file, content.data(), content.size()); });
 }
 
 Inversion Inversion::load(const std::string& path) {

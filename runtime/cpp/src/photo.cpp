@@ -36,7 +36,31 @@ void check_kind(const std::string& path) {
   if (file.size() > max_bytes) throw PhotoError(std::to_string(file.size()) + " bytes");
 }
 
-Decoded decode(std::string_view content) { return is_jpeg(content) ? decode_jpeg(content) : decode_png(content); }
+// What `read` gives; its failures as ImageErrors that name the photo.
+template <typename Read>
+Image named(const std::string& name, Read read) {
+  try {
+    return read();
+  } catch (const PhotoSizeError& error) {
+    throw ImageError(
+        Message(name + " has an unsupported size").got(error.what()).expected("from 1 to 40,000,000 pixels"));
+  } catch (const PhotoError& error) {
+    if (*error.what() == '\0') {
+      throw ImageError(Message("Cannot read " + name).got("another kind of file").expected("JPEG or PNG"));
+    }
+    throw ImageError(Message("Cannot read " + name).got(error.what()).expected("an undamaged JPEG or PNG file"));
+  } catch (const std::system_error& error) {
+    throw ImageError(Message("Cannot read " + name)
+                         .got(std::strerror(error.code().value()))
+                         .expected("an undamaged JPEG or PNG file"));
+  }
+}
+
+Image decoded(std::string_view content) {
+  if (!is_jpeg(content) && !is_png(content)) throw PhotoError("");
+  const Decoded photo = is_jpeg(content) ? decode_jpeg(content) : decode_png(content);
+  return upright(photo.image, photo.orientation);
+}
 
 }  // namespace
 
@@ -48,8 +72,8 @@ void check_size(std::int64_t height, std::int64_t width) {
 
 int exif_orientation(std::string_view tiff) {
   constexpr std::uint32_t orientation_tag = 0x0112, short_type = 3;
-  if (tiff.size() < 8 || (tiff.rfind(std::string_view("MM\0*", 4), 0) != 0 &&
-                          tiff.rfind(std::string_view("II*\0", 4), 0) != 0)) {
+  if (tiff.size() < 8 ||
+      (tiff.rfind(std::string_view("MM\0*", 4), 0) != 0 && tiff.rfind(std::string_view("II*\0", 4), 0) != 0)) {
     return 1;
   }
   const std::size_t directory = number_at(tiff, 4, 4), entries = number_at(tiff, directory, 2);
@@ -83,23 +107,14 @@ Image upright(const Image& image, int orientation) {
 }
 
 Image read_photo(const std::string& path) {
-  try {
+  return named(path, [&] {
     check_kind(path);
-    const Decoded photo = decode(read_file(path));
-    return upright(photo.image, photo.orientation);
-  } catch (const PhotoSizeError& error) {
-    throw ImageError(Message(path + " has an unsupported size").got(error.what()).expected("from 1 to 40,000,000 pixels"));
-  } catch (const PhotoError& error) {
-    if (*error.what() == '\0') {
-      throw ImageError(Message("Cannot read " + path).got("another kind of file").expected("JPEG or PNG"));
-    }
-    throw ImageError(
-        Message("Cannot read " + path).got(error.what()).expected("an undamaged JPEG or PNG file"));
-  } catch (const std::system_error& error) {
-    throw ImageError(Message("Cannot read " + path)
-                         .got(std::strerror(error.code().value()))
-                         .expected("an undamaged JPEG or PNG file"));
-  }
+    return decoded(read_file(path));
+  });
+}
+
+Image decode_photo(std::string_view content, const std::string& name) {
+  return named(name, [&] { return decoded(content); });
 }
 
 }  // namespace hyperstyle

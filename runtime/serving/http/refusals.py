@@ -6,20 +6,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ....errors import (
-    AlignmentError,
-    ArrayError,
-    DirectionError,
-    HyperStyleDeployError,
-    ImageError,
-    InversionError,
-    ServiceError,
-)
+from ....errors import HyperStyleDeployError, ServiceError
+from ..live.work import CLIENT_ERRORS
 from ..live.worker import ClosingError, FullError
 
 LOGGER = logging.getLogger(__name__)
-#: Of what only a client can cause.
-_CLIENTS = (ImageError, ArrayError, InversionError, DirectionError, AlignmentError)
 #: Nobody is there to read it.
 CLIENT_LEFT = 499
 #: Seconds until a client of a service that ends, or that was too slow, should come again.
@@ -55,7 +46,7 @@ def on_error(request: Request, error: Exception) -> Response:
         return refusal(error.status, str(error), kind, _LATER if error.status in (429, 503) else None)
     if isinstance(error, ClosingError):
         return refusal(503, str(error), kind, _LATER)
-    if isinstance(error, _CLIENTS):
+    if isinstance(error, CLIENT_ERRORS):
         return refusal(400, str(error), kind)
     assert isinstance(error, HyperStyleDeployError)
     LOGGER.error("%s: %s", request.url.path, error)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ...images import MAX_PIXELS
+from ..live.tensors import MOST_STEPS
 from ..live.worker import Queueing
 
 #: Where nobody but this machine's users can connect.
@@ -40,7 +41,7 @@ class Settings:
     bodies: int = 16
     connections: int = 512
     pixels: int = MAX_PIXELS
-    steps: int = 100
+    steps: int = MOST_STEPS
     edits: int = 32
     deadline: float = 120.0
     drain: float = 30.0

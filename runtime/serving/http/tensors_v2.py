@@ -4,16 +4,15 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
+from ..live.tensors import Tensor
 from .refusals import RefusedError
 
-#: BYTES are a list of byte strings.
-Tensor: TypeAlias = "NDArray[Any] | list[bytes]"
 _TYPES = {"UINT8": np.uint8, "FP32": np.float32, "FP64": np.float64}
 _NAMES = {np.dtype(dtype): name for name, dtype in _TYPES.items()}
 #: How many bytes of a body are JSON; raw bytes follow.

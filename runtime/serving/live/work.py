@@ -1,8 +1,9 @@
 """What a worker is asked for: a photo to invert, or a person to draw."""
 
 import hashlib
+import logging
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -10,12 +11,24 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ....errors import (
+    AlignmentError,
+    ArrayError,
+    DirectionError,
+    HyperStyleDeployError,
+    ImageError,
+    InversionError,
+    ServiceError,
+)
 from ...bundle.inversion import Inversion
 from ...drawing import Person
 from ...editing.change import Edit, edited_codes
 from ...refinement.loop import Step
 from ...session import Session
 
+LOGGER = logging.getLogger(__name__)
+#: What only whoever asks can cause, and may be told.
+CLIENT_ERRORS = (ImageError, ArrayError, InversionError, DirectionError, AlignmentError)
 #: Pictures [N, height, width, 3] uint8.
 Pictures: TypeAlias = NDArray[np.uint8]
 #: Called in the worker's thread after every step: its number, the photo's L2 (None where there is none), its picture.
@@ -103,3 +116,13 @@ def draw(work: Drawing, person: Person) -> Pictures:
     """The pictures of all edits."""
     codes = edited_codes(work.inversion.codes, work.edits)
     return np.concatenate([person.draw(codes[first : first + TOGETHER]) for first in range(0, len(codes), TOGETHER)])
+
+
+def fail(works: Iterable[Work], error: Exception) -> None:
+    """Tell those who wait; what is no error of the package's own is the log's affair."""
+    if not isinstance(error, HyperStyleDeployError):
+        LOGGER.error("work failed", exc_info=error)
+        error = ServiceError("The service failed", hint="Its log says why.")
+    for work in works:
+        if not work.future.done():
+            work.future.set_exception(error)

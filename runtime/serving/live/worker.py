@@ -1,20 +1,17 @@
 """A bundle's worker: one thread that does what waits in two bounded queues, drawings before inversions."""
 
-import logging
 import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ....errors import HyperStyleDeployError, ServiceError
+from ....errors import ServiceError
 from ...drawing import Person
 from ...session import Session
-from .work import Drawing, Inverting, Work, draw, invert_together
-
-LOGGER = logging.getLogger(__name__)
+from .work import Drawing, Inverting, Work, draw, fail, invert_together
 
 
 class FullError(ServiceError):
@@ -184,7 +181,7 @@ class Worker:
             for _ in invert_together(works):
                 drawn += self._draw_waiting()
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told)
-            _fail(works, error)
+            fail(works, error)
         finally:
             self._running -= len(works)
         spent = (time.monotonic() - started - drawn) / len(works)
@@ -207,7 +204,7 @@ class Worker:
         try:
             work.future.set_result(draw(work, self._person(work)))
         except Exception as error:  # noqa: BLE001
-            _fail([work], error)
+            fail([work], error)
         finally:
             self._running -= 1
         self._meter.spent("drawing", time.monotonic() - started)
@@ -227,13 +224,3 @@ class Worker:
 
     def _keep_pace(self, kind: type[Work], seconds: float) -> None:
         self._pace[kind] += 0.2 * (seconds - self._pace[kind])  # type: ignore[index]
-
-
-def _fail(works: Iterable[Work], error: Exception) -> None:
-    """Tell those who wait; what is no error of the package's own is the log's affair."""
-    if not isinstance(error, HyperStyleDeployError):
-        LOGGER.error("work failed", exc_info=error)
-        error = ServiceError("The service failed", hint="Its log says why.")
-    for work in works:
-        if not work.future.done():
-            work.future.set_exception(error)

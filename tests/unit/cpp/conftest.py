@@ -16,6 +16,8 @@ from hyperstyle_deploy.tests.unit.test_session import FORMS
 ALL_FORMS = {**FORMS, "sketch": ("psp", {"kind": "sketch"}), "labels": ("psp", {"kind": "labels"})}
 ROOT = Path(__file__).parents[3]
 SOURCES, PROGRAMS = ROOT / "runtime" / "cpp", Path(__file__).parent / "programs"
+#: Triton's interface as far as our backend uses it; with TRITON_HEADERS=DIR Triton's own headers.
+TRITON_HEADERS = os.environ.get("TRITON_HEADERS", ROOT / "tests" / "unit" / "triton" / "headers")
 #: Set by CI: what is missing fails instead of being skipped.
 REQUIRED = bool(os.environ.get("REQUIRE_CPP"))
 
@@ -92,6 +94,7 @@ def build_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 def release(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build as it is shipped, warnings as errors."""
     options = ("-DHYPERSTYLE_WARNINGS_AS_ERRORS=ON", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON")
+    options = (*options, f"-DTRITON_HEADERS={TRITON_HEADERS}")
     return build(PROGRAMS, build_folder(tmp_path_factory, "release"), [prefix], *options)
 
 

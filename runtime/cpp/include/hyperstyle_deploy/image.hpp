@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api.h"
@@ -32,6 +33,9 @@ struct Image {
 // Read a JPEG or PNG file as upright RGB: EXIF orientation applied, 16 bits scaled to 8, CMYK converted, transparency
 // laid over white. At most 40 million pixels. Throws ImageError. May be called from any thread.
 HYPERSTYLE_DEPLOY_API Image read_photo(const std::string& path);
+
+// The same of a file's content; `name` is what errors call it.
+HYPERSTYLE_DEPLOY_API Image decode_photo(std::string_view content, const std::string& name);
 
 // Write a PNG; the file is whole or not there. Throws OutputError, or ArrayError for no pixels.
 HYPERSTYLE_DEPLOY_API void write_png(const std::string& path, const ImageView& image);

@@ -38,6 +38,9 @@ struct HYPERSTYLE_DEPLOY_API Inversion {
   // that does not go with the steps; and OutputError if the file cannot be written.
   void save(const std::string& path) const;
 
+  // What `save` writes. Throws InversionError as `save`.
+  std::string to_bytes() const;
+
   // Read one, whichever runtime wrote it. Throws InversionError: there is none, it is damaged, of another version, or
   // its arrays are of the wrong type.
   static Inversion load(const std::string& path);

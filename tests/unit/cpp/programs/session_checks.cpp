@@ -2,7 +2,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <thread>
 
 #include "c_checks.hpp"
@@ -221,6 +223,20 @@ void check_strides(const hs::Session& session, const hs::Image& photo, const hs:
   check(!caught<hs::ArrayError>([&] { hs::write_png("far.png", far); }).empty(), "rows too far apart are refused");
 }
 
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// What files hold, without files.
+void check_contents(const char* path, const hs::Image& photo, const hs::Inversion& last) {
+  check(hs::decode_photo(content_of(path), "it").pixels == photo.pixels, "a photo's content is decoded as its file");
+  const std::string error = caught<hs::ImageError>([] { hs::decode_photo("no photo", "it"); });
+  check(error == "Cannot read it. Got: another kind of file. Expected: JPEG or PNG.", "another kind of content is refused");
+  last.save("contents.inversion");
+  check(last.to_bytes() == content_of("contents.inversion"), "an inversion's bytes are its file's");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -240,5 +256,6 @@ int main(int argc, char** argv) {
   check_errors(session, photo, last);
   check_foreign(session, last);
   check_strides(session, photo, last);
+  check_contents(argv[2], photo, last);
   check_c_interface(argv[1], photo, last);
 }

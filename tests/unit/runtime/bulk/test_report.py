@@ -22,7 +22,7 @@ def test_the_page_of_a_batch(ledger: Ledger, tmp_path: Path) -> None:
     for number, entry in enumerate(taken[:1100]):
         done = Outcome(1 + number / 1000, None, None, bytes(32), 2, number / 10, 100, bytes(16))
         roster.finish(worker, entry, done)
-    roster.finish(worker, taken[-1], Outcome(0.1, "ImageError", "Cannot read <it>."))
+    roster.finish(worker, taken[-1], Outcome(0.1, "ImageError", "Cannot read /photos/<b>\\udcff.jpg. Got: <it>."))
     document = details_document(ledger)
     assert document["spent"]["quantiles"]["0.5"] == 1.5495
     assert sum(document["spent"]["histogram"]["counts"]) == sum(document["ended"]["counts"]) == 1100
@@ -32,6 +32,7 @@ def test_the_page_of_a_batch(ledger: Ledger, tmp_path: Path) -> None:
     assert "1,100 of 1,201 photos are done" in text
     assert "1 failed" in text
     assert "/photos/&lt;b&gt;\\udcff.jpg" in text
-    assert "Cannot read &lt;it&gt;." in text
+    assert "Cannot read it. Got: &lt;it&gt;." in text
+    assert "28.4 minutes" in text  # 1100 photos of 1 to 2.1 s
     assert text.count("<svg") == 2
     assert not re.search(r"(src|href)=\"?http|<script", text)
