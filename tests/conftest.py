@@ -139,14 +139,9 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
     return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
 
 
-#: Below tests/unit: files that compile, trace or build for minutes, and some that were not seen to pass on this version
-#: for want of time. `make test-all` runs them; docs/tests.md says which is which, and what catches the same before.
-MINUTES = (
-    *("cpp/", "kernels/", "training/", "export/engines/test_builder.py", "export/engines/test_command.py"),
-    *("export/test_exporter.py", "export/test_stages.py", "export/test_layout.py", "export/test_inspection.py"),
-    *("export/test_precision.py", "test_precision.py", "test_golden.py"),
-    *("calibration/test_calibrate.py", "calibration/test_methods.py"),
-)
+#: Below tests/unit: files that trace or build for minutes. `make test-all` runs them; docs/tests.md says what catches the
+#: same before.
+MINUTES = ("export/engines/test_command.py", "export/test_exporter.py", "test_precision.py")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,10 +40,14 @@ class Probe:
         return [(int(code), text) for code, text in answers]
 
 
+#: Seconds of a command. A build takes one minute on two quiet cores; the same cores have been ten times slower.
+LONGEST = 2400
+
+
 def run(*command: object, cwd: Path | None = None) -> str:
     """Run a command; its output, or a failed test that shows it."""
     words = list(map(str, command))
-    result = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST, check=False, cwd=cwd)
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
     return result.stdout
 
