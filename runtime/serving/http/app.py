@@ -11,15 +11,15 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ....errors import HyperStyleDeployError
+from ..page_files import PAGE, SHARED
 from . import endpoints, protocol_v2
 from .guard import Guard
 from .jobs import Jobs
 from .refusals import on_defect, on_error, on_http_error
 from .service import Service
 
-_PAGE = Path(__file__).parent / "page"
-#: The page's files; nothing else is read because of a request.
-_FILES = {"/": "index.html"} | {f"/page/{name}": name for name in ("page.css", "page.js", "service.js", "crop.js")}
+#: The page's files, and the module that asks this service; nothing else is read because of a request.
+_FILES = {"/": PAGE / "index.html"} | {f"/page/{file.name}": file for file in (*SHARED, PAGE / "server" / "service.js")}
 
 
 def application(service: Service) -> Guard:
@@ -37,7 +37,7 @@ def application(service: Service) -> Guard:
         *protocol_v2.ROUTES,
     ]
     if service.settings.shows_page:
-        routes += [Route(path, _file(_PAGE / name)) for path, name in _FILES.items()]
+        routes += [Route(path, _file(file)) for path, file in _FILES.items()]
         routes.append(Route("/page/example.png", endpoints.example))
     handlers = {HyperStyleDeployError: on_error, HTTPException: on_http_error, Exception: on_defect}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)

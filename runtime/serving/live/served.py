@@ -9,8 +9,8 @@ from typing import Any
 from ....errors import DirectionError, HyperStyleDeployError
 from ...editing.change import Change, Edit, Mix, check_strength
 from ...editing.direction import Direction
-from ...editing.document import direction_facts
 from ...session import Session
+from ..facts import bundle_facts
 from .worker import Meter, Queueing, Worker
 
 LOGGER = logging.getLogger(__name__)
@@ -59,36 +59,19 @@ class Served:
 
     def document(self) -> dict[str, Any]:
         """What a client needs to know of it."""
-        session, manifest = self.session, self.session.manifest
-        seen = manifest.image
+        session = self.session
         return {
-            "name": self.name,
+            **bundle_facts(self.name, session.manifest, self.directions.values()),
             "method": session.method,
-            "domain": manifest.domain,
-            "licence": manifest.licence,
-            "model": manifest.model,
             "backend": session.backend,
             "precision": session.precision,
-            "input": {
-                "kind": manifest.image.kind,
-                "height": manifest.image.input_height,
-                "width": manifest.image.input_width,
-            },
-            "image": {"height": seen.height, "width": manifest.generator.size},
             "default_steps": session.checked_steps(None),
-            "styles": manifest.generator.styles,
-            "directions": [_without_source(direction_facts(each)) for each in self.directions.values()],
         }
 
 
 def _opened(load: Callable[[], Session]) -> tuple[Session, dict[str, Direction]]:
     session = load()
     return session, {direction.name: direction for direction in session.directions.all()}
-
-
-def _without_source(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What was noted about where a direction is from may name the server's files."""
-    return {key: value for key, value in facts.items() if key != "source"}
 
 
 def names_of(paths: Sequence[Path]) -> dict[str, Path]:

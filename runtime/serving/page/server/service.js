@@ -1,4 +1,7 @@
-// The service's endpoints, as functions.
+// What the page asks of a service, answered by a server: its endpoints, as functions. Files are blobs.
+
+const PNG = "image/png";
+const FILE = "application/octet-stream";
 
 /** Keeps the token, if there is one, for as long as the tab is open. */
 export class Service {
@@ -14,20 +17,29 @@ export class Service {
     return this.#json("v1/bundles");
   }
 
-  align(bundle, photo) {
-    return this.#json(`v1/align?face=1&bundle=${encodeURIComponent(bundle)}`, { method: "POST", body: photo });
+  /** The face in a photo, as the model wants to see it. */
+  async align(bundle, photo) {
+    const address = `v1/align?face=1&bundle=${encodeURIComponent(bundle)}`;
+    return blobOf((await this.#json(address, { method: "POST", body: photo })).image, PNG);
   }
 
-  /** @param asked what /v1/edit takes. */
-  edit(asked) {
-    return this.#json("v1/edit", { method: "POST", body: JSON.stringify(asked) });
+  /**
+   * Pictures of edits, or a film of them.
+   * @param asked what /v1/edit takes; an `inversion` is what `invert` gave.
+   */
+  async edit(asked) {
+    const { images, format, film } = await this.#json("v1/edit", { method: "POST", body: JSON.stringify(asked) });
+    return film ? { film: blobOf(film, FILE) } : { images: images.map((image) => blobOf(image, `image/${format}`)) };
   }
 
   async file(path) {
     return (await this.#fetch(path)).blob();
   }
 
-  /** An inversion's events, ["step" or "done", what it says]; an error is thrown. */
+  /**
+   * An inversion's events, ["step" or "done", what it says]; an error is thrown. At the end `inversion` is what `edit`
+   * takes, and `file` the same to be saved.
+   */
   async *invert(bundle, photo, signal) {
     const options = { method: "POST", body: photo, signal, headers: { Accept: "text/event-stream" } };
     const answer = await this.#fetch(`v1/invert?bundle=${encodeURIComponent(bundle)}`, options);
@@ -35,7 +47,9 @@ export class Service {
     for await (const [kind, event] of events(answer.body)) {
       if (kind === "error") throw new Error(event.error);
       done ||= kind === "done";
-      yield [kind, event];
+      const { type = PNG, inversion } = event;
+      const file = inversion && { file: blobOf(inversion, FILE) };
+      yield [kind, { ...event, ...file, image: blobOf(event.image, type) }];
     }
     if (!done) throw new Error("The service ended in the middle of its answer.");
   }
@@ -59,6 +73,10 @@ export class Service {
     const said = await answer.json().catch(() => ({}));
     throw new Error(said.error ?? `The service answered ${answer.status}.`);
   }
+}
+
+function blobOf(base64, type) {
+  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type });
 }
 
 /** Server-sent events of a stream. */

@@ -1,4 +1,5 @@
-// The page: one photo, its refinement, and its edits. It talks to the service's own endpoints and to nothing else.
+// The page: one photo, its refinement, and its edits. It talks to `service.js` alone, which is one module where a server does
+// the work and another one where the browser does.
 
 import { Crop } from "./crop.js";
 import { Service } from "./service.js";
@@ -7,7 +8,7 @@ const $ = (id) => document.getElementById(id);
 const service = new Service(askForToken);
 const crop = new Crop($("cropper"), $("canvas"), $("zoom"));
 
-/** The bundle that is used; its facts are those of /v1/bundles. */
+/** The bundle that is used; its facts are those of /v1/bundles, and where the browser does the work, what it `loads`. */
 let bundle = null;
 /** What begins the name of another person who is mixed in; no direction's name begins so. */
 const MIXED = "@";
@@ -15,7 +16,7 @@ const MIXED = "@";
 const FRAMES = 32;
 /** What the service writes films as. */
 let filmKind = "webp";
-/** What is shown: the photo's name and address, every step's, and what /v1/invert answered. */
+/** What is shown: the photo's name and address, every step's, and what the inversion gave at its end. */
 let shown = null;
 /** Ends the inversion that runs. */
 let running = null;
@@ -40,19 +41,12 @@ function guarded(promise) {
   });
 }
 
-function decoded(base64, type) {
-  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type });
-}
-
-function address(base64, type) {
-  return URL.createObjectURL(decoded(base64, type));
-}
-
 // ---- bundles and their sliders ----------------------------------------------------------------------------------
 
 async function start() {
   const { bundles, finds_faces, example, films } = await service.bundles();
   [filmKind] = films;
+  $("save-film").hidden = !filmKind;
   $("bundle").replaceChildren(...bundles.map(({ name }) => new Option(name, name)));
   $("bundle-choice").hidden = bundles.length < 2;
   $("example").hidden = !example;
@@ -61,18 +55,30 @@ async function start() {
   const use = () => choose(bundles.find(({ name }) => name === $("bundle").value));
   $("bundle").onchange = use;
   use();
-  if (location.hash.startsWith("#example")) await openExample();
+  // What loads something first says how much, and waits for a photo.
+  if (location.hash.startsWith("#example") && !bundle.loads) await openExample();
 }
 
 function choose(chosen) {
   bundle = chosen;
-  const { image, input, domain, method, backend, directions } = bundle;
+  const { image, input, domain, method, backend, directions, loads } = bundle;
   $("facts").textContent = `${domain.replaceAll("_", " ")} · ${method} · ${image.width}×${image.height} · ${backend}`;
   document.documentElement.style.setProperty("--aspect", input.width / input.height);
   document.documentElement.style.setProperty("--most", `${Math.min(640, Math.max(448, image.width))}px`);
   $("sliders").replaceChildren(...directions.map(slider));
   $("no-directions").hidden = directions.length > 0;
+  $("loads").hidden = !loads;
+  if (loads) {
+    const parts = `${size(loads.model)} the model, ${size(loads.runtime)} what runs it`;
+    $("loads").textContent = `The first photo loads ${size(loads.model + loads.runtime)}: ${parts}. Photos stay on this machine.`;
+  }
   clear();
+}
+
+/** Bytes as people read them. */
+function size(bytes) {
+  const [unit, scale] = bytes < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
+  return `${(bytes / scale).toFixed(1)} ${unit}`;
 }
 
 function slider({ name, strengths: [low, high] }) {
@@ -145,8 +151,7 @@ async function openExample() {
 
 async function findFace() {
   const { file, stem } = crop.source;
-  const { image } = await service.align(bundle.name, file);
-  await invert(decoded(image, "image/png"), stem);
+  await invert(await service.align(bundle.name, file), stem);
 }
 
 function clear() {
@@ -175,7 +180,8 @@ async function invert(file, stem) {
   running = new AbortController();
   try {
     for await (const [kind, event] of service.invert(bundle.name, file, running.signal)) {
-      if (kind === "step") showStep(mine, event);
+      if (kind === "loading") showLoading(event);
+      else if (kind === "step") showStep(mine, event);
       else showResult(mine, event);
     }
   } catch (error) {
@@ -210,8 +216,14 @@ function look(item, url, photo) {
   cut(photo);
 }
 
-function showStep(mine, { step, steps, l2, image, type }) {
-  const url = address(image, type);
+function showLoading({ loaded }) {
+  const { model, runtime } = bundle.loads;
+  const share = Math.min(1, loaded / (model + runtime));
+  $("status").textContent = share < 1 ? `Loading the model: ${Math.floor(100 * share)} %` : "Starting the model …";
+}
+
+function showStep(mine, { step, steps, l2, image }) {
+  const url = URL.createObjectURL(image);
   mine.urls.push(url);
   const item = $("film").children[step + 1];
   fill(item, url, () => look(item, url, 0));
@@ -220,7 +232,7 @@ function showStep(mine, { step, steps, l2, image, type }) {
 }
 
 function showResult(mine, result) {
-  const url = address(result.image, "image/png");
+  const url = URL.createObjectURL(result.image);
   mine.urls.push(url);
   mine.result = { ...result, url };
   const item = $("film").children[result.steps + 1];
@@ -272,7 +284,7 @@ async function drawn(mine, strengths) {
   const format = bundle.image.width <= 256 ? "png" : "webp";
   const { images } = await edited(mine, [strengths], { format });
   if (mine.edited) URL.revokeObjectURL(mine.edited);
-  return (mine.edited = address(images[0], `image/${format}`));
+  return (mine.edited = URL.createObjectURL(images[0]));
 }
 
 function edited({ result, mix }, edits, how) {
@@ -317,8 +329,8 @@ function removeMix() {
 
 // ---- results out ------------------------------------------------------------------------------------------------
 
-function save(url, name) {
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+function save(blob, name) {
+  Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name }).click();
 }
 
 function nameOf({ stem }, strengths) {
@@ -328,10 +340,10 @@ function nameOf({ stem }, strengths) {
 async function saveImage() {
   const [mine, strengths] = [shown, edit()];
   const { images } = await edited(mine, [strengths], { format: "png" });
-  save(address(images[0], "image/png"), `${nameOf(mine, strengths)}.png`);
+  save(images[0], `${nameOf(mine, strengths)}.png`);
 }
 
-/** From the person as inverted to the edit, slowly at both ends; the service adds the way back. */
+/** From the person as inverted to the edit, slowly at both ends; the way back is added. */
 async function saveFilm() {
   const [mine, strengths] = [shown, edit()];
   const ease = (t) => t * t * (3 - 2 * t);
@@ -340,14 +352,14 @@ async function saveFilm() {
   $("save-film").disabled = true;
   try {
     const { film } = await edited(mine, edits, { film: filmKind });
-    save(address(film, "application/octet-stream"), `${nameOf(mine, strengths)}.${filmKind}`);
+    save(film, `${nameOf(mine, strengths)}.${filmKind}`);
   } finally {
     $("save-film").disabled = document.body.dataset.state !== "done" || $("reset").disabled;
   }
 }
 
 function saveInversion() {
-  save(address(shown.result.inversion, "application/octet-stream"), `${shown.stem}.inversion`);
+  save(shown.result.file, `${shown.stem}.inversion`);
 }
 
 function askForToken() {

@@ -1,0 +1,85 @@
+// What the page asks of a service, answered on this machine: the same functions as those of the server's module. There is
+// no `align`: `bundles` says that no faces are found here.
+
+import { called, chosenDevice } from "./device.js";
+import { addressOf } from "./files.js";
+
+export class Service {
+  #worker = null;
+  #calls = new Map();
+  #count = 0;
+
+  /** What the site has, and what it takes to load it: nothing is loaded yet. */
+  async bundles() {
+    const site = await (await this.#fetch("site.json")).json();
+    const device = await chosenDevice();
+    const [entry] = site.bundles;
+    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }) => this.#calls.get(data.call)?.(data);
+    this.#worker.onerror = ({ message }) => this.#fail(message || "The model cannot run in this browser.");
+    this.#worker.postMessage({ name: "open", argument: { entry, device } });
+    const size = (files) => files.reduce((sum, { bytes }) => sum + bytes, 0);
+    const loads = { model: size(entry.files), runtime: size(Object.values(entry.runtime[device])) };
+    const bundles = [{ ...entry, backend: called(device), loads }];
+    return { bundles, finds_faces: false, example: site.example, films: await films() };
+  }
+
+  /** @param asked what /v1/edit takes; `inversion` is what `invert` gave. */
+  async edit(asked) {
+    for await (const [, result] of this.#events("edit", asked)) return result;
+  }
+
+  async file(path) {
+    return (await this.#fetch(path)).blob();
+  }
+
+  /** An inversion's events: "loading" while the model comes, "step" and "done"; an error is thrown. */
+  invert(bundle, photo, signal) {
+    return this.#events("invert", { photo }, signal);
+  }
+
+  async *#events(name, argument, signal) {
+    const call = this.#count++;
+    const came = [];
+    let wake = () => {};
+    this.#calls.set(call, (message) => {
+      came.push(message);
+      wake();
+    });
+    const cancel = () => this.#worker.postMessage({ call, name: "cancel" });
+    signal?.addEventListener("abort", cancel);
+    try {
+      this.#worker.postMessage({ call, name, argument });
+      for (;;) {
+        signal?.throwIfAborted();
+        if (!came.length) await new Promise((resolve) => (wake = resolve));
+        const { event, error, end } = came.shift();
+        if (error) throw Object.assign(new Error(error.message), { name: error.name });
+        if (end) return;
+        yield event;
+      }
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      this.#calls.delete(call);
+    }
+  }
+
+  #fail(message) {
+    for (const [call, tell] of this.#calls) tell({ call, error: { name: "Error", message } });
+  }
+
+  async #fetch(path) {
+    const answer = await fetch(addressOf(path), { cache: "no-cache" }).catch(() => {
+      throw new Error("The site does not answer. Is there a network?");
+    });
+    if (!answer.ok) throw new Error(`The site has no ${path}: it answered ${answer.status}.`);
+    return answer;
+  }
+}
+
+/** Films that this browser can write. */
+async function films() {
+  const canvas = new OffscreenCanvas(1, 1);
+  canvas.getContext("2d");
+  return (await canvas.convertToBlob({ type: "image/webp" })).type === "image/webp" ? ["webp"] : [];
+}
