@@ -7,6 +7,11 @@ import { METHODS } from "./methods.js";
 import { readTensors } from "./safetensors.js";
 
 const TYPES = { F32: "float32", F16: "float16" };
+/**
+ * How graphs are run on a device. With channels last, which is WebGPU's default, ONNX Runtime 1.30 gets convolutions of six
+ * channels wrong: those that look at a photo and its reconstruction (onnxruntime's issue 29651).
+ */
+const PROVIDERS = { wasm: { name: "wasm" }, webgpu: { name: "webgpu", preferredLayout: "NCHW" } };
 
 export class Backend {
   #ort;
@@ -43,7 +48,7 @@ export class Backend {
     }
     for (const [name, { file, outside }] of Object.entries(manifest.graphs)) {
       const externalData = outside.map((path) => ({ path, data: within(path) }));
-      const options = { executionProviders: [device], externalData, enableMemPattern: false };
+      const options = { executionProviders: [PROVIDERS[device]], externalData, enableMemPattern: false };
       backend.#sessions[name] = await ort.InferenceSession.create(within(file), options);
     }
     return backend;

@@ -1,7 +1,6 @@
-"""The page in a real browser: Chromium without a window, driven by Playwright. Skipped where either is missing."""
+"""The page of a service in a real browser. Skipped where there is none."""
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,19 @@ from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
+from hyperstyle_deploy.tests.browser import WAIT, launched, move, opened, shown_picture, upload
 from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Finder, Gated, Running, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
 
 pytestmark = pytest.mark.exhaustive
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-WAIT = 60_000
 DONE = "body[data-state=done]"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with launched() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -43,46 +36,22 @@ def found(session: Session) -> Iterator[Running]:
         yield service
 
 
-def opened(browser: Any, found: Running, path: str = "/") -> Any:
-    """The page, which may say nothing wrong to its console."""
-    page = browser.new_page()
-    page.set_default_timeout(WAIT)
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
-    page.goto(f"{found.client.base_url}{path}")
+def at(browser: Any, found: Running, path: str = "/") -> Any:
+    page = opened(browser, f"{found.client.base_url}{path}")
     page.wait_for_selector("#sliders input")
     return page
 
 
 @pytest.fixture
 def page(browser: Any, found: Running) -> Iterator[Any]:
-    shown = opened(browser, found)
+    shown = at(browser, found)
     yield shown
     assert not shown.complaints
     shown.close()
 
 
-def upload(page: Any, content: bytes, name: str = "me.png", kind: str = "image/png") -> None:
-    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
-
-
-def move(page: Any, value: float) -> None:
-    """Move the slider as a hand does."""
-    script = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); }"
-    page.eval_on_selector("input[data-name=smile]", script, value)
-
-
-def shown_picture(page: Any) -> np.ndarray:
-    """What the stage shows of the result, at its own size."""
-    script = """async (image) => {
-      await image.decode();
-      const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
-      canvas.getContext('2d').drawImage(image, 0, 0);
-      const bytes = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
-      return Array.from(bytes);
-    }"""
-    return np.asarray(Image.open(io.BytesIO(bytes(page.eval_on_selector("#result", script)))).convert("RGB"))
+def seen(page: Any) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(shown_picture(page))).convert("RGB"))
 
 
 def test_a_photo_is_inverted_step_by_step_and_saved(page: Any, session: Session, tmp_path: Path) -> None:
@@ -91,7 +60,7 @@ def test_a_photo_is_inverted_step_by_step_and_saved(page: Any, session: Session,
     expected = direct(session, picture(7))
     assert page.locator("#film img").count() == session.manifest.default_steps + 2
     assert f"{expected.l2[-1]:.4f}" in page.inner_text("#status")
-    assert np.array_equal(shown_picture(page), expected.image)
+    assert np.array_equal(seen(page), expected.image)
     with page.expect_download() as download:
         page.click("#save-inversion")
     assert download.value.suggested_filename == "me.inversion"
@@ -109,7 +78,7 @@ def test_sliders_answer_and_the_newest_wins(page: Any, session: Session, tmp_pat
     script = """(input) => { for (let value = -3; value <= 3; value += 0.03) {
       input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); } }"""
     page.eval_on_selector("input[data-name=smile]", script)
-    move(page, 3)
+    move(page, "smile", 3)
     page.wait_for_function("() => document.getElementById('after').textContent === 'Edited'")
     page.wait_for_timeout(1000)
     assert '"smile":3' in requests[-1]
@@ -126,7 +95,7 @@ def test_sliders_answer_and_the_newest_wins(page: Any, session: Session, tmp_pat
     page.click("#reset")
     assert page.is_disabled("#save-film")
     page.wait_for_function("() => document.getElementById('after').textContent === 'Inversion'")
-    assert np.array_equal(shown_picture(page), direct(session, picture(1)).image)
+    assert np.array_equal(seen(page), direct(session, picture(1)).image)
 
 
 def test_photos_of_other_shapes_are_cropped_with_keys(page: Any) -> None:
@@ -144,12 +113,12 @@ def test_photos_of_other_shapes_are_cropped_with_keys(page: Any) -> None:
 def test_the_face_is_found(browser: Any, session: Session, tmp_path: Path) -> None:
     photo = picture(6, (90, 130))
     with running(Service({"toy": lambda: session}, Settings(), Finder())) as found:
-        page = opened(browser, found)
+        page = at(browser, found)
         upload(page, photo)
         page.click("#find")
         page.wait_for_selector(DONE)
         face = align(Image.open(io.BytesIO(photo)), Finder.landmarks, session.manifest.generator.size)
-        assert np.array_equal(shown_picture(page), session.invert(face.picture).image)
+        assert np.array_equal(seen(page), session.invert(face.picture).image)
         assert not page.complaints
         page.close()
 
@@ -164,7 +133,7 @@ def test_two_people_are_mixed(page: Any, session: Session) -> None:
     middle = Image.open(io.BytesIO(wide)).crop((10, 0, 50, 40))
     me, you = direct(session, picture(1)), session.invert(middle)
     mix = Mix(you, (0, len(you.codes)))
-    assert np.array_equal(shown_picture(page), session.edit(me, {mix: 0.5})[0])
+    assert np.array_equal(seen(page), session.edit(me, {mix: 0.5})[0])
     page.click("#another")
     assert page.locator("input[data-name='@you']").count() == 0
 
@@ -183,7 +152,7 @@ def test_what_is_wrong_is_said(page: Any) -> None:
 
 def test_an_inversion_can_be_cancelled(browser: Any, gated: Gated) -> None:
     with running(Service({"toy": lambda: gated}, Settings(), example=picture(1))) as found:
-        page = opened(browser, found, "/#example")
+        page = at(browser, found, "/#example")
         found.wait_until(lambda: gated.begun == [1])
         gated.gate.release()
         page.wait_for_function("() => document.querySelectorAll('#film img').length === 2")
