@@ -39,5 +39,10 @@ dist: .venv/test
 .venv/test: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,calibrate,report,video,parquet,serve,dev]"
+	if command -v npm >/dev/null; then $(MAKE) .venv/onnxruntime-web; fi  # for the tests of the page without a server
 	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
 	touch $@
+
+# ONNX Runtime Web's files, from npm.
+.venv/onnxruntime-web:
+	$(BIN)/python -m hyperstyle_deploy.runtime.serving.web.onnxruntime_web $@

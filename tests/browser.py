@@ -50,7 +50,6 @@ def opened(browser: Any, address: str) -> Any:
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
     page.goto(address)
-    page.wait_for_selector("#sliders")
     return page
 
 

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from ....errors import BackendError, HyperStyleDeployError
@@ -117,17 +116,15 @@ def _checked(name: str, content: bytes) -> bytes:
     return content
 
 
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    try:
-        yield
-    except HyperStyleDeployError as error:
-        sys.exit(f"Error: {error}")
+def _fetch(folder: Path) -> None:
+    found = read_runtime(None)
+    with atomic_directory(folder, overwrite=True) as target:
+        for name, content in found.items():
+            (target / name).write_bytes(content)
 
 
 if __name__ == "__main__":
-    with _errors_told():
-        found = read_runtime(None)
-        with atomic_directory(Path(sys.argv[1]), overwrite=True) as target:
-            for name, content in found.items():
-                (target / name).write_bytes(content)
+    try:
+        _fetch(Path(sys.argv[1]))
+    except HyperStyleDeployError as error:
+        sys.exit(f"Error: {error}")

@@ -150,7 +150,7 @@ def _outside(bundle: Bundle) -> dict[str, list[str]]:
 
 
 def _entry(bundle: Bundle, name: str, files: Sequence[str], runtime: Mapping[str, bytes]) -> dict[str, Any]:
-    """What the page has to know: facts, files with their checksums, and the parts of the manifest that the loop takes."""
+    """What the page has to know: facts, files with their checksums, and what the loop takes of the manifest."""
     manifest, outside = bundle.manifest, _outside(bundle)
     document = manifest.to_json()
     graphs = {
@@ -166,7 +166,9 @@ def _entry(bundle: Bundle, name: str, files: Sequence[str], runtime: Mapping[str
         "folder": MODEL,
         "files": [{"path": f"{MODEL}/{file}", **asdict(_file(bundle, file))} for file in files],
         "runtime": {
-            device: {role: {"path": f"{RUNTIME}/{file}", **asdict(_facts(runtime[file]))} for role, file in parts.items()}
+            device: {
+                role: {"path": f"{RUNTIME}/{file}", **asdict(_facts(runtime[file]))} for role, file in parts.items()
+            }
             for device, parts in DEVICES.items()
         },
         "manifest": {

@@ -1,7 +1,6 @@
-"""Sites in a real browser, against the Python runtime: arrays of every step, pictures, edits, files. No server computes."""
+"""Sites in a real browser against the Python runtime: arrays of every step, pictures, edits, files."""
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
+from hyperstyle_deploy.runtime.serving.web.onnxruntime_web import CHECKSUMS
 from hyperstyle_deploy.runtime.serving.web.site import METHODS
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.browser import WAIT, WEBGPU, launched, move, opened, shown_picture, upload
@@ -27,22 +27,31 @@ from hyperstyle_deploy.tests.unit.runtime.web.conftest import hosted, site_of
 TOLERANCE = 1e-4
 DONE = "body[data-state=done]"
 
-#: Every step of a photo's inversion, as arrays.
-STEPS = """async ([photo, device]) => {
+#: Every step of a photo's inversion, as arrays. The model may be another site's, beside the one whose page runs it.
+STEPS = """async ([photo, device, beside]) => {
   const [{ Backend }, { refine }, { encoderInput, readPhoto }, { kept }] = await Promise.all(
     ["backend", "loop", "images", "inversion"].map((name) => import(`./page/${name}.js`)));
-  const { bundles: [entry] } = await (await fetch("site.json")).json();
-  const backend = await Backend.load(entry, device, () => {}, new AbortController().signal);
+  const { bundles: [entry] } = await (await fetch(`${beside}site.json`)).json();
+  const { bundles: [own] } = await (await fetch("site.json")).json();
+  const files = entry.files.map((file) => ({ ...file, path: beside + file.path }));
+  const moved = { ...entry, files, folder: beside + entry.folder, runtime: own.runtime };
+  const backend = await Backend.load(moved, device, () => {}, new AbortController().signal);
   const { manifest, method } = backend;
   const { channels, input_height, input_width } = manifest.image;
   const seen = encoderInput(await readPhoto(new Blob([Uint8Array.from(photo)])), manifest.image);
   const input = backend.array(seen, [1, channels, input_height, input_width]);
   const list = (data) => Array.from(data);
   const steps = [];
-  for await (const { index, state, image, reconstruction, l2 } of refine(backend, method, input, manifest.method.default_steps)) {
-    const arrays = Object.entries(kept(manifest, state, index)).map(([name, { data, shape }]) => [name, list(data), shape]);
-    steps.push({ arrays, image: list(image.data), reconstruction: list(reconstruction.data), l2 });
+  for await (const step of refine(backend, method, input, manifest.method.default_steps)) {
+    const arrays = Object.entries(kept(manifest, step.state, step.index));
+    steps.push({
+      arrays: arrays.map(([name, { data, shape }]) => [name, list(data), shape]),
+      image: list(step.image.data),
+      reconstruction: list(step.reconstruction.data),
+      l2: step.l2,
+    });
   }
+  await backend.close();
   return { seen: list(seen), steps };
 }"""
 
@@ -81,9 +90,9 @@ def seen(page: Any) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(shown_picture(page))).convert("RGB"))
 
 
-def check_steps(page: Any, session: Session, photo: bytes, device: str = "wasm") -> None:
+def check_steps(page: Any, session: Session, photo: bytes, device: str = "wasm", beside: str = "") -> None:
     """Hold every step in the browser against the session's."""
-    found = page.evaluate(STEPS, [list(photo), device])
+    found = page.evaluate(STEPS, [list(photo), device, beside])
     batch = session.prepare([Image.open(io.BytesIO(photo))])
     assert np.array_equal(np.asarray(found["seen"], np.float32), batch.ravel())
     expected = list(session.refine(batch))
@@ -117,19 +126,32 @@ def test_every_step_is_pythons_on_webgpu(address: str, session: Session) -> None
         check_steps(page, session, FACE.read_bytes(), "webgpu")
 
 
-@pytest.mark.parametrize("form", ALL_FORMS)
-def test_every_method_is_pythons(
-    form: str, browser: Any, runtime: dict[str, bytes], toys: Callable[..., Path], tmp_path: Path
-) -> None:
-    method, options = ALL_FORMS[form]
-    bundle = toys(method, **options)
-    with hosted(site_of(bundle, runtime, tmp_path / "site").path) as address:
-        page = opened(browser, address)
-        if form == "psp":
-            assert tuple(page.evaluate("import('./page/methods.js').then(({METHODS}) => Object.keys(METHODS))")) == METHODS
-        check_steps(page, load(bundle, backend="onnxruntime"), FACE.read_bytes())
+@pytest.fixture(scope="module")
+def forms(
+    browser: Any, site: Path, toys: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The page of the demo's site, and beside that a site for every form of a method, without a runtime of its own."""
+    folder = tmp_path_factory.mktemp("forms")
+    (folder / "demo").symlink_to(site)
+    for form, (method, options) in ALL_FORMS.items():
+        site_of(toys(method, **options), dict.fromkeys(CHECKSUMS, b""), folder / form)
+    with hosted(folder, headers=False) as address:
+        page = opened(browser, f"{address}demo/")
+        yield page
         assert not page.complaints
         page.close()
+
+
+@pytest.mark.parametrize("form", ALL_FORMS)
+def test_every_method_is_pythons(form: str, forms: Any, toys: Callable[..., Path]) -> None:
+    method, options = ALL_FORMS[form]
+    session = load(toys(method, **options), backend="onnxruntime")
+    check_steps(forms, session, FACE.read_bytes(), beside=f"../{form}/")
+
+
+def test_the_page_has_the_methods_that_are_exported(forms: Any) -> None:
+    names = forms.evaluate("import('./page/methods.js').then(({ METHODS }) => Object.keys(METHODS))")
+    assert tuple(names) == METHODS
 
 
 def photos() -> dict[str, bytes]:
@@ -156,8 +178,8 @@ def test_photos_are_read_and_shrunk_as_python_does(page: Any, session: Session) 
     script = """async (photos) => {
       const { encoderInput, readPhoto } = await import("./page/images.js");
       const image = { kind: "photo", channels: 3, input_width: 64, input_height: 64 };
-      const seen = photos.map(async (photo) => Array.from(encoderInput(await readPhoto(new Blob([Uint8Array.from(photo)])), image)));
-      return Promise.all(seen);
+      const read = (photo) => readPhoto(new Blob([Uint8Array.from(photo)]));
+      return Promise.all(photos.map(async (photo) => Array.from(encoderInput(await read(photo), image))));
     }"""
     files = photos()
     found = page.evaluate(script, [list(content) for content in files.values()])
@@ -211,7 +233,7 @@ def test_the_page_says_what_it_loads_and_works(page: Any, session: Session, tmp_
     with page.expect_download() as download:
         page.click("#save-image")
     download.value.save_as(tmp_path / "edited.png")
-    edited = np.asarray(Image.open(tmp_path / "edited.png"))
+    edited = np.asarray(Image.open(tmp_path / "edited.png").convert("RGB"))
     assert differ(edited, session.edit(expected, {"smile": 2, "pose": -1.5})[0]) <= 1
 
     with page.expect_download() as download:
@@ -238,9 +260,7 @@ def differ(left: np.ndarray, right: np.ndarray) -> int:
     return int(np.abs(left.astype(int) - right).max())
 
 
-def test_a_component_moves_to_its_coordinate(
-    browser: Any, runtime: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_component_moves_to_its_coordinate(browser: Any, runtime: dict[str, bytes], tmp_path: Path) -> None:
     """GANSpace's kind, which reads the codes that it moves."""
     bundle = write_toy_bundle(tmp_path / "toy.bundle").path
     session = load(bundle, backend="onnxruntime")
@@ -249,7 +269,8 @@ def test_a_component_moves_to_its_coordinate(
     parts = (vector, (1, STYLES - 1), (-20.0, 20.0), session.manifest.model, mean, np.full(1, 0.3, np.float32))
     Directions(bundle, session.manifest).add([Direction("colour", *parts)])
     script = """async (codes) => {
-      const [{ Backend }, { editedCodes }] = await Promise.all(["backend", "edits"].map((name) => import(`./page/${name}.js`)));
+      const { Backend } = await import("./page/backend.js");
+      const { editedCodes } = await import("./page/edits.js");
       const { bundles: [entry] } = await (await fetch("site.json")).json();
       const { directions } = await Backend.load(entry, "wasm", () => {}, new AbortController().signal);
       return Array.from(editedCodes(Float32Array.from(codes), { colour: 7.5 }, directions));
@@ -276,10 +297,14 @@ def test_a_host_without_headers_serves_it_with_one_thread(browser: Any, site: Pa
 
 def test_what_is_wrong_is_said_and_tried_again(page: Any, site: Path) -> None:
     upload(page, b"no picture", "photo.png")
-    page.wait_for_function("() => document.querySelector('#trouble p').textContent.includes('photo.png cannot be read')")
+    page.wait_for_function(
+        "() => document.querySelector('#trouble p').textContent.includes('photo.png cannot be read')"
+    )
     page.route("**/model/hypernet.safetensors", lambda route: route.fulfill(body=b"x" * 1072080))
     page.click("#example")
-    page.wait_for_function("() => document.querySelector('#trouble p').textContent.includes('is not the file that was')")
+    page.wait_for_function(
+        "() => document.querySelector('#trouble p').textContent.includes('is not the file that was')"
+    )
     assert page.is_visible("#drop")
     page.unroute("**/model/hypernet.safetensors")
     page.click("#example")
@@ -287,8 +312,7 @@ def test_what_is_wrong_is_said_and_tried_again(page: Any, site: Path) -> None:
 
 
 def test_loading_and_inverting_can_be_cancelled(page: Any) -> None:
-    held: list[Any] = []
-    page.route("**/model/hypernet.onnx", held.append)
+    page.route("**/model/hypernet.onnx", lambda route: None)  # it never comes
     page.click("#example")
     page.wait_for_function("() => document.getElementById('status').textContent.startsWith('Loading the model')")
     page.click("#cancel")

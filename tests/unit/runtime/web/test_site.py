@@ -1,4 +1,4 @@
-"""Sites as they are written, and ONNX Runtime Web's files from npm or a folder: no browser, and an npm of the tests' own."""
+"""Sites as they are written, and ONNX Runtime Web's files from a folder or npm, of which the tests have their own."""
 
 import dataclasses
 import hashlib
@@ -118,9 +118,7 @@ def test_the_files_come_from_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ('echo junk > "$6/onnxruntime-web-1.30.0.tgz"', r"archive of onnxruntime-web cannot be read"),
     ],
 )
-def test_an_npm_that_fails_is_told_of(
-    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_npm_that_fails_is_told_of(script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm(tmp_path, monkeypatch, script)
     with pytest.raises(BackendError, match=said):
         read_runtime(None)
@@ -149,7 +147,7 @@ def test_a_folder_that_lacks_a_file_or_has_another_version(tmp_path: Path) -> No
         (tmp_path / name).write_bytes(content)
     assert read_runtime(tmp_path) == FILES
     (tmp_path / "ort.wasm.min.mjs").write_bytes(b"another version")
-    with pytest.raises(BackendError, match="ort.wasm.min.mjs is not that of"):
+    with pytest.raises(BackendError, match=r"ort\.wasm\.min\.mjs is not that of"):
         read_runtime(tmp_path)
     (tmp_path / "ort.wasm.min.mjs").unlink()
     with pytest.raises(BackendError, match="Cannot read a file of"):
