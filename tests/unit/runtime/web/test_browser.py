@@ -155,7 +155,7 @@ def test_the_page_has_the_methods_that_are_exported(forms: Any) -> None:
 
 
 def photos() -> dict[str, bytes]:
-    """Photos that are larger, of the network's size, smaller, upright only by their EXIF data, transparent, of a palette, grey."""
+    """Photos that are larger than the network's size, of it, smaller; turned by EXIF data; of a palette, grey."""
     noise = np.random.default_rng(3).integers(0, 256, (150, 211, 4), np.uint8)
     turned = Image.Exif()
     turned[0x0112] = 6
