@@ -146,7 +146,7 @@ def _graphs(bundle: Bundle) -> list[str]:
 
 def _outside(bundle: Bundle) -> dict[str, list[str]]:
     """The files that each graph takes constants from."""
-    return {graph: sorted(scan_graph(bundle.graph(graph).read_bytes())) for graph in _graphs(bundle)}
+    return {graph: sorted(scan_graph(bundle.graph_content(graph))) for graph in _graphs(bundle)}
 
 
 def _entry(bundle: Bundle, name: str, files: Sequence[str], runtime: Mapping[str, bytes]) -> dict[str, Any]:
