@@ -36,13 +36,13 @@ dist: .venv/test
 	$(BIN)/python -m pip install --quiet --editable ".[export,cpu]"
 	touch $@
 
-.venv/test: pyproject.toml
+.venv/test: pyproject.toml runtime/serving/web/onnxruntime_web.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,calibrate,report,video,parquet,serve,dev]"
 	if command -v npm >/dev/null; then $(MAKE) .venv/onnxruntime-web; fi  # for the tests of the page without a server
 	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
 	touch $@
 
-# ONNX Runtime Web's files, from npm.
-.venv/onnxruntime-web:
+# ONNX Runtime Web's files, from npm, of the version that stands there.
+.venv/onnxruntime-web: runtime/serving/web/onnxruntime_web.py
 	$(BIN)/python -m hyperstyle_deploy.runtime.serving.web.onnxruntime_web $@

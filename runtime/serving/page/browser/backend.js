@@ -46,10 +46,14 @@ export class Backend {
     for (const { name } of entry.directions) {
       backend.directions[name] = new Direction(readTensors(within(`directions/${name}.safetensors`)));
     }
-    for (const [name, { file, outside }] of Object.entries(manifest.graphs)) {
+    const graphs = Object.entries(manifest.graphs);
+    for (const [place, [name, { file, outside }]] of graphs.entries()) {
       const externalData = outside.map((path) => ({ path, data: within(path) }));
       const options = { executionProviders: [PROVIDERS[device]], externalData, enableMemPattern: false };
       backend.#sessions[name] = await ort.InferenceSession.create(within(file), options);
+      // The session has a copy of its constants; both together would be twice a bundle.
+      const later = new Set(graphs.slice(place + 1).flatMap(([, graph]) => graph.outside));
+      for (const path of outside) if (!later.has(path)) found.delete(`${entry.folder}/${path}`);
     }
     return backend;
   }

@@ -3,12 +3,16 @@
 /** More threads gain nothing: a step's operators are too small. */
 const MOST_THREADS = 8;
 
-/** "webgpu" where there is a real GPU, else "wasm"; unless the address says which: `?on=wasm`. */
-export async function chosenDevice() {
+/**
+ * "webgpu" where there is a real GPU that computes in the model's precision, else "wasm"; unless the address says which:
+ * `?on=wasm`.
+ */
+export async function chosenDevice(precision) {
   const asked = new URLSearchParams(location.search).get("on");
   if (asked === "webgpu" || asked === "wasm") return asked;
   const adapter = await navigator.gpu?.requestAdapter();
-  return adapter && !adapter.info.isFallbackAdapter ? "webgpu" : "wasm";
+  if (!adapter || adapter.info?.isFallbackAdapter) return "wasm";
+  return precision === "float32" || adapter.features.has("shader-f16") ? "webgpu" : "wasm";
 }
 
 /** Threads of WebAssembly: several where the site is isolated from others, which its headers have to say. */

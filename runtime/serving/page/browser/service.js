@@ -12,8 +12,8 @@ export class Service {
   /** What the site has, and what it takes to load it: nothing is loaded yet. */
   async bundles() {
     const site = await (await this.#fetch("site.json")).json();
-    const device = await chosenDevice();
     const [entry] = site.bundles;
+    const device = await chosenDevice(entry.precision);
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }) => this.#calls.get(data.call)?.(data);
     this.#worker.onerror = ({ message }) => this.#fail(message || "The model cannot run in this browser.");
