@@ -132,7 +132,7 @@ def test_every_step_is_pythons_on_webgpu(address: str, session: Session) -> None
 def test_16_bits_are_rounded_as_in_python(
     browser: Any, runtime: dict[str, bytes], tinies: Callable[..., Path], tmp_path: Path
 ) -> None:
-    bundle = tinies("hyperstyle", precision="float16")
+    bundle = tinies("hyperstyle", "float16")
     with hosted(site_of(bundle, runtime, tmp_path / "site").path) as address:
         page = opened(browser, address)
         check_steps(page, load(bundle, backend="onnxruntime"), FACE.read_bytes(), most=2e-2)
