@@ -51,8 +51,8 @@ export class Service {
     try {
       this.#worker.postMessage({ call, name, argument });
       for (;;) {
-        signal?.throwIfAborted();
         if (!came.length) await new Promise((resolve) => (wake = resolve));
+        signal?.throwIfAborted();
         const { event, error, end } = came.shift();
         if (error) throw Object.assign(new Error(error.message), { name: error.name });
         if (end) return;
