@@ -139,8 +139,8 @@ def faces256_bundle(faces256_checkpoints: tuple[Path, ...]) -> Path:
     return export(faces256_checkpoints, faces256_checkpoints[0].parent / "faces256.bundle").path
 
 
-#: Below tests/unit: files that trace or build for minutes. `make test-all` runs them; docs/tests.md says what catches the
-#: same before.
+#: Below tests/unit: files that trace or build for minutes. `make test-all` runs them; docs/tests.md says what catches
+#: the same before.
 MINUTES = ("export/engines/test_command.py", "export/test_exporter.py", "test_precision.py")
 
 
