@@ -1,6 +1,7 @@
 """`python -m hyperstyle_deploy.training`: draw pictures, train the demo model, write and measure it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,7 +9,10 @@ import click
 from .networks import Widths
 
 #: Optimiser steps of each training, in the order in which they need each other.
-STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200}
+STEPS = {
+    "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
+    "psp": 2_000, "e4e": 2_000, "restyle-psp": 1_000, "restyle-e4e": 1_000,
+}  # fmt: skip
 
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
@@ -67,6 +71,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     from .encoder import train_encoder
     from .generator import train_generator
     from .hypernetwork import train_hypernetwork
+    from .inversion import WEIGHTS, train_inversion
     from .mapping import train_mapping
 
     trainings: dict[str, Callable[..., object]] = {
@@ -74,6 +79,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
         "mapping": train_mapping,
         "encoder": train_encoder,
         "hypernetwork": train_hypernetwork,
+        **{method: partial(train_inversion, method) for method in WEIGHTS},
     }
     options = {} if batch is None else {"batch": batch}
     for each in STEPS if name == "all" else (name,):
