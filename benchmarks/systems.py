@@ -27,7 +27,6 @@ from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, Summary, eval
 from hyperstyle_deploy.runtime.quality.published import read_published
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.training.checkpoints import encoder_file, join
-from hyperstyle_deploy.training.inversion import WEIGHTS
 from hyperstyle_deploy.training.parameters import HELD_OUT, sample
 from hyperstyle_deploy.training.pictures import draw
 
@@ -89,16 +88,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="bundles, photos and results")
     parser.add_argument("--photos", type=int, default=100, help="of each set")
     parser.add_argument("--optimised", type=int, default=5, help="of these, how many optimisations get")
+    parser.add_argument("--only", nargs="+", default=[system.name for system in SYSTEMS], help="systems to run")
     parser.add_argument("--person", type=int, default=0, help="which photo with extras the strip shows")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--strip", type=Path, help="one person through all systems, a picture")
     arguments = parser.parse_args()
-    bundles = {name: exported(name, arguments.work) for name in ("hyperstyle", *WEIGHTS)}
+    systems = [system for system in SYSTEMS if system.name in arguments.only]
+    bundles = {name: exported(name, arguments.work) for name in dict.fromkeys(system.bundle for system in systems)}
     before = load_average()
     rows: dict[str, list[Row]] = {}
     for name in SETS:
         photos = drawn(arguments.work / "photos" / name, arguments.photos, extras=name == "extras")
-        rows[name] = [measured(system, bundles, photos, name, arguments) for system in SYSTEMS]
+        rows[name] = [measured(system, bundles, photos, name, arguments) for system in systems]
         show(name, rows[name])
     document = {
         "machine": describe_machine(THREADS),
@@ -139,35 +140,38 @@ def drawn(folder: Path, count: int, extras: bool) -> Path:
 
 
 def measured(system: System, bundles: dict[str, Path], photos: Path, name: str, arguments: argparse.Namespace) -> Row:
-    """Run a system on a set, keep what it gives, and evaluate that."""
+    """Run a system on a set, keep what it gives, and evaluate that; what an earlier run has kept is not run again."""
     count = arguments.optimised if system.method else arguments.photos
     used, results = (arguments.work / part / name / system.name for part in ("originals", "results"))
-    seconds = []
     for folder in (used, results):
         folder.mkdir(parents=True, exist_ok=True)
-    for photo, (found, spent) in inverted(system, bundles[system.bundle], find_photos([photos])[:count]):
+    kept = results.with_suffix(".json")
+    seconds: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    left = [photo for photo in find_photos([photos])[:count] if photo.name not in seconds]
+    for photo, found, spent in inverted(system, bundles[system.bundle], left) if left else ():
         assert found.image is not None
-        seconds.append(spent)
         Image.fromarray(found.image).save(results / photo.name)
         (used / photo.name).write_bytes(photo.read_bytes())
+        seconds[photo.name] = spent
+        kept.write_text(json.dumps(seconds))
         progress(f"{name}: {system.name}: {photo.name} {spent:.2f} s")
     scores = list(evaluate(pairs(used, results), MEASURES))
-    return Row(system.name, system.paper, len(scores), summaries(scores), median(seconds))
+    return Row(system.name, system.paper, len(scores), summaries(scores), median(seconds.values()))
 
 
-def inverted(system: System, bundle: Path, photos: list[Path]) -> Iterator[tuple[Path, tuple[Inversion, float]]]:
+def inverted(system: System, bundle: Path, photos: list[Path]) -> Iterator[tuple[Path, Inversion, float]]:
     """Photos with their inversions and the seconds that these took; loading counts as none."""
     if not system.pivot:
         session = load(bundle, BACKEND, THREADS, method=system.method)
         timed(session, photos[0], 1 if session.checked_steps(system.steps) else 0)  # so that nothing is first
-        yield from ((photo, timed(session, photo, system.steps)) for photo in photos)
+        yield from ((photo, *timed(session, photo, system.steps)) for photo in photos)
         return
     projection = load(bundle, BACKEND, THREADS, method="projection", settings=Settings(space="w"))
     for photo in photos:
         pivot, before = timed(projection, photo, PIVOT_STEPS)
         tuning = load(bundle, BACKEND, THREADS, method=system.method, settings=Settings(pivot=pivot.codes))
         found, spent = timed(tuning, photo, system.steps)
-        yield photo, (found, before + spent)
+        yield photo, found, before + spent
 
 
 def timed(session: Session, photo: Path, steps: int | None) -> tuple[Inversion, float]:

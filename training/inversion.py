@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from numpy.random import Generator as Random
 from torch import Tensor
@@ -22,21 +23,23 @@ from .synthesis import synthesize
 
 @dataclass(frozen=True)
 class Weights:
-    """Of terms beside the picture loss: ``true`` for the distance from the true code, ``apart`` for that of the rows.
+    """Of terms beside the picture loss: distances from the true code, and of the rows from the first one.
 
-    With both of them codes stay where edits work, which is what e4e (Tov et al., 2021) is for; its discriminator of
-    codes is replaced by the true codes, which drawn pictures have.
+    A picture without extras is what its true code says (``plain``); hats and glasses are in no code, and want freedom
+    (``extras``). Held to it all the same, and together, codes stay where edits work, which is what e4e is for (Tov et
+    al., 2021): its discriminator of codes is replaced by the true codes, which drawn pictures have.
     """
 
-    true: float
+    plain: float = 1.0
+    extras: float = 0.0
     apart: float = 0.0
 
 
 WEIGHTS = {
-    "psp": Weights(0.05),
-    "e4e": Weights(0.5, apart=0.5),
-    "restyle-psp": Weights(0.05),
-    "restyle-e4e": Weights(0.5, apart=0.5),
+    "psp": Weights(),
+    "e4e": Weights(extras=1.0, apart=0.5),
+    "restyle-psp": Weights(),
+    "restyle-e4e": Weights(extras=1.0, apart=0.5),
 }
 
 
@@ -73,8 +76,10 @@ def train_inversion(
     album, weight = Album(pictures, widths.size, extras=True), feature_weight(widths.size, strength=1.0)
 
     def batches(random: Random, progress: float) -> Iterator[dict[str, float]]:
-        photos, parameters = album(random.integers(0, pictures, batch))
+        indices = random.integers(0, pictures, batch)
+        photos, parameters = album(indices)
         true = map_(parameters)[:, None]
+        held = torch.from_numpy(np.where(indices % 2, weights.extras, weights.plain)).float()
         encoder.train(progress < 0.7)
         rows = differing_rows(progress, styles) if encoder.shape.progressive else None
         corrections = refinement_steps(progress) if method in ITERATIVE else 1
@@ -85,7 +90,7 @@ def train_inversion(
         for step in range(1, corrections + 1):
             codes = codes.detach() + encode(encoder, photos, y.detach(), rows)
             small = synthesize(generator, codes, levels=levels)
-            loss = picture_loss(small, target, importance) + weights.true * (codes - true).square().mean()
+            loss = picture_loss(small, target, importance) + (held * (codes - true).square().mean((1, 2))).mean()
             loss = loss + weights.apart * (codes - codes[:, :1]).square().mean()
             loss.backward()
             y = F.interpolate(small, size=photos.shape[2:])
