@@ -11,7 +11,7 @@ from .networks import Widths
 #: Optimiser steps of each training, in the order in which they need each other.
 STEPS = {
     "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
-    "psp": 2_000, "e4e": 2_000, "restyle-psp": 1_000, "restyle-e4e": 1_000,
+    "psp": 1_000, "e4e": 400, "restyle-psp": 320, "restyle-e4e": 140,
 }  # fmt: skip
 
 _folder = click.option(
@@ -95,6 +95,17 @@ def write(photo: int, folder: Path, target: Path) -> None:
     from .model import write_model
 
     write_model(folder, target, Widths(), photo)
+
+
+@main.command()
+@click.argument("encoder", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("hyperstyle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_target
+def join(encoder: Path, hyperstyle: Path, target: Path) -> None:
+    """Put the generator of HyperStyle's file into an encoder's: a checkpoint that `export` takes."""
+    from .checkpoints import join as join_files
+
+    join_files(encoder, hyperstyle, target)
 
 
 @main.command()

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from ..export.methods.inversion import ITERATIVE
 from ..export.methods.recognition import PAIR
+from ..export.networks.encoders import build_encoder
 from ..export.seeded import USUAL_ENCODERS
 from ..runtime.bundle.files import atomic_file
 from .generator import Codes
 from .inversion import WEIGHTS
 from .loop import load_network
 from .mapping import load_generator
-from .networks import Widths, build_encoder, new_encoder, new_hypernetwork
+from .networks import Widths, new_encoder, new_hypernetwork
 
 LICENCE = "Apache-2.0"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..export.methods.inversion import ITERATIVE
-from ..export.networks.encoders import Encoder
+from ..export.networks.encoders import Encoder, build_encoder
 from .album import Album
 from .generator import Codes, growth
 from .hypernetwork import refinement_steps
@@ -37,10 +37,14 @@ class Weights:
 
 WEIGHTS = {
     "psp": Weights(),
-    "e4e": Weights(extras=1.0, apart=0.5),
+    "e4e": Weights(extras=0.2, apart=0.2),
     "restyle-psp": Weights(),
-    "restyle-e4e": Weights(extras=1.0, apart=0.5),
+    "restyle-e4e": Weights(extras=0.2, apart=0.2),
 }
+
+
+#: The training whose encoder each starts from.
+STARTS = {"psp": "encoder", "e4e": "psp", "restyle-psp": "encoder", "restyle-e4e": "restyle-psp"}
 
 
 def differing_rows(progress: float, rows: int) -> int:
@@ -68,7 +72,7 @@ def train_inversion(
     """
     torch.manual_seed(5)
     generator = load_network(folder, "generator", new_generator(widths)).requires_grad_(False)
-    encoder = new_inversion_encoder(widths, method, load_network(folder, "encoder", new_encoder(widths)))
+    encoder = new_inversion_encoder(widths, method, _start(folder, widths, method))
     map_, styles, weights = Codes(widths.style), widths.generator.styles, WEIGHTS[method]
     average = map_.centre.expand(batch, styles, -1)
     with torch.no_grad():
@@ -100,3 +104,9 @@ def train_inversion(
     settings = {"batch": batch, "pictures": pictures, "lr": lr, "shape": str(encoder.shape), **vars(weights)}
     groups = [{"params": list(encoder.parameters()), "lr": lr}]
     train(Training(method, {"encoder": encoder}, groups, batches, settings), folder, steps)
+
+
+def _start(folder: Path, widths: Widths, method: str) -> Encoder:
+    start = STARTS[method]
+    network = build_encoder(widths.inversion_encoder(start)) if start in STARTS else new_encoder(widths)
+    return load_network(folder, start, network)

@@ -115,19 +115,23 @@ def new_encoder(widths: Widths) -> Encoder:
     return encoder
 
 
-def new_inversion_encoder(widths: Widths, method: str, w_encoder: Encoder) -> Encoder:
-    """An encoder of pSp, e4e or ReStyle as it starts: its trunk is a trained W-encoder's, as far as that goes.
+def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encoder:
+    """An encoder of pSp, e4e or ReStyle as it starts: with the tensors of a trained one, as far as it has them.
 
     The authors start from a trunk that was trained to tell people apart. Of a pair the second picture counts for
-    nothing at first.
+    nothing at first, and the rows of a progressive encoder do not differ.
     """
     encoder = build_encoder(widths.inversion_encoder(method))
     _start_linear(encoder)
-    trained = {name: tensor for name, tensor in w_encoder.state_dict().items() if not name.startswith("linear.")}
-    first = "input_layer.0.weight"
-    blind = encoder.state_dict()[first].zero_()
-    blind[:, :3] = trained.pop(first)
-    encoder.load_state_dict(trained, strict=False)
+    trained, first = start.state_dict(), "input_layer.0.weight"
+    own = encoder.state_dict()
+    if own[first].shape != trained[first].shape:
+        trained[first] = torch.cat([trained[first], torch.zeros_like(trained[first])], 1)
+    encoder.load_state_dict({name: tensor for name, tensor in trained.items() if name in own}, strict=False)
+    if encoder.shape.progressive:
+        for row in range(1, encoder.shape.rows):
+            nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.weight"))
+            nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.bias"))
     return encoder
 
 

@@ -137,6 +137,10 @@ def test_rows_of_a_progressive_encoder_come_to_differ_one_by_one() -> None:
     torch.manual_seed(0)
     encoder = new_inversion_encoder(TINY, "e4e", new_encoder(TINY)).eval()
     photos = torch.rand(2, 3, 64, 64)
+    codes = encode(encoder, photos, photos)
+    assert torch.equal(codes, codes[:, :1].expand(-1, 10, -1))  # none differs at first
+    for block in encoder.styles[1:]:
+        torch.nn.init.normal_(block.linear.weight)
     whole, part = encode(encoder, photos, photos), encode(encoder, photos, photos, 4)
     assert torch.equal(part[:, :4], whole[:, :4])
     assert not torch.allclose(whole[:, 4:], whole[:, :1], atol=1e-3)
