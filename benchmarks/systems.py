@@ -18,7 +18,7 @@ from statistics import median
 from measure import describe_machine, load_average, progress, table
 from PIL import Image, ImageDraw
 
-from hyperstyle_deploy.demo import CHECKPOINT, ENCODER, MODEL
+from hyperstyle_deploy.demo import BUNDLE, CHECKPOINT, ENCODER, MODEL
 from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.methods.settings import Settings
@@ -38,6 +38,8 @@ SETS = ("extras", "plain")
 PIVOT_STEPS, TUNING_STEPS = 450, 350
 #: Behind HyperStyle a part of them is enough.
 FEW_STEPS = 100
+#: The bundle that the package brings; it has no gradient graphs.
+SHIPPED = "shipped"
 TILE, LABEL = 128, 18
 
 
@@ -63,8 +65,8 @@ SYSTEMS = (
     System("e4e", "e4e", "e4e"),
     System("ReStyle-pSp", "ReStyle-pSp", "restyle-psp"),
     System("ReStyle-e4e", "ReStyle-e4e", "restyle-e4e"),
-    System("W-encoder", None, "hyperstyle", steps=0),
-    System("HyperStyle", "HyperStyle", "hyperstyle"),
+    System("W-encoder", None, SHIPPED, steps=0),
+    System("HyperStyle", "HyperStyle", SHIPPED),
     System("HyperStyle + PTI", None, "hyperstyle", "pti", FEW_STEPS),
 )
 #: The paper's rows that nothing here stands beside, and why.
@@ -117,16 +119,19 @@ def main() -> None:
 
 
 def exported(name: str, work: Path) -> Path:
-    """The bundle of a method of the demo model; HyperStyle's with gradient graphs."""
+    """The bundle of a method of the demo model; HyperStyle's with gradient graphs, if it is not the shipped one."""
+    if name == SHIPPED:
+        return BUNDLE
     bundle, checkpoint = work / f"{name}.bundle", work / f"{name}.pt"
     if bundle.exists():
         return bundle
-    progress(f"exporting {name}")
     work.mkdir(parents=True, exist_ok=True)
     if name == "hyperstyle":
-        return export((CHECKPOINT, ENCODER), bundle, gradients=("projection", "pti")).path
-    join(encoder_file(MODEL, name), CHECKPOINT, checkpoint)
-    return export((checkpoint,), bundle).path
+        files, gradients = (CHECKPOINT, ENCODER), ("projection", "pti")
+    else:
+        join(encoder_file(MODEL, name), CHECKPOINT, checkpoint)
+        files, gradients = (checkpoint,), ()
+    return export(files, bundle, gradients=gradients, report=lambda what, _: progress(f"exporting {name}: {what}")).path
 
 
 def drawn(folder: Path, count: int, extras: bool) -> Path:
