@@ -23,7 +23,7 @@ from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.photos import find_photos
-from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, Summary, evaluate, pairs, summaries
+from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, Summary, evaluate, summarize
 from hyperstyle_deploy.runtime.quality.published import read_published
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.training.checkpoints import encoder_file, join
@@ -32,6 +32,7 @@ from hyperstyle_deploy.training.pictures import draw
 
 #: "HyperStyle: StyleGAN Inversion with HyperNetworks for Real Image Editing", arXiv:2111.15666, faces of CelebA-HQ.
 PAPER = Path(__file__).parent / "paper.csv"
+SECONDS = "seconds"
 BACKEND, THREADS = "onnxruntime", 1
 SETS = ("extras", "plain")
 #: The authors of PTI project into W for so many steps, and tune for at most so many.
@@ -75,12 +76,15 @@ NOT_MEASURED = {"IDInvert": "its generator is StyleGAN1, of which there is no tr
 
 @dataclass(frozen=True)
 class Row:
-    """What a system came to on one set of photos: measures by name, and seconds of one photo."""
+    """What a system came to on one set of photos: measures by name, and seconds of one photo.
+
+    ``first`` are the measures' means over the photos that every system has.
+    """
 
     system: str
     paper: str | None
-    photos: int
     measures: dict[str, Summary]
+    first: dict[str, float]
     seconds: float
 
 
@@ -102,12 +106,13 @@ def main() -> None:
     for name in SETS:
         photos = drawn(arguments.work / "photos" / name, arguments.photos, extras=name == "extras")
         rows[name] = [measured(system, bundles, photos, name, arguments) for system in systems]
-        show(name, rows[name])
+        show(name, rows[name], arguments.optimised)
     document = {
         "machine": describe_machine(THREADS),
         "load_average": {"before": before, "after": load_average()},
         "backend": BACKEND,
         "first_seed": HELD_OUT,
+        "first": arguments.optimised,
         "sets": {name: list(map(asdict, found)) for name, found in rows.items()},
         "paper": [{"method": row.method, **row.values} for row in read_published(PAPER)],
         "not_measured": NOT_MEASURED,
@@ -145,23 +150,28 @@ def drawn(folder: Path, count: int, extras: bool) -> Path:
 
 
 def measured(system: System, bundles: dict[str, Path], photos: Path, name: str, arguments: argparse.Namespace) -> Row:
-    """Run a system on a set, keep what it gives, and evaluate that; what an earlier run has kept is not run again."""
+    """Run a system on a set, evaluate and keep what it gives; what an earlier run has kept is not run again."""
     count = arguments.optimised if system.method else arguments.photos
-    used, results = (arguments.work / part / name / system.name for part in ("originals", "results"))
-    for folder in (used, results):
-        folder.mkdir(parents=True, exist_ok=True)
+    results = arguments.work / "results" / name / system.name
+    results.mkdir(parents=True, exist_ok=True)
     kept = results.with_suffix(".json")
-    seconds: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
-    left = [photo for photo in find_photos([photos])[:count] if photo.name not in seconds]
-    for photo, found, spent in inverted(system, bundles[system.bundle], left) if left else ():
-        assert found.image is not None
-        Image.fromarray(found.image).save(results / photo.name)
-        (used / photo.name).write_bytes(photo.read_bytes())
-        seconds[photo.name] = spent
-        kept.write_text(json.dumps(seconds))
-        progress(f"{name}: {system.name}: {photo.name} {spent:.2f} s")
-    scores = list(evaluate(pairs(used, results), MEASURES))
-    return Row(system.name, system.paper, len(scores), summaries(scores), median(seconds.values()))
+    found: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    left = [photo for photo in find_photos([photos])[:count] if photo.name not in found]
+    for photo, inversion, seconds in inverted(system, bundles[system.bundle], left) if left else ():
+        assert inversion.image is not None
+        Image.fromarray(inversion.image).save(results / photo.name)
+        (score,) = evaluate([(photo, results / photo.name)], MEASURES)
+        found[photo.name] = {**score.values, SECONDS: seconds}
+        kept.write_text(json.dumps(found))
+        progress(f"{name}: {system.name}: {photo.name} {seconds:.2f} s")
+    values = {key: [one[key] for one in found.values()] for key in (*MEASURES, SECONDS)}
+    return Row(
+        system.name,
+        system.paper,
+        {measure: summarize(values[measure]) for measure in MEASURES},
+        {measure: summarize(values[measure][: arguments.optimised]).mean for measure in MEASURES},
+        median(values[SECONDS]),
+    )
 
 
 def inverted(system: System, bundle: Path, photos: list[Path]) -> Iterator[tuple[Path, Inversion, float]]:
@@ -186,16 +196,19 @@ def timed(session: Session, photo: Path, steps: int | None) -> tuple[Inversion, 
     return found, time.process_time() - started
 
 
-def show(name: str, rows: list[Row]) -> None:
+def show(name: str, rows: list[Row], first: int) -> None:
     """Print a set's table, the paper's figures in the last columns."""
     published = {row.method: row.values for row in read_published(PAPER)}
     lines = []
     for row in rows:
         own = [f"{row.measures[measure].mean:.4f}" for measure in MEASURES]
-        lines.append([row.system, str(row.photos), *own, f"{row.seconds:.3f}", *beside(published.get(row.paper or ""))])
+        of_first = [f"{row.first[measure]:.4f}" for measure in MEASURES]
+        cells = [str(row.measures["L2"].count), *own, *of_first, f"{row.seconds:.3f}"]
+        lines.append([row.system, *cells, *beside(published.get(row.paper or ""))])
     for method in NOT_MEASURED:
-        lines.append([method, *["-"] * (len(MEASURES) + 2), *beside(published[method])])
-    header = ["system", "photos", *MEASURES, "CPU s", *(f"paper {measure}" for measure in MEASURES), "paper s"]
+        lines.append([method, *["-"] * (2 * len(MEASURES) + 2), *beside(published[method])])
+    header = ["system", "photos", *MEASURES, *(f"{measure} of {first}" for measure in MEASURES), "CPU s"]
+    header += [*(f"paper {measure}" for measure in MEASURES), "paper s"]
     table(f"Held-out drawn faces, {name} (the paper's columns: another model, photos of people, a GPU)", header, lines)
     for method, why in NOT_MEASURED.items():
         print(f"  {method} was not measured: {why}.")
@@ -204,7 +217,7 @@ def show(name: str, rows: list[Row]) -> None:
 
 def beside(values: "dict[str, float] | None") -> list[str]:
     """The paper's cells of a row."""
-    return [f"{values[name]:g}" if values and name in values else "-" for name in (*MEASURES, "seconds")]
+    return [f"{values[name]:g}" if values and name in values else "-" for name in (*MEASURES, SECONDS)]
 
 
 def strip(work: Path, person: int) -> Image.Image:
