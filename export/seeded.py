@@ -170,7 +170,8 @@ TINY = Sizes(
     inner=(14, 18),
 )
 
-_DEFAULT_ENCODERS = {
+#: The class of a method's encoder that its authors' commands train.
+USUAL_ENCODERS = {
     "psp": "GradualStyleEncoder",
     "e4e": "Encoder4Editing",
     "restyle-psp": "BackboneEncoder",
@@ -223,7 +224,7 @@ def write_checkpoints(
             "w_encoder.pt": {"encoder": w_encoder},
         }
     else:
-        encoder = ENCODERS[encoder_type or _DEFAULT_ENCODERS[method]]
+        encoder = ENCODERS[encoder_type or USUAL_ENCODERS[method]]
         channels = PAIR if method in ITERATIVE else labels or 3
         options = _encoder_options(sizes, method, encoder, dataset_type, labels)
         with torch.device("meta"):

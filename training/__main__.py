@@ -1,6 +1,7 @@
 """`python -m hyperstyle_deploy.training`: draw pictures, train the demo model, write and measure it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,7 +9,10 @@ import click
 from .networks import Widths
 
 #: Optimiser steps of each training, in the order in which they need each other.
-STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200}
+STEPS = {
+    "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
+    "psp": 800, "e4e": 300, "restyle-psp": 260, "restyle-e4e": 100,
+}  # fmt: skip
 
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
@@ -67,6 +71,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     from .encoder import train_encoder
     from .generator import train_generator
     from .hypernetwork import train_hypernetwork
+    from .inversion import WEIGHTS, train_inversion
     from .mapping import train_mapping
 
     trainings: dict[str, Callable[..., object]] = {
@@ -74,6 +79,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
         "mapping": train_mapping,
         "encoder": train_encoder,
         "hypernetwork": train_hypernetwork,
+        **{method: partial(train_inversion, method) for method in WEIGHTS},
     }
     options = {} if batch is None else {"batch": batch}
     for each in STEPS if name == "all" else (name,):
@@ -89,6 +95,17 @@ def write(photo: int, folder: Path, target: Path) -> None:
     from .model import write_model
 
     write_model(folder, target, Widths(), photo)
+
+
+@main.command()
+@click.argument("encoder", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("hyperstyle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_target
+def join(encoder: Path, hyperstyle: Path, target: Path) -> None:
+    """Put the generator of HyperStyle's file into an encoder's: a checkpoint that `export` takes."""
+    from .checkpoints import join as join_files
+
+    join_files(encoder, hyperstyle, target)
 
 
 @main.command()

@@ -1,13 +1,19 @@
-"""Writes the trained networks as the authors' training does: HyperStyle's file, its W-encoder's."""
+"""Writes the trained networks as the authors' training does: HyperStyle's file and the encoders'."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..export.methods.inversion import ITERATIVE
+from ..export.methods.recognition import PAIR
+from ..export.networks.encoders import build_encoder
+from ..export.seeded import USUAL_ENCODERS
 from ..runtime.bundle.files import atomic_file
 from .generator import Codes
+from .inversion import WEIGHTS
 from .loop import load_network
 from .mapping import load_generator
 from .networks import Widths, new_encoder, new_hypernetwork
@@ -18,12 +24,12 @@ LICENCE = "Apache-2.0"
 def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path, Path]:
     """Write `hyperstyle.pt` and `w_encoder.pt` in the authors' layout, loadable weights-only; their paths."""
     target.mkdir(parents=True, exist_ok=True)
-    generator, codes = load_generator(folder, widths), Codes(widths.style)
+    generator = load_generator(folder, widths)
     hypernet = load_network(folder, "hypernetwork", new_hypernetwork(widths))
     encoder = load_network(folder, "encoder", new_encoder(widths))
-    latent_avg = codes.centre.expand(2 * len(widths.channels), -1).clone()
+    latent_avg = _average(widths)
     tuned = ",".join(str(block.layer) for block in widths.hypernet.blocks)
-    common = {"output_size": widths.size, "input_size": widths.size, "dataset_type": "cartoon_faces", "device": "cpu"}
+    common = _options(widths)
     options = {
         **common,
         "encoder_type": "SharedWeightsHyperNetResNet",
@@ -38,6 +44,43 @@ def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path,
     _write(first, {"hypernet": hypernet, "decoder": generator}, latent_avg, options)
     _write(second, {"encoder": encoder}, latent_avg, {**common, "encoder_type": "WEncoder", "input_nc": 3})
     return first, second
+
+
+def encoder_file(target: Path, method: str) -> Path:
+    """Where a model's encoder of pSp, e4e or ReStyle is."""
+    return target / f"{method.replace('-', '_')}.pt"
+
+
+def write_encoders(folder: Path, target: Path, widths: Widths, methods: Sequence[str] = tuple(WEIGHTS)) -> None:
+    """Write the encoders of pSp, e4e and ReStyle, in half precision.
+
+    Their generator is HyperStyle's, whose file has it: `join` makes of both what the authors' training writes.
+    """
+    for method in methods:
+        encoder = load_network(folder, method, build_encoder(widths.inversion_encoder(method)))
+        options = {**_options(widths), "encoder_type": USUAL_ENCODERS[method], "licence": LICENCE}
+        if method == "e4e":
+            options["stylegan_size"] = options.pop("output_size")
+        else:
+            options |= {"start_from_latent_avg": True, "input_nc": PAIR if method in ITERATIVE else 3}
+        _write(encoder_file(target, method), {"encoder": encoder.half()}, _average(widths), options)
+
+
+def join(encoder: Path, hyperstyle: Path, target: Path) -> None:
+    """Write an encoder's file again, with the generator of HyperStyle's in it: what `export` takes."""
+    content = torch.load(encoder, weights_only=True)
+    state = torch.load(hyperstyle, weights_only=True)["state_dict"]
+    content["state_dict"] |= {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
+    with atomic_file(target) as partial:
+        torch.save(content, partial)
+
+
+def _average(widths: Widths) -> Tensor:
+    return Codes(widths.style).centre.expand(widths.generator.styles, -1).clone()
+
+
+def _options(widths: Widths) -> dict:
+    return {"output_size": widths.size, "input_size": widths.size, "dataset_type": "cartoon_faces", "device": "cpu"}
 
 
 def _write(path: Path, networks: dict[str, nn.Module], latent_avg: Tensor, options: dict) -> None:

@@ -36,8 +36,8 @@ class Training:
 
 
 def rate(step: int, steps: int) -> float:
-    """Factor of the learning rate: rises over 200 steps, stays at 1, falls linearly in the last `DECAY` of them all."""
-    return min(1.0, (step + 1) / 200, (steps - step) / (DECAY * steps))
+    """Factor of the learning rate: rises over 200 steps or a tenth, stays at 1, falls linearly in the last `DECAY`."""
+    return min(1.0, (step + 1) / min(200, steps / 10), (steps - step) / (DECAY * steps))
 
 
 def train(training: Training, folder: Path, steps: int, seed: int = 0, stop_at: int | None = None) -> None:

@@ -10,7 +10,7 @@ from ..runtime.bundle.reader import Bundle
 from ..runtime.editing.direction import Direction
 from ..runtime.editing.folder import Directions
 from ..runtime.manifest.manifest import Manifest
-from .checkpoints import LICENCE, write_checkpoints
+from .checkpoints import LICENCE, write_checkpoints, write_encoders
 from .generator import W_SCALE, Codes
 from .networks import Widths
 from .parameters import HELD_OUT, PARAMETERS, sample
@@ -28,7 +28,7 @@ PHOTO_SIZE = 256
 
 
 def write_model(folder: Path, target: Path, widths: Widths, photo: int) -> Bundle:
-    """Write `hyperstyle.pt`, `w_encoder.pt`, `faces<size>.bundle` and `photo.png` from finished trainings.
+    """Write the checkpoints, `faces<size>.bundle` of HyperStyle's, and `photo.png`, from finished trainings.
 
     Args:
         folder: of the trainings.
@@ -37,6 +37,7 @@ def write_model(folder: Path, target: Path, widths: Widths, photo: int) -> Bundl
         photo: which held-out picture is the photo, from 0; with its extras.
     """
     checkpoints = write_checkpoints(folder, target, widths)
+    write_encoders(folder, target, widths)
     path = target / f"faces{widths.size}.bundle"
     bundle = export(checkpoints, path, licence=LICENCE, overwrite=True)
     found = directions(bundle.manifest, Codes(widths.style))

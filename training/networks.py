@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..export.methods.inversion import ITERATIVE
+from ..export.methods.recognition import ENCODERS, PAIR
 from ..export.networks.encoders import Encoder, EncoderShape, build_encoder
 from ..export.networks.hypernetwork import BlockShape, ChannelRefinement, HypernetShape, HyperNetwork, SharedHypernet
 from ..export.networks.layers import Blur, EqualLinear, ModulatedConv
 from ..export.networks.stylegan2 import Generator, GeneratorShape, StyledConv, ToRGB
-from ..export.networks.trunk import trunk_shape
+from ..export.networks.trunk import TrunkShape, trunk_shape
+from ..export.seeded import USUAL_ENCODERS
 from ..runtime.manifest.layers import layer_table
 
 #: Spread of a hypernetwork's first offsets: small, for an offset of nothing is the generator as it was trained.
@@ -19,13 +22,19 @@ FIRST_OFFSETS = 0.01
 
 @dataclass(frozen=True)
 class Widths:
-    """How wide the demo model is; ``channels`` from 4x4 up, ``trunk`` and ``encoder`` per stage of one unit each."""
+    """How wide the demo model is; ``channels`` from 4x4 up, ``trunk`` and ``encoder`` per stage of one unit each.
+
+    Encoders that give a code for every row have one stage more than the W-encoder: its width is ``pyramid`` where
+    their style blocks are on three levels (pSp, e4e), ``last`` where they are on the last one (ReStyle).
+    """
 
     style: int = 64
     channels: tuple[int, ...] = (64, 64, 64, 32, 32)
     mapping: int = 8
     trunk: tuple[int, ...] = (16, 24, 32, 48)
     encoder: tuple[int, ...] = (16, 32, 48, 64)
+    pyramid: int = 24
+    last: int = 48
     code: int = 48
     shared_inner: int = 16
     channel_inner: int = 24
@@ -43,8 +52,17 @@ class Widths:
     @property
     def w_encoder(self) -> EncoderShape:
         """Of HyperStyle's W-encoder."""
-        trunk = trunk_shape("irse", 3, self.encoder[0], tuple((channels, 1) for channels in self.encoder))
-        return EncoderShape("pooled", trunk, self.generator.styles, self.style)
+        return EncoderShape("pooled", self._encoder_trunk(3, self.encoder), self.generator.styles, self.style)
+
+    def inversion_encoder(self, method: str) -> EncoderShape:
+        """Of the encoder of pSp, e4e or ReStyle, of the class that its authors train."""
+        encoder = ENCODERS[USUAL_ENCODERS[method]]
+        last = self.pyramid if encoder.head == "pyramid" else self.last
+        trunk = self._encoder_trunk(PAIR if method in ITERATIVE else 3, (*self.encoder, last))
+        return EncoderShape(encoder.head, trunk, self.generator.styles, self.style, encoder.progressive, convs=1)
+
+    def _encoder_trunk(self, channels: int, stages: tuple[int, ...]) -> TrunkShape:
+        return trunk_shape("irse", channels, stages[0], tuple((width, 1) for width in stages))
 
     @property
     def hypernet(self) -> HypernetShape:
@@ -94,6 +112,26 @@ def new_encoder(widths: Widths) -> Encoder:
     """A W-encoder as it starts."""
     encoder = build_encoder(widths.w_encoder)
     _start_linear(encoder)
+    return encoder
+
+
+def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encoder:
+    """An encoder of pSp, e4e or ReStyle as it starts: with the tensors of a trained one, as far as it has them.
+
+    The authors start from a trunk that was trained to tell people apart. Of a pair the second picture counts for
+    nothing at first, and the rows of a progressive encoder do not differ.
+    """
+    encoder = build_encoder(widths.inversion_encoder(method))
+    _start_linear(encoder)
+    trained, first = start.state_dict(), "input_layer.0.weight"
+    own = encoder.state_dict()
+    if own[first].shape != trained[first].shape:
+        trained[first] = torch.cat([trained[first], torch.zeros_like(trained[first])], 1)
+    encoder.load_state_dict({name: tensor for name, tensor in trained.items() if name in own}, strict=False)
+    if encoder.shape.progressive:
+        for row in range(1, encoder.shape.rows):
+            nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.weight"))
+            nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.bias"))
     return encoder
 
 

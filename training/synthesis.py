@@ -19,7 +19,7 @@ def synthesize(
 
     Args:
         generator: with noise strengths of zero.
-        codes: [B, style], one for all rows of W+.
+        codes: W+ [B, styles, style]; or [B, style], one for all rows.
         offsets: relative weight offsets by generator layer, each [B, out, in, k, k]; None or empty for none.
         levels: resolutions above 4x4 to draw; all by default.
 
@@ -27,13 +27,15 @@ def synthesize(
         [B, 3, side, side] float32, the side being 4 << levels.
     """
     offset = (offsets or {}).get
+    rows = codes.unbind(1) if codes.dim() == 3 else [codes] * generator.shape.styles
     start = generator.input.input.expand(len(codes), -1, -1, -1)
-    x = _styled(generator.conv1, start.contiguous(memory_format=torch.channels_last), codes, offset(0))
-    rgb = _to_rgb(generator.to_rgb1, x, codes, offset(1))
+    x = _styled(generator.conv1, start.contiguous(memory_format=torch.channels_last), rows[0], offset(0))
+    rgb = _to_rgb(generator.to_rgb1, x, rows[1], offset(1))
     for level, to_rgb in enumerate(list(generator.to_rgbs)[:levels]):
         for half in (0, 1):
-            x = _styled(generator.convs[2 * level + half], x, codes, offset(3 * level + 2 + half))
-        rgb = to_rgb.upsample(rgb) + _to_rgb(to_rgb, x, codes, offset(3 * level + 4))
+            row = rows[2 * level + 1 + half]
+            x = _styled(generator.convs[2 * level + half], x, row, offset(3 * level + 2 + half))
+        rgb = to_rgb.upsample(rgb) + _to_rgb(to_rgb, x, rows[2 * level + 3], offset(3 * level + 4))
     return rgb
 
 

@@ -7,16 +7,24 @@ import torch
 
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.methods.hyperstyle import load_hyperstyle
+from hyperstyle_deploy.export.methods.inversion import load_inversion
 from hyperstyle_deploy.export.methods.model import Choices
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
-from hyperstyle_deploy.training.checkpoints import write_checkpoints
+from hyperstyle_deploy.training.checkpoints import encoder_file, join, write_checkpoints, write_encoders
 from hyperstyle_deploy.training.encoder import train_encoder
 from hyperstyle_deploy.training.evaluate import invert, load_networks
 from hyperstyle_deploy.training.generator import Codes, train_generator
 from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
+from hyperstyle_deploy.training.inversion import WEIGHTS, differing_rows, encode, train_inversion
 from hyperstyle_deploy.training.loop import Training, load_network, rate, train
 from hyperstyle_deploy.training.mapping import parameters_of_latents, train_mapping
-from hyperstyle_deploy.training.networks import Widths, new_generator, new_hypernetwork
+from hyperstyle_deploy.training.networks import (
+    Widths,
+    new_encoder,
+    new_generator,
+    new_hypernetwork,
+    new_inversion_encoder,
+)
 from hyperstyle_deploy.training.synthesis import synthesize
 
 TINY = Widths(
@@ -60,6 +68,11 @@ def test_the_rate_ends_at_nothing() -> None:
     assert 0 < rate(9_999, 10_000) < 0.001
 
 
+def test_the_rate_rises_in_a_tenth_of_a_short_training() -> None:
+    assert rate(0, 100) == 0.1
+    assert rate(10, 100) == 1.0
+
+
 def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     train_generator(tmp_path, TINY, steps=4, batch=2, pictures=4)
     train_encoder(tmp_path, TINY, steps=2, batch=4, pictures=4)
@@ -77,6 +90,16 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     expected = model.generator(codes)
     assert torch.allclose(invert(networks, photos, 1)[0], expected, atol=1e-3)
 
+    for method in WEIGHTS:
+        train_inversion(method, tmp_path, TINY, steps=4, batch=2, pictures=4)
+    write_encoders(tmp_path, tmp_path / "model", TINY)
+    for method in WEIGHTS:
+        alone = encoder_file(tmp_path / "model", method)
+        join(alone, first, tmp_path / alone.name)
+        model = load_inversion(read_checkpoint(tmp_path / alone.name), Choices())
+        assert model.method.name == method
+        assert model.encoder.shape == TINY.inversion_encoder(method)
+
 
 def test_the_quick_synthesis_is_stylegan2s() -> None:
     torch.manual_seed(0)
@@ -87,6 +110,9 @@ def test_the_quick_synthesis_is_stylegan2s() -> None:
     rows = codes[:, None].expand(-1, generator.shape.styles, -1)
     layers = layer_table(TINY.channels)
     offsets = {layer.index: 0.2 * torch.randn(2, *layer.weight_shape) for layer in layers if layer.kernel == 3}
+    different = torch.randn_like(rows)
+    expected = generator(different).detach()
+    assert torch.allclose(synthesize(generator, different), expected, atol=1e-4 * float(expected.abs().max()))
     for given in (None, offsets):
         expected = generator(rows, given).detach()
         assert torch.allclose(synthesize(generator, codes, given), expected, atol=1e-4 * float(expected.abs().max()))
@@ -101,3 +127,30 @@ def test_codes_and_parameters_say_the_same() -> None:
     uniform = parameters_of_latents(torch.randn(4000, 64))
     assert (uniform.mean(0) - 0.5).abs().max() < 0.03
     assert (uniform.std(0) - 12**-0.5).abs().max() < 0.02
+
+
+def test_rows_of_a_progressive_encoder_come_to_differ_one_by_one() -> None:
+    counts = [differing_rows(step / 100, 10) for step in range(100)]
+    assert counts == sorted(counts)
+    assert set(counts) == set(range(1, 11))
+    assert counts[50] == 10
+    torch.manual_seed(0)
+    encoder = new_inversion_encoder(TINY, "e4e", new_encoder(TINY)).eval()
+    photos = torch.rand(2, 3, 64, 64)
+    codes = encode(encoder, photos, photos)
+    assert torch.equal(codes, codes[:, :1].expand(-1, 10, -1))  # none differs at first
+    for block in encoder.styles[1:]:
+        torch.nn.init.normal_(block.linear.weight)
+    whole, part = encode(encoder, photos, photos), encode(encoder, photos, photos, 4)
+    assert torch.equal(part[:, :4], whole[:, :4])
+    assert not torch.allclose(whole[:, 4:], whole[:, :1], atol=1e-3)
+    assert torch.equal(part[:, 4:], whole[:, :1].expand(-1, 6, -1))
+
+
+def test_the_second_picture_of_a_pair_counts_for_nothing_at_first() -> None:
+    torch.manual_seed(0)
+    w_encoder = new_encoder(TINY).eval()
+    encoder = new_inversion_encoder(TINY, "restyle-psp", w_encoder).eval()
+    photos, others = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    assert torch.equal(encode(encoder, photos, photos), encode(encoder, photos, others))
+    assert torch.equal(encoder.stages(torch.cat([photos, others], 1))[-2], w_encoder.features(photos))
