@@ -18,7 +18,7 @@ from .methods.idinvert import empty_encoder, empty_generator
 from .networks.residual_encoder import ResidualShape
 from .networks.stylegan1 import StyleGan1Shape
 
-_BLUR = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+_BLUR = np.outer([1, 2, 1], [1, 2, 1]) / 16
 #: A tensor's name -> mean, spread, and whether the spread is over the root of what goes into a number.
 _RULES = tuple(
     (re.compile(pattern), mean, spread, by_fan)
@@ -30,8 +30,8 @@ _RULES = tuple(
         (r"^generator/.*output\d\.conv\.weight$", 0.0, 0.4, False),
         (r"^generator/.*(bias|apply_noise\.weight)$", 0.0, 0.1, False),
         (r"^generator/", 0.0, 1.0, False),
-        (r"^encoder/block\d\.conv\.weight$", 0.0, 1.0, True),
-        (r"^encoder/.*conv\d\.weight$", 0.0, math.sqrt(1.2), True),
+        (r"^encoder/block[1-9]\.conv\.weight$", 0.0, 1.0, True),
+        (r"^encoder/.*conv\d?\.weight$", 0.0, math.sqrt(1.2), True),
         (r"^encoder/.*fc\.weight$", 0.0, 0.35, False),
         (r"^encoder/.*bn\.weight$", 1.0, 0.05, False),
         (r"^encoder/", 0.0, 0.05, False),
@@ -79,7 +79,7 @@ def draw(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[np.
     if name.endswith("synthesis.lod"):
         return np.zeros(shape, np.float32)
     if name.endswith("blur.kernel"):
-        return np.tile(_BLUR, (shape[0], 1, 1, 1))
+        return np.tile(_BLUR, (shape[0], 1, 1, 1)).astype(np.float32)
     stream = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     noise = stream.standard_normal(shape, dtype=np.float32)
     if name.endswith("running_var"):

@@ -73,7 +73,7 @@ class Mapping(nn.Module):
         self.shape = shape
         widths = [shape.latent, *[shape.hidden] * (shape.mapping - 1), shape.styles * shape.width]
         for index in range(shape.mapping):
-            self.add_module(f"dense{index}", Dense(*widths[index : index + 2], SQRT2, MAPPING_RATE))
+            self.add_module(f"dense{index}", Dense(widths[index], widths[index + 1], SQRT2, MAPPING_RATE))
 
     def forward(self, z: Tensor) -> Tensor:
         x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + EPSILON)

@@ -15,8 +15,8 @@ class Layer:
     """One convolution of the generator that a code modulates.
 
     Of StyleGAN2 ``index`` counts as HyperStyle does: 0 the first 3x3 convolution, 1 the first toRGB, then
-    up-convolution, convolution and toRGB per resolution. ``style`` is the row of W+ that modulates it, ``resolution`` its output's,
-    ``offset`` one of ``OFFSETS``.
+    up-convolution, convolution and toRGB per resolution. ``style`` is the row of W+ that modulates it, ``resolution``
+    its output's, ``offset`` one of ``OFFSETS``.
     """
 
     index: int

@@ -43,11 +43,12 @@ def method_of(manifest: Manifest, name: str | None = None, settings: Settings | 
             hint="Upgrade hyperstyle-deploy, if the bundle is from a newer version.",
         )
     kind = METHODS[own]
-    descends = issubclass(kind, Optimisation) and name in (None, own)
-    method = kind(manifest, settings=settings) if descends else kind(manifest)
+    if issubclass(kind, Optimisation) and name in (None, own):
+        descent = kind(manifest, settings=settings)
+        descent.check()
+        return descent
+    method = kind(manifest)
     method.check()
-    if descends:
-        return method
     if name in OPTIMISATIONS:
         families = OPTIMISATIONS[name].families
         if manifest.generator.family not in families:

@@ -1,4 +1,4 @@
-"""IDInvert (Zhu et al., "In-Domain GAN Inversion for Real Image Editing", ECCV 2020): an encoder, then Adam on codes."""
+"""IDInvert (Zhu et al., "In-Domain GAN Inversion for Real Image Editing", ECCV 2020): an encoder, then a descent."""
 
 from collections.abc import Mapping
 
