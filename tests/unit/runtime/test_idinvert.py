@@ -49,18 +49,17 @@ def test_adam_starts_at_the_encoders_codes(toys: Toys, backend: str, rate: float
 
 
 def test_without_steps_the_encoders_codes_are_drawn_and_no_gradient_is_computed(toys: Toys) -> None:
-    class Counting(Wrapper):
-        ran: list[str] = []
+    ran = []
 
+    class Counting(Wrapper):
         def run(self, graph: str, inputs: Any) -> Any:
-            self.ran.append(graph)
+            ran.append(graph)
             return super().run(graph, inputs)
 
     session = opened(toys)
     photo = session.prepare([PHOTO])
-    counting = Counting(session._backend)
-    (step,) = refine(counting, photo, 0)
-    assert counting.ran == ["encoder", "synthesis_one"]
+    (step,) = refine(Counting(session._backend), photo, 0)
+    assert ran == ["encoder", "synthesis_one"]
     assert step.losses(0) == {}
     np.testing.assert_array_equal(session.synthesize(session.invert(PHOTO, steps=0))[0], step.pixels(0))
 
