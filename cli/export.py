@@ -71,7 +71,7 @@ def export(
     vgg16: Path | None,
     licence: str | None,
 ) -> None:
-    """Export a HyperStyle, pSp, e4e, ReStyle or IDInvert file to a bundle.
+    """Export a checkpoint to a bundle.
 
     TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.

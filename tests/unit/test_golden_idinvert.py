@@ -25,11 +25,15 @@ from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.unit.test_golden import DATA, Record, central, largest, pooled
 
 pytestmark = pytest.mark.exhaustive
-#: Codes and pictures; losses before any step, and later, relative; the gradient, absolute.
-LIMIT, FIRST_LOSS, LATER_LOSS, GRADIENT = 5e-5, 1e-5, 1e-4, 1e-5
-#: Codes and pictures after steps, where the gradient was not tiny: Adam's first step follows its sign alone.
-STATE, TINY_GRADIENT = 2e-3, 1e-5
+#: Codes and pictures; losses before any step, relative; the gradient, absolute.
+LIMIT, FIRST_LOSS, GRADIENT = 5e-5, 1e-5, 1e-5
+#: Terms after steps, relative. Adam's first step follows a gradient's sign alone, so a code whose gradient is within
+#: rounding of 0 may go the other way, 0.02 apart: of a few among 7168 the encoder's term, small as it is, notices.
+LATER_LOSS = {"mse": 1e-4, "feature": 1e-4, "encoder": 1e-3}
+#: Codes and pictures after steps, the codes where the first gradient was not tiny; and how many may be off at all.
+STATE, TINY_GRADIENT, OFF = 2e-3, 1e-5, 0.01
 STEPS = 5
+WEIGHTS = {"mse": 1.0, "feature": 5e-5, "encoder": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +94,23 @@ def test_the_optimisation_is_the_authors(
     assert tiny.mean() < 0.2
     for step in session.refine(photo, STEPS):
         if step.index < STEPS:
-            losses, limit = step.losses(0), LATER_LOSS if step.index else FIRST_LOSS
-            for name, value in zip(("mse", "feature", "encoder"), expected["losses"][step.index], strict=False):
+            losses, (*terms, total) = step.losses(0), expected["losses"][step.index]
+            for (name, limit), value in zip(LATER_LOSS.items(), terms, strict=True):
+                limit = limit if step.index else FIRST_LOSS
                 np.testing.assert_allclose(losses[name], value, rtol=limit, err_msg=f"{name} {step.index}")
+            ours = sum(WEIGHTS[name] * value for name, value in losses.items())
+            record_property(f"{backend} loss {step.index}", f"{abs(ours / total - 1):.1e}")
+            np.testing.assert_allclose(ours, total, rtol=1e-4 if step.index else FIRST_LOSS)
         if step.index == 0:
             assert largest(step.codes[0], expected["codes"]) <= LIMIT
             assert largest(pooled(step.image[0]), expected["image_pool64"]) <= LIMIT
             assert largest(central(step.image[0]), expected["image_crop64"]) <= LIMIT
         elif f"step{step.index - 1}_codes" in expected:
-            off = np.abs(step.codes[0] - expected[f"step{step.index - 1}_codes"])[~tiny]
-            record_property(f"{backend} codes {step.index}", f"{off.max():.1e}, mean {off.mean():.1e}")
-            assert off.max() <= STATE
+            off = np.abs(step.codes[0] - expected[f"step{step.index - 1}_codes"])
+            told = f"{off[~tiny].max():.1e}, {(off > STATE).sum()} of {off.size} are off at all"
+            record_property(f"{backend} codes {step.index}", told)
+            assert off[~tiny].max() <= STATE
+            assert (off > STATE).mean() <= OFF
         else:
             rows = np.abs(step.codes[0][[0, 6, 13]] - expected[f"step{step.index - 1}_codes_rows"])
             assert rows[~tiny[[0, 6, 13]]].max() <= STATE
