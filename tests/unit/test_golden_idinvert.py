@@ -96,8 +96,8 @@ def test_the_optimisation_is_the_authors(
         if step.index < STEPS:
             losses, (*terms, total) = step.losses(0), expected["losses"][step.index]
             for (name, limit), value in zip(LATER_LOSS.items(), terms, strict=True):
-                limit = limit if step.index else FIRST_LOSS
-                np.testing.assert_allclose(losses[name], value, rtol=limit, err_msg=f"{name} {step.index}")
+                allowed = limit if step.index else FIRST_LOSS
+                np.testing.assert_allclose(losses[name], value, rtol=allowed, err_msg=f"{name} {step.index}")
             ours = sum(WEIGHTS[name] * value for name, value in losses.items())
             record_property(f"{backend} loss {step.index}", f"{abs(ours / total - 1):.1e}")
             np.testing.assert_allclose(ours, total, rtol=1e-4 if step.index else FIRST_LOSS)
