@@ -20,6 +20,7 @@ from hyperstyle_deploy.export.seeded_idinvert import PUBLISHED256, write_idinver
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.images import network_input
 from hyperstyle_deploy.runtime.methods.idinvert import GRADIENT_GRAPH
+from hyperstyle_deploy.runtime.refinement.loop import Step
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.unit.test_golden import DATA, Record, central, largest, pooled
@@ -27,13 +28,14 @@ from hyperstyle_deploy.tests.unit.test_golden import DATA, Record, central, larg
 pytestmark = pytest.mark.exhaustive
 #: Codes and pictures; losses before any step, relative; the gradient, absolute.
 LIMIT, FIRST_LOSS, GRADIENT = 5e-5, 1e-5, 1e-5
-#: Terms after steps, relative. Adam's first step follows a gradient's sign alone, so a code whose gradient is within
+#: Losses after steps, relative. Adam's first step follows a gradient's sign alone, so a code whose gradient is within
 #: rounding of 0 may go the other way, 0.02 apart: of a few among 7168 the encoder's term, small as it is, notices.
-LATER_LOSS = {"mse": 1e-4, "feature": 1e-4, "encoder": 1e-3}
-#: Codes and pictures after steps, the codes where the first gradient was not tiny; and how many may be off at all.
-STATE, TINY_GRADIENT, OFF = 2e-3, 1e-5, 0.01
-STEPS = 5
 WEIGHTS = {"mse": 1.0, "feature": 5e-5, "encoder": 2.0}
+LATER_LOSS = {"mse": 1e-4, "feature": 1e-4, "encoder": 1e-3, "total": 1e-4}
+#: After one step, codes whose gradient was not tiny; after more, how many of all codes may be further off than so much,
+#: since an error of a small gradient stays in Adam's moments; and how far pictures may be.
+TINY_GRADIENT, FIRST_STEP, STATE, OFF = 1e-5, 5e-5, 2e-3, 0.01
+STEPS, ROWS = 5, (0, 6, 13)
 
 
 @pytest.fixture(scope="module")
@@ -89,40 +91,52 @@ def test_the_optimisation_is_the_authors(
 ) -> None:
     session = load(bundle, backend=backend)
     photo = session.prepare([DATA / "idinvert.png"])
-    check_gradient(session, photo, expected, record_property)
-    tiny = np.abs(expected["gradient0"]) < TINY_GRADIENT
-    assert tiny.mean() < 0.2
+    found = [("gradient", first_gradient_error(session, photo, expected), GRADIENT)]
     for step in session.refine(photo, STEPS):
-        if step.index < STEPS:
-            losses, (*terms, total) = step.losses(0), expected["losses"][step.index]
-            for (name, limit), value in zip(LATER_LOSS.items(), terms, strict=True):
-                allowed = limit if step.index else FIRST_LOSS
-                np.testing.assert_allclose(losses[name], value, rtol=allowed, err_msg=f"{name} {step.index}")
-            ours = sum(WEIGHTS[name] * value for name, value in losses.items())
-            record_property(f"{backend} loss {step.index}", f"{abs(ours / total - 1):.1e}")
-            np.testing.assert_allclose(ours, total, rtol=1e-4 if step.index else FIRST_LOSS)
-        if step.index == 0:
-            assert largest(step.codes[0], expected["codes"]) <= LIMIT
-            assert largest(pooled(step.image[0]), expected["image_pool64"]) <= LIMIT
-            assert largest(central(step.image[0]), expected["image_crop64"]) <= LIMIT
-        elif f"step{step.index - 1}_codes" in expected:
-            off = np.abs(step.codes[0] - expected[f"step{step.index - 1}_codes"])
-            told = f"{off[~tiny].max():.1e}, {(off > STATE).sum()} of {off.size} are off at all"
-            record_property(f"{backend} codes {step.index}", told)
-            assert off[~tiny].max() <= STATE
-            assert (off > STATE).mean() <= OFF
-        else:
-            rows = np.abs(step.codes[0][[0, 6, 13]] - expected[f"step{step.index - 1}_codes_rows"])
-            assert rows[~tiny[[0, 6, 13]]].max() <= STATE
-    assert largest(pooled(step.image[0]), expected["final_pool64"]) <= STATE
-    assert largest(central(step.image[0]), expected["final_crop64"]) <= STATE
+        found += [*loss_errors(step, expected), *code_errors(step, expected)]
+        if step.index in (0, STEPS):
+            name, limit = ("final", STATE) if step.index else ("image", LIMIT)
+            found.append((f"{name}, pooled", largest(pooled(step.image[0]), expected[f"{name}_pool64"]), limit))
+            found.append((f"{name}, crop", largest(central(step.image[0]), expected[f"{name}_crop64"]), limit))
+    for what, error, _ in found:
+        record_property(f"{backend} {what}", f"{error:.1e}")
+    outside = [f"{what}: {error:.2e}, allowed {limit:g}" for what, error, limit in found if not error <= limit]
+    assert not outside, outside
 
 
-def check_gradient(session: Session, photo: np.ndarray, expected: dict[str, np.ndarray], record: Record) -> None:
-    """The first gradient, at the encoder's codes."""
+#: What was compared, by how much it is off, and by how much it may be.
+Found = Iterator[tuple[str, float, float]]
+
+
+def first_gradient_error(session: Session, photo: np.ndarray, expected: dict[str, np.ndarray]) -> float:
+    """Of the first gradient, at the encoder's codes."""
     backend = session._backend
     (state,) = backend.method.start(backend, photo)
     found = backend.run(GRADIENT_GRAPH, {"target": photo, **state})["gradient.codes"]
-    off = largest(found[0], expected["gradient0"])
-    record(f"{session.backend} gradient", f"{off:.1e}")
-    assert off <= GRADIENT
+    return largest(found[0], expected["gradient0"])
+
+
+def loss_errors(step: Step, expected: dict[str, np.ndarray]) -> Found:
+    """The terms and their weighted sum, which the golden file has before each step."""
+    if step.index == STEPS:
+        return
+    losses = step.losses(0)
+    losses["total"] = sum(weight * losses[term] for term, weight in WEIGHTS.items())
+    for (name, limit), value in zip(LATER_LOSS.items(), expected["losses"][step.index], strict=True):
+        yield f"{name} {step.index}", abs(losses[name] / value - 1), limit if step.index else FIRST_LOSS
+
+
+def code_errors(step: Step, expected: dict[str, np.ndarray]) -> Found:
+    """The codes of a state, those of some rows where the golden file has no more."""
+    name, rows = f"step{step.index - 1}_codes", list(range(len(expected["codes"])))
+    if step.index == 0:
+        yield "codes 0", largest(step.codes[0], expected["codes"]), LIMIT
+        return
+    if name not in expected:
+        name, rows = f"{name}_rows", list(ROWS)
+    off = np.abs(step.codes[0][rows] - expected[name])
+    if step.index == 1:
+        clear = np.abs(expected["gradient0"][rows]) >= TINY_GRADIENT
+        assert clear.mean() > 0.9
+        yield "codes 1, of clear gradients", float(off[clear].max()), FIRST_STEP
+    yield f"codes {step.index}, share that is off", float((off > STATE).mean()), OFF
