@@ -28,13 +28,15 @@ from hyperstyle_deploy.tests.unit.test_golden import DATA, Record, central, larg
 pytestmark = pytest.mark.exhaustive
 #: Codes and pictures; losses before any step, relative; the gradient, absolute.
 LIMIT, FIRST_LOSS, GRADIENT = 5e-5, 1e-5, 1e-5
-#: Losses after steps, relative. Adam's first step follows a gradient's sign alone, so a code whose gradient is within
-#: rounding of 0 may go the other way, 0.02 apart: of a few among 7168 the encoder's term, small as it is, notices.
 WEIGHTS = {"mse": 1.0, "feature": 5e-5, "encoder": 2.0}
-LATER_LOSS = {"mse": 1e-4, "feature": 1e-4, "encoder": 1e-3, "total": 1e-4}
-#: After one step, codes whose gradient was not tiny; after more, how many of all codes may be further off than so much,
-#: since an error of a small gradient stays in Adam's moments; and how far pictures may be.
-TINY_GRADIENT, FIRST_STEP, STATE, OFF = 1e-5, 5e-5, 2e-3, 0.01
+#: Losses after steps, relative; how many of all codes may be further off than ``STATE`` then; and the last picture.
+#: Adam's first step follows a gradient's sign alone, so a code whose gradient is within rounding of 0 may go the other
+#: way, 0.02 apart. These are twice what the same networks in PyTorch's float64 are from the authors' float32: there the
+#: first gradient is 4.3e-6 off, terms up to 1.0e-4, 4.5e-5 and 2.5e-4, 1 % of the codes, and the picture 8.2e-3.
+LATER_LOSS = {"mse": 2e-4, "feature": 2e-4, "encoder": 5e-4, "total": 1.2e-4}
+STATE, OFF, FINAL = 2e-3, 0.02, 1.6e-2
+#: After one step, codes whose gradient was not tiny.
+TINY_GRADIENT, FIRST_STEP = 1e-5, 5e-5
 STEPS, ROWS = 5, (0, 6, 13)
 
 
@@ -95,7 +97,7 @@ def test_the_optimisation_is_the_authors(
     for step in session.refine(photo, STEPS):
         found += [*loss_errors(step, expected), *code_errors(step, expected)]
         if step.index in (0, STEPS):
-            name, limit = ("final", STATE) if step.index else ("image", LIMIT)
+            name, limit = ("final", FINAL) if step.index else ("image", LIMIT)
             found.append((f"{name}, pooled", largest(pooled(step.image[0]), expected[f"{name}_pool64"]), limit))
             found.append((f"{name}, crop", largest(central(step.image[0]), expected[f"{name}_crop64"]), limit))
     for what, error, _ in found:
