@@ -31,8 +31,9 @@ LIMIT, FIRST_LOSS, GRADIENT = 5e-5, 1e-5, 1e-5
 WEIGHTS = {"mse": 1.0, "feature": 5e-5, "encoder": 2.0}
 #: Losses after steps, relative; how many of all codes may be further off than ``STATE`` then; and the last picture.
 #: Adam's first step follows a gradient's sign alone, so a code whose gradient is within rounding of 0 may go the other
-#: way, 0.02 apart. These are twice what the same networks in PyTorch's float64 are from the authors' float32: there the
-#: first gradient is 4.3e-6 off, terms up to 1.0e-4, 4.5e-5 and 2.5e-4, 1 % of the codes, and the picture 8.2e-3.
+#: way, 0.02 apart. These are two to four times what the same networks in PyTorch's float64 are from the authors'
+#: float32: there the first gradient is 4.3e-6 off, terms up to 1.0e-4, 4.5e-5 and 2.5e-4, 1 % of the codes, and the
+#: picture 8.2e-3.
 LATER_LOSS = {"mse": 2e-4, "feature": 2e-4, "encoder": 5e-4, "total": 1.2e-4}
 STATE, OFF, FINAL = 2e-3, 0.02, 1.6e-2
 #: After one step, codes whose gradient was not tiny.
