@@ -76,6 +76,12 @@ def check_source(bundle: Bundle) -> None:
             expected="a float32 bundle",
             hint="Calibrate the bundle that it was made from.",
         )
+    if bundle.method.gradient_graphs():
+        raise CalibrationError(
+            f"{bundle.path} follows a gradient, which eight bits do not have",
+            got=manifest.method.name,
+            expected="a method whose steps are networks",
+        )
     if manifest.precision != "float32":
         raise CalibrationError(
             f"{bundle.path} is in 16 bits",

@@ -18,7 +18,8 @@ OPTIMISATIONS = ["projection", "pti", "pti-locality"]
     "--encoder",
     "--w-encoder",
     type=FILE,
-    help="For a HyperStyle checkpoint: the W-encoder's file, or a pSp, e4e or ReStyle checkpoint, for its codes.",
+    help="For a HyperStyle checkpoint: the W-encoder's file, or a pSp, e4e or ReStyle checkpoint, for its codes. "
+    "For IDInvert's generator: its encoder.",
 )
 @click.option("-o", "--output", type=FILE, required=True, help="The bundle's folder; it appears only when complete.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -50,6 +51,11 @@ OPTIMISATIONS = ["projection", "pti", "pti-locality"]
     help="For the losses of --gradients: torchvision's VGG16 or AlexNet, and the file of LPIPS's heads for it. "
     "Without them losses are mean squares, at several scales.",
 )
+@click.option(
+    "--vgg16",
+    type=FILE,
+    help="For IDInvert: its authors' vgg16.pth. Without it the loss has no feature term: pixels and encoder alone.",
+)
 @click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
 def export(
@@ -62,9 +68,10 @@ def export(
     encoder_steps: int | None,
     gradients: tuple[str, ...],
     lpips: tuple[Path, Path] | None,
+    vgg16: Path | None,
     licence: str | None,
 ) -> None:
-    """Export a HyperStyle, pSp, e4e or ReStyle file to a bundle.
+    """Export a checkpoint to a bundle.
 
     TensorRT computes what the graphs say, so --precision is chosen here. What would overflow or lose too much in 16
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.
@@ -86,6 +93,7 @@ def export(
             precision=PRECISIONS[precision],
             gradients=gradients,
             perceptual=lpips,
+            vgg16=vgg16,
         )
     show_bundle(output, bundle.manifest)
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]

@@ -32,7 +32,7 @@ LOADING_OPTIONS = (
     click.option("--trust-engines", is_flag=True, help="Load engines that were not built here: they are programs."),
 )
 OPTIMISATION_OPTIONS = (
-    click.option("--method", metavar="NAME", help="Optimise in place of the bundle's own method: projection."),
+    click.option("--method", metavar="NAME", help="Optimise in place of the bundle's own method: projection or pti."),
     click.option("--seed", type=click.IntRange(0), help="Seed of an optimisation; 0 unless said."),
     click.option("--rate", type=float, help="Learning rate of an optimisation; the method's own unless said."),
     click.option("--space", type=click.Choice(["w", "w+"]), help="Of a projection: w, or w+ (unless said)."),

@@ -32,7 +32,12 @@ BACKENDS_OPTION = click.option(
 @STEPS_OPTION
 @click.option("--reference", type=FILE, help="A float32 bundle to compare with; the bundle itself unless said.")
 @click.option("--against", type=FILE, help="The checkpoint to compare with instead, in PyTorch.")
-@click.option("--encoder", "--w-encoder", type=FILE, help="The encoder's file of a HyperStyle checkpoint.")
+@click.option(
+    "--encoder",
+    "--w-encoder",
+    type=FILE,
+    help="The encoder's file of a HyperStyle checkpoint, or of IDInvert's generator.",
+)
 @click.option("--bisect", is_flag=True, help="On failure, also find the first node that is out of tolerance.")
 @click.option("--html", type=FILE, metavar="FILE", help="Write a page with the images and where they differ.")
 @click.option("--files-only", is_flag=True, help="Check the files' checksums, and nothing else.")
@@ -55,7 +60,8 @@ def verify(
     """Check a bundle's files, and its results against a reference.
 
     Results are compared at every step of the loop. The reference is the float32 graphs, run node by node on the
-    CPU, or with --against the networks in PyTorch. Exit status: 0 all is well, 1 a result is out of tolerance, 2
+    CPU, or with --against the networks in PyTorch. Of IDInvert the start is compared, since Adam's steps enlarge
+    rounding. Exit status: 0 all is well, 1 a result is out of tolerance, 2
     the bundle cannot be used.
     """
     from ..runtime.bundle.reader import Bundle

@@ -17,6 +17,14 @@ from .archive import Archive, open_archive
 from .pickles import StoredStorage, StoredTensor, Unread, read_pickle
 
 MAX_AXES = 16
+#: Files that are a state dict and nothing else, by a tensor that they alone have: IDInvert's three, LPIPS's two.
+BARE = {
+    "synthesis.layer0.const": "idinvert",
+    "block0.conv.weight": "idinvert-encoder",
+    "layer0.weight": "idinvert-vgg16",
+    "features.0.weight": "lpips-trunk",
+    "lin0.model.1.weight": "lpips-heads",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint in the layout of HyperStyle, pSp, e4e and ReStyle.
+    """Read a checkpoint in the layout of HyperStyle, pSp, e4e and ReStyle, or a bare state dict of a kind in ``BARE``.
 
     The file is memory-mapped, tensors land on the CPU, and only tensors, plain values and ``argparse.Namespace``
     are accepted from the pickle. No path found inside the file is opened.
@@ -50,7 +58,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: not such a file, damaged, larger than it looks, or it asks for another Python class.
     """
-    return _checkpoint(*read_content(path))
+    archive, content = read_content(path)
+    if isinstance(content, dict) and "state_dict" not in content and any(name in content for name in BARE):
+        return _bare(archive, content)
+    return _checkpoint(archive, content)
 
 
 def read_state(path: Path) -> Checkpoint:
@@ -59,11 +70,7 @@ def read_state(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: as ``read_checkpoint`` does; or it holds no tensors by name.
     """
-    archive, content = read_content(path)
-    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
-        raise CheckpointError(f"{path} is no state dict", got=type(content).__name__, expected="tensors by name")
-    tensors = Tensors(archive)
-    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in content.items()}, {}, None)
+    return _bare(*read_content(path))
 
 
 def read_content(path: Path) -> tuple[Archive, Any]:
@@ -76,6 +83,14 @@ def read_content(path: Path) -> tuple[Archive, Any]:
     if "byteorder" in archive.records and bytes(archive.record("byteorder")) != b"little":
         raise CheckpointError(f"{path} was written on a machine that stores the highest byte first")
     return archive, read_pickle(bytes(archive.record("data.pkl")), path)
+
+
+def _bare(archive: Archive, content: Any) -> Checkpoint:
+    path = archive.path
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(f"{path} is no state dict", got=type(content).__name__, expected="tensors by name")
+    tensors = Tensors(archive)
+    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in content.items()}, {}, None)
 
 
 def _checkpoint(archive: Archive, content: Any) -> Checkpoint:

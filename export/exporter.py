@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +19,20 @@ from ..runtime.manifest.manifest import CheckpointSpec, GeneratorSpec, GraphSpec
 from ..runtime.methods.base import CODES
 from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
 from .comparison import compare, compare_gradient, outputs_of
-from .gradients.criterion import Criterion
 from .gradients.graph import GradientGraph
-from .gradients.optimised import GRADIENTS_GROUP, Optimised, check_gradients, expected_of
-from .gradients.perceptual import read_lpips
-from .graphs import Graph, Scales, build_graphs, graph_count, measure_scales, model_constants
+from .gradients.optimised import GRADIENTS_GROUP, Optimised, check_gradients, expected_of, optimised
+from .graphs import (
+    Graph,
+    Scales,
+    build_graphs,
+    graph_count,
+    idinvert_constants,
+    idinvert_graphs,
+    measure_scales,
+    model_constants,
+)
 from .methods.loading import load_model, read_checkpoints
-from .methods.model import NO_CHOICES, Choices, Model
+from .methods.model import NO_CHOICES, AnyModel, Choices, IdInvertModel, Model
 from .onnx_writer import array_of, collect_constants, separate_twins, trace, write_graph
 from .precision import FLOAT32, Precision, precision_named
 
@@ -56,12 +63,14 @@ def export(
     precision: str = FLOAT32.name,
     gradients: Sequence[str] = (),
     perceptual: tuple[Path, Path] | None = None,
+    vgg16: Path | None = None,
 ) -> Bundle:
     """Export a method's checkpoints to a bundle.
 
     Args:
-        checkpoints: a file in the authors' layout: HyperStyle's, pSp's, e4e's or ReStyle's. Behind HyperStyle's, the
-            file of the encoder that its codes come from: the W-encoder's, or one of the others'.
+        checkpoints: a file in the authors' layout: HyperStyle's, pSp's, e4e's or ReStyle's, or IDInvert's generator.
+            Behind HyperStyle's, the file of the encoder that its codes come from: the W-encoder's, or one of the
+            others'; behind IDInvert's generator its encoder.
         output: the bundle's folder; it appears only when complete.
         choices: the input's size, and the steps of a ReStyle encoder in front of HyperStyle.
         licence: the licence of the weights, for the manifest.
@@ -70,6 +79,7 @@ def export(
         precision: "float32", "float16" or "bfloat16": what the large tensors are.
         gradients: optimisations to export gradient graphs for: "projection".
         perceptual: torchvision's VGG16 or AlexNet and LPIPS's heads for it, for the losses of gradient graphs.
+        vgg16: the network of IDInvert's loss, from its authors.
 
     Returns:
         The bundle, its files verified.
@@ -88,24 +98,48 @@ def export(
         files = read_checkpoints(checkpoints)
         report("checking every tensor", None)
         model = load_model(files, choices)
-        optimised = Optimised(gradients, Criterion() if perceptual is None else read_lpips(*perceptual))
-        pieces = 4 + 2 * (graph_count(model) + optimised.graph_count(model))
-        graphs, constants = _write_graphs(model, typed, optimised, folder, lambda what: report(what, pieces))
+        descents = optimised(model, gradients, typed, perceptual, vgg16)
+        stages = _stages(model, typed)
+        pieces = 4 + 2 * (stages.count + descents.graph_count(model))
+        graphs, constants = _write_graphs(model, stages, typed, descents, folder, lambda what: report(what, pieces))
         report("computing checksums", pieces)
         manifest = _manifest(model, typed, licence, graphs, constants)
-        write_manifest(folder, replace(manifest, provenance={**manifest.provenance, **optimised.provenance()}))
+        write_manifest(folder, replace(manifest, provenance={**manifest.provenance, **descents.provenance()}))
     return Bundle.open(output)
 
 
+@dataclass(frozen=True)
+class _Stages:
+    """A model's constants by name, its graphs with what they should give in float32, and how many there are."""
+
+    constants: dict[str, Tensor]
+    graphs: Iterator[tuple[Graph, list[Tensor]]]
+    count: int
+
+
+def _stages(model: AnyModel, precision: Precision) -> _Stages:
+    if isinstance(model, IdInvertModel):
+        graphs = ((graph, outputs_of(graph)) for graph in idinvert_graphs(model))
+        return _Stages(idinvert_constants(model), graphs, 3)
+    assert isinstance(model, Model)
+    scales = measure_scales(model, precision)
+    constants = model_constants(model, precision, scales)
+    return _Stages(constants, _with_expected(model, precision, scales), graph_count(model))
+
+
 def _write_graphs(
-    model: Model, precision: Precision, optimised: Optimised, folder: Path, report: Callable[[str], None]
+    model: AnyModel,
+    stages: _Stages,
+    precision: Precision,
+    optimised: Optimised,
+    folder: Path,
+    report: Callable[[str], None],
 ) -> tuple[dict[str, GraphSpec], tuple[str, ...]]:
     constants = Constants(folder)
-    scales = measure_scales(model, precision)
-    for name, tensor in {**model_constants(model, precision, scales), **optimised.constants(model)}.items():
+    for name, tensor in {**stages.constants, **optimised.constants(model)}.items():
         constants.keep(GENERATOR_GROUP, name, *array_of(tensor))
     traced = []
-    for graph, expected in _with_expected(model, precision, scales):
+    for graph, expected in stages.graphs:
         report(f"tracing {graph.name}")
         program = trace(graph, precision.opset)
         homes = collect_constants(program, GROUPS[graph.name], constants)
@@ -140,10 +174,10 @@ def _with_expected(model: Model, precision: Precision, scales: Scales) -> Iterat
 
 
 def _manifest(
-    model: Model, precision: Precision, licence: str | None, graphs: dict[str, GraphSpec], constants: tuple[str, ...]
+    model: AnyModel, precision: Precision, licence: str | None, graphs: dict[str, GraphSpec], constants: tuple[str, ...]
 ) -> Manifest:
     """The manifest, without the files that it is written over."""
-    shape = model.generator.shape
+    styles, width = model.latent_avg.shape
     digests = [checkpoint.sha256 for _, checkpoint in model.checkpoints]
     return Manifest(
         method=model.method,
@@ -152,7 +186,7 @@ def _manifest(
         precision=precision.name,
         licence=licence,
         image=model.image,
-        generator=GeneratorSpec("stylegan2", shape.size, shape.styles, shape.width, model.layers),
+        generator=GeneratorSpec(model.family, model.layers[-1].resolution, styles, width, model.layers),
         state=_state(model),
         checkpoints=tuple(
             CheckpointSpec(role, checkpoint.path.name, checkpoint.sha256) for role, checkpoint in model.checkpoints
@@ -169,10 +203,10 @@ def _manifest(
     )
 
 
-def _state(model: Model) -> tuple[StateSpec, ...]:
+def _state(model: AnyModel) -> tuple[StateSpec, ...]:
     """What an inversion keeps: codes, and the offset codes, summed or those of every step."""
     codes = StateSpec(CODES, tuple(model.latent_avg.shape))
-    if model.hypernet is None:
+    if not isinstance(model, Model) or model.hypernet is None:
         return (codes,)
     shape = (len(model.tuned), model.hypernet.shape.code)
     return codes, StateSpec(OFFSET_CODES, ("steps", *shape) if model.bilinear else shape)

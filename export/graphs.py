@@ -13,13 +13,14 @@ from ..runtime.manifest.manifest import ImageSpec
 from ..runtime.methods.base import BATCH, KEPT_STEPS
 from ..runtime.methods.hyperstyle import ENCODER_AVERAGE, ENCODER_NOISE, ENCODER_SYNTHESIS
 from ..runtime.methods.restyle import AVERAGE
-from .methods.model import EncoderLoop, Model
+from .methods.model import EncoderLoop, IdInvertModel, Model
 from .networks.hypernetwork import HyperNetwork
 from .precision import FLOAT32, Precision
 from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
 from .stages.offsets import OffsetsStage, WeightsStage, base_weight, energy
 from .stages.scales import ActivationScales, activation_scales
+from .stages.stylegan1 import FoldedEncoder, StyleGan1Stage, noises_of
 from .stages.synthesis import Drawing, EncoderSynthesisStage, SynthesisStage, folded_noises
 
 
@@ -209,3 +210,21 @@ def _syntheses(model: Model, precision: Precision, scales: ActivationScales, sam
             ("codes", *names),
             ("image", "reconstruction"),
         )
+
+
+def idinvert_constants(model: IdInvertModel) -> dict[str, Tensor]:
+    """What graphs of IDInvert take by name: noises; and the average code, which edits know as every bundle's."""
+    noises = zip(noise_names(model.layers), noises_of(model.generator), strict=True)
+    return {AVERAGE: model.latent_avg[None], **dict(noises)}
+
+
+def idinvert_graphs(model: IdInvertModel) -> Iterator[Graph]:
+    """The stages of IDInvert but its optimisation, `synthesis` in both its forms."""
+    sample, names = Samples(model.image), noise_names(model.layers)
+    encoder = FoldedEncoder(model.encoder)
+    yield Graph("encoder", encoder, (sample.photo(),), ({0: BATCH},), ("image",), ("codes",))
+    stage, noises = StyleGan1Stage(model.generator, model.image), noises_of(model.generator)
+    codes = sample.codes(model.latent_avg)
+    for name, rows, axes in (("synthesis", codes, {0: BATCH}), ("synthesis_one", codes[:1], None)):
+        free = (axes, [None] * len(noises))
+        yield Graph(name, stage, (rows, noises), free, ("codes", *names), ("image", "reconstruction"))

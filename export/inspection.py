@@ -11,9 +11,20 @@ from ..errors import CheckpointError
 from ..runtime.manifest.manifest import ImageSpec
 from .checkpoint import Checkpoint, read_checkpoint
 from .layout import Widths
-from .methods import hyperstyle, inversion
+from .methods import hyperstyle, idinvert, inversion
+from .methods.loading import PARTS
 from .methods.model import NO_CHOICES, image_spec
-from .methods.recognition import HYPERSTYLE, W_ENCODER, encoder_class, method_of
+from .methods.recognition import (
+    HYPERSTYLE,
+    IDINVERT,
+    IDINVERT_ENCODER,
+    IDINVERT_VGG,
+    LPIPS_HEADS,
+    LPIPS_TRUNK,
+    W_ENCODER,
+    encoder_class,
+    method_of,
+)
 from .networks.stylegan2 import GeneratorShape
 from .options import domain
 from .tensors import average_code, check_tensors
@@ -117,9 +128,15 @@ def _next(method: str, path: Path) -> tuple[list[str], str | None]:
             "or a pSp, e4e or ReStyle checkpoint, with --encoder, for its codes"
         )
         return [need], f"{command} {path} --w-encoder W_ENCODER.pt -o BUNDLE"
-    if method == W_ENCODER:
-        need = "the HyperStyle checkpoint that it belongs to: this file is its --w-encoder"
-        return [need], f"{command} HYPERSTYLE.pt --w-encoder {path} -o BUNDLE"
+    if method == IDINVERT:
+        need = (
+            "IDInvert's encoder, a second file of the authors: pass it with --encoder; "
+            "for the feature term of the loss also their vgg16.pth, with --vgg16"
+        )
+        return [need], f"{command} {path} --encoder ENCODER.pth --vgg16 VGG16.pth -o BUNDLE"
+    if method in PARTS:
+        whole, taking = PARTS[method]
+        return [f"{whole}: this file is a part of it"], taking.format(path)
     return [], None if method == "unknown" else f"{command} {path} -o BUNDLE"
 
 
@@ -172,7 +189,45 @@ def _read_w_encoder(checkpoint: Checkpoint) -> _Read:
     return Networks(encoder="WEncoder", width=shape.width, input="photo"), check
 
 
-_READERS = {HYPERSTYLE: _read_hyperstyle, W_ENCODER: _read_w_encoder}
+def _read_idinvert(checkpoint: Checkpoint) -> _Read:
+    shape = idinvert.generator_shape(checkpoint.state)
+
+    def check(every_byte: bool) -> None:
+        idinvert.check_network(checkpoint, idinvert.empty_generator(shape), every_byte)
+
+    described = Networks(
+        size=shape.size,
+        styles=shape.styles,
+        width=shape.width,
+        channels=list(shape.channels),
+        input=f"photo, {shape.size}x{shape.size}",
+    )
+    return described, check
+
+
+def _read_idinvert_encoder(checkpoint: Checkpoint) -> _Read:
+    """How its numbers are cut into styles is the generator's affair."""
+    shape = idinvert.encoder_shape(checkpoint.state)
+
+    def check(every_byte: bool) -> None:
+        idinvert.check_network(checkpoint, idinvert.empty_encoder(shape), every_byte)
+
+    looked_at = f"photo, {shape.input}x{shape.input}"
+    return Networks(encoder="IDInvert's", channels=list(shape.channels), input=looked_at), check
+
+
+def _read_part(checkpoint: Checkpoint) -> _Read:
+    """A network of a loss: it is looked at when a loss is exported with it."""
+    return Networks(), lambda every_byte: None
+
+
+_READERS = {
+    HYPERSTYLE: _read_hyperstyle,
+    W_ENCODER: _read_w_encoder,
+    IDINVERT: _read_idinvert,
+    IDINVERT_ENCODER: _read_idinvert_encoder,
+    **dict.fromkeys((IDINVERT_VGG, LPIPS_TRUNK, LPIPS_HEADS), _read_part),
+}
 
 
 def _generator(shape: GeneratorShape, image: ImageSpec) -> dict[str, Any]:

@@ -62,6 +62,10 @@ def personalize(
         OutputError: the file cannot be written.
     """
     person, manifest = session.person(inversion), session.manifest
+    if styles and manifest.generator.family != "stylegan2":
+        raise ExportError(
+            "StyleSpace is StyleGAN2's", got=manifest.generator.family, hint="Leave --styles out: codes are edited."
+        )
     model = onnx.load(session.bundle.graph("synthesis"), load_external_data=True)
     _bake(model.graph, {**session.bundle.constants(), **person.weights()}, manifest)
     _keep_image(model.graph)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..runtime.manifest.manifest import ImageSpec
-from .methods.model import Model
+from .methods.model import AnyModel, IdInvertModel, Model
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,23 @@ class ReferenceStep:
 
 
 @torch.no_grad()
-def refine(model: Model, images: NDArray[np.float32], steps: int) -> Iterator[ReferenceStep]:
+def refine(model: AnyModel, images: NDArray[np.float32], steps: int) -> Iterator[ReferenceStep]:
     """Run the authors' formulation: offsets of every step summed, styled weights, one group a photo.
 
     Args:
         model: the loaded networks.
         images: what the encoder looks at, [B, C, H, W] float32.
-        steps: refinement steps, 0 for a method without.
+        steps: refinement steps, 0 for a method without, and for IDInvert, whose steps follow a gradient.
 
     Yields:
         ``steps + 1`` states, the first before refinement.
     """
     x = torch.from_numpy(images)
+    if isinstance(model, IdInvertModel):
+        codes = model.encoder(x)
+        yield ReferenceStep(0, codes.numpy(), {}, model.generator(codes).numpy())
+        return
+    assert isinstance(model, Model)
     first, last = model.image.rows
     codes, offsets = _start(model, x), dict[int, Tensor]()
     for index in range(steps + 1):

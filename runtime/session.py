@@ -52,7 +52,7 @@ def load(
         device: number of the GPU; None for the first.
         trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
         method: an optimisation that the bundle has gradient graphs for ("projection"), in place of its own method.
-        settings: of that optimisation.
+        settings: of that optimisation; or of the bundle's own method, where that is one (IDInvert).
 
     Raises:
         BundleError: the bundle is incomplete, damaged, unsafe or of another version.
@@ -148,7 +148,8 @@ class Session:
 
         Args:
             photo: a path to a JPEG, PNG or WebP file, a Pillow image or an array [H, W, 3] uint8; or a list of these.
-            steps: refinement steps; None for the bundle's default (HyperStyle and ReStyle 5, pSp and e4e 0).
+            steps: refinement steps; None for the bundle's default (HyperStyle and ReStyle 5, pSp and e4e 0,
+                IDInvert 100).
             until_gain: stop a photo after a step that lowers its L2 by less than this share of it, 0.01 for 1 %; its
                 result is the better of its last two steps. None takes all ``steps``.
 

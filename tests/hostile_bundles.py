@@ -59,7 +59,8 @@ OUT_OF_RANGE: tuple[tuple[Place, Any], ...] = (
     (("method", "default_steps"), -1),
     (("method", "default_steps"), 1001),
     (("method", "encoder_steps"), -5),
-    (("generator", "family"), "stylegan1"),
+    (("generator", "family"), "stylegan1"),  # known, but not of this method
+    (("generator", "family"), "stylegan3"),
     (("generator", "size"), 16),
     (("generator", "size"), 48),
     (("generator", "size"), 2048),

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from hyperstyle_deploy.runtime.manifest.checksum import FIELD, seal
-from hyperstyle_deploy.runtime.manifest.layers import layer_table
+from hyperstyle_deploy.runtime.manifest.layers import layer_table, stylegan1_layers
 from hyperstyle_deploy.runtime.manifest.manifest import (
     CheckpointSpec,
     FileSpec,
@@ -25,6 +25,7 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
 )
 from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
 from hyperstyle_deploy.runtime.methods.base import Signature
+from hyperstyle_deploy.runtime.methods.optimisation import Optimisation
 from hyperstyle_deploy.runtime.methods.settings import Settings
 
 #: Channels at 4x4, 8x8, 16x16 and 32x32, and what is offset how.
@@ -32,7 +33,7 @@ CHANNELS, OFFSETS = (8, 8, 6, 4), {0: "full", 2: "full", 5: "channel", 7: "chann
 STYLES, WIDTH, CODE_WIDTH, SIZE = 8, 8, 5, 32
 #: Channels of what an encoder may look at.
 INPUTS = {"photo": 3, "sketch": 1, "labels": 19}
-DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5}
+DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5, "idinvert": 5}
 
 
 def small_manifest(
@@ -40,7 +41,9 @@ def small_manifest(
 ) -> Manifest:
     """A manifest of 32 pixels and 8 styles of 8 numbers, without graphs and files."""
     hyperstyle = method == "hyperstyle"
-    layers = layer_table(CHANNELS, OFFSETS if hyperstyle else {})
+    family = "stylegan1" if method == "idinvert" else "stylegan2"
+    table = layer_table(CHANNELS, OFFSETS if hyperstyle else {})
+    layers = stylegan1_layers(CHANNELS) if family == "stylegan1" else table
     rows = ("steps", len(OFFSETS)) if separable else (len(OFFSETS),)
     offset_codes = (StateSpec("offset_codes", (*rows, CODE_WIDTH)),)
     return Manifest(
@@ -50,7 +53,7 @@ def small_manifest(
         precision="float32",
         licence=None,
         image=ImageSpec(kind, 1 if kind == "sketch" else 3, SIZE, SIZE, (0, SIZE)),
-        generator=GeneratorSpec("stylegan2", SIZE, STYLES, WIDTH, layers),
+        generator=GeneratorSpec(family, SIZE, STYLES, WIDTH, layers),
         state=(StateSpec("codes", (STYLES, WIDTH)), *(offset_codes if hyperstyle else ())),
         checkpoints=(CheckpointSpec(method, "faces.pt", "1" * 64),),
         constants=("generator.safetensors",),
@@ -61,7 +64,13 @@ def small_manifest(
 
 
 #: Terms of the losses of hand-made gradient graphs.
-LOSS_TERMS = {"projection": ("mse", "noise"), "pti": ("mse",)}
+LOSS_TERMS = {"projection": ("mse", "noise"), "pti": ("mse",), "idinvert": ("mse", "encoder")}
+
+
+def with_terms(manifest: Manifest, name: str, graph: str) -> Manifest:
+    """The manifest as an optimisation reads the terms of its loss off it."""
+    terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS[name])
+    return dataclasses.replace(manifest, graphs={graph: GraphSpec("", 20, (), terms)})
 
 
 def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[str, Signature]:
@@ -69,16 +78,16 @@ def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[st
     found: dict[str, Signature] = {}
     settings = Settings(locality="pti-locality" in gradients)
     for name in (name for name in gradients if name in OPTIMISATIONS):
-        terms = tuple(TensorSpec(f"loss.{term}", "float32", (1,)) for term in LOSS_TERMS[name])
-        graph = OPTIMISATIONS[name].gradient_graph
-        told = dataclasses.replace(manifest, graphs={graph: GraphSpec("", 20, (), terms)})
+        told = with_terms(manifest, name, OPTIMISATIONS[name].gradient_graph)
         found |= OPTIMISATIONS[name](told, METHODS[manifest.method.name](manifest), settings).signatures()
     return found
 
 
 def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
     """The manifest with the graphs that its method needs, and those of optimisations."""
-    base = METHODS[manifest.method.name](manifest)
+    kind = METHODS[manifest.method.name]
+    descends = issubclass(kind, Optimisation)
+    base = kind(with_terms(manifest, kind.exported_as, kind.gradient_graph) if descends else manifest)
     signatures = {**base.signatures(), **gradient_signatures(manifest, gradients)}
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)

@@ -17,7 +17,8 @@ Constant = Callable[..., str]
 def bowl(signature: Signature, add: Add, constant: Constant) -> None:
     """``loss.mse = mean((v - mean(target) - mean(others))^2)`` of the first variable v, of the second `loss.noise`.
 
-    The gradient of each is ``weight * (v - ...)``, and the lengths that are told are those of the first one.
+    The gradient of each is ``weight * (v - ...)``, and the lengths that are told are those of the first one. A term
+    without a variable is the first term times its weight.
     """
     outputs = {tensor.name: tensor for tensor in signature.outputs}
     variables = [name.removeprefix("gradient.") for name in outputs if name.startswith("gradient.")]
@@ -32,6 +33,8 @@ def bowl(signature: Signature, add: Add, constant: Constant) -> None:
         square = add("ReduceSumSquare", [away], f"square.{variable}", keepdims=0)
         count = constant(f"count.{variable}", [prod(map(int, outputs[f"gradient.{variable}"].shape))])
         add("Div", [square, count], f"loss.{term}")
+    for term in terms[len(variables) :]:
+        add("Mul", [f"loss.{terms[0]}", weights[term]], f"loss.{term}")
     length = add("ReduceL2", [f"gradient.{variables[0]}"], "length", keepdims=0)
     add("Mul", [length, constant("lengths", np.ones(outputs["norms"].shape))], "norms")
     bounded = add("Tanh", [add("ReduceMean", [variables[0]], f"mean.{variables[0]}", keepdims=0)], "bounded")
@@ -94,6 +97,7 @@ def makers(name: str) -> Callable[[Signature, Add, Constant], Any] | None:
         "projection_gradient": bowl,
         "projection_noises": settled,
         "pti_gradient": bowl,
+        "idinvert_gradient": bowl,
         "pti_start": start,
         "pti_locality": near,
     }.get(name)

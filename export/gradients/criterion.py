@@ -29,6 +29,15 @@ class Criterion(nn.Module):
         return {"mse": mean_square(difference), "multiscale": multiscale(difference)}
 
 
+class MeanSquare(Criterion):
+    """``mse`` alone."""
+
+    terms = ("mse",)
+
+    def forward(self, picture: Tensor, target: Tensor, features: list[Tensor]) -> dict[str, Tensor]:
+        return {"mse": mean_square(picture - target)}
+
+
 class Features(nn.Module):
     """What the criterion's network sees in the target."""
 

@@ -62,6 +62,10 @@ ALEXNET = Trunk(
 TRUNKS = (VGG16, ALEXNET)
 
 
+#: VGG16 up to the last ReLU of its fourth block.
+VGG16_FOUR_BLOCKS = Trunk(VGG16.name, VGG16.blocks[:4], VGG16.pooled[:3], VGG16.pool)
+
+
 class TrunkNetwork(nn.Module):
     """A trunk with tensors under torchvision's names, ``features.<index>.weight``, of any widths."""
 
@@ -77,7 +81,7 @@ class TrunkNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Pictures [N, 3, H, W] to what is at the five taps."""
+        """Pictures [N, 3, H, W] to what is at the taps."""
         taps = []
         for block, pooled in zip(self.trunk.blocks, (*self.trunk.pooled, False), strict=True):
             for convolution in block:
@@ -177,9 +181,14 @@ def _trunk_of(checkpoint: Checkpoint) -> TrunkNetwork:
             expected="torchvision's state dict of VGG16 or AlexNet: features.0.weight, ...",
             hint="LPIPS's own file, lin0.model.1.weight and so on, is the second file of --lpips.",
         )
+    return empty_trunk(trunk, checkpoint, "features.")
+
+
+def empty_trunk(trunk: Trunk, checkpoint: Checkpoint, prefix: str) -> TrunkNetwork:
+    """A trunk as wide as the biases ``<prefix><index>.bias`` of a file, its tensors not filled."""
     channels = []
     for convolution in (each for block in trunk.blocks for each in block):
-        bias = checkpoint.state.get(f"features.{convolution.index}.bias")
+        bias = checkpoint.state.get(f"{prefix}{convolution.index}.bias")
         channels.append(bias.shape[0] if bias is not None and bias.dim() == 1 else 64)
     with torch.device("meta"):
         return TrunkNetwork(trunk, tuple(channels))

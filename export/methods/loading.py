@@ -6,9 +6,39 @@ from pathlib import Path
 from ...errors import CheckpointError
 from ..checkpoint import Checkpoint, read_checkpoint
 from .hyperstyle import load_hyperstyle
+from .idinvert import load_idinvert
 from .inversion import load_inversion
-from .model import Choices, Model
-from .recognition import HYPERSTYLE, TITLES, W_ENCODER, method_of
+from .model import AnyModel, Choices
+from .recognition import (
+    HYPERSTYLE,
+    IDINVERT,
+    IDINVERT_ENCODER,
+    IDINVERT_VGG,
+    LPIPS_HEADS,
+    LPIPS_TRUNK,
+    TITLES,
+    W_ENCODER,
+    method_of,
+)
+
+#: What a file that is a part of something belongs to, and the command that takes it.
+_COMMAND = "hyperstyle-deploy export"
+PARTS = {
+    W_ENCODER: ("a HyperStyle checkpoint", f"{_COMMAND} HYPERSTYLE.pt --w-encoder {{}} -o BUNDLE"),
+    IDINVERT_ENCODER: ("IDInvert's generator", f"{_COMMAND} GENERATOR.pth --encoder {{}} -o BUNDLE"),
+    IDINVERT_VGG: ("IDInvert's loss", f"{_COMMAND} GENERATOR.pth --encoder ENCODER.pth --vgg16 {{}} -o BUNDLE"),
+    LPIPS_TRUNK: ("a loss with LPIPS", f"{_COMMAND} CHECKPOINT --gradients pti --lpips {{}} HEADS -o BUNDLE"),
+    LPIPS_HEADS: ("a loss with LPIPS", f"{_COMMAND} CHECKPOINT --gradients pti --lpips TRUNK {{}} -o BUNDLE"),
+}
+#: Methods of two files: what the second one may be, in words, and the option that takes it.
+PAIRS = {
+    HYPERSTYLE: (
+        (W_ENCODER, "psp", "e4e", "restyle-psp", "restyle-e4e"),
+        "a W-encoder, pSp, e4e or ReStyle",
+        "--w-encoder W_ENCODER.pt",
+    ),
+    IDINVERT: ((IDINVERT_ENCODER,), TITLES[IDINVERT_ENCODER], "--encoder ENCODER.pth"),
+}
 
 
 def read_checkpoints(paths: Sequence[Path]) -> tuple[Checkpoint, ...]:
@@ -19,20 +49,21 @@ def read_checkpoints(paths: Sequence[Path]) -> tuple[Checkpoint, ...]:
     """
     existing = [path for path in paths if path.exists()]
     if any(path.samefile(existing[0]) for path in existing[1:]):
-        raise CheckpointError(f"{paths[0]} is given twice", hint="HyperStyle's file and its encoder's are two.")
+        raise CheckpointError(f"{paths[0]} is given twice", hint="A checkpoint and its encoder's file are two.")
     files = tuple(read_checkpoint(path) for path in paths)
     _check_roles(*files)
     return files
 
 
-def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
+def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> AnyModel:
     """Build the networks of what ``read_checkpoints`` gave.
 
     Raises:
         CheckpointError: an option, a tensor or a choice does not fit.
     """
     first, *others = files
-    if others:
+    idinvert = method_of(first) == IDINVERT
+    if others and not idinvert:
         return load_hyperstyle(first, others[0], choices)
     if choices.encoder_steps is not None:
         raise CheckpointError(
@@ -40,25 +71,26 @@ def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
             got=choices.encoder_steps,
             hint="They are for a ReStyle encoder in front of HyperStyle.",
         )
-    return load_inversion(first, choices)
+    return load_idinvert(first, others[0], choices) if idinvert else load_inversion(first, choices)
 
 
 def _check_roles(first: Checkpoint, second: Checkpoint | None = None) -> None:
     method = method_of(first)
     found = f"{first.path} is {TITLES[method]}"
-    if method == W_ENCODER:
-        hint = f"It belongs to a HyperStyle checkpoint: hyperstyle-deploy export HYPERSTYLE.pt --w-encoder {first.path}"
-        raise CheckpointError(found, expected="the checkpoint of a method", hint=f"{hint} -o BUNDLE")
-    if second is None:
-        if method == HYPERSTYLE:
-            hint = f"Its codes come from a second file: hyperstyle-deploy export {first.path} --w-encoder W_ENCODER.pt"
-            raise CheckpointError(found, hint=f"{hint} -o BUNDLE")
+    if method in PARTS:
+        whole, command = PARTS[method]
+        hint = f"It belongs to {whole}: {command.format(first.path)}"
+        raise CheckpointError(found, expected="the checkpoint of a method", hint=hint)
+    if method not in PAIRS:
+        if second is not None:
+            hint = f"It has its own encoder: {_COMMAND} {first.path} -o BUNDLE"
+            raise CheckpointError(found, expected=f"{TITLES[HYPERSTYLE]} in front of --encoder", hint=hint)
         return
-    if method != HYPERSTYLE:
-        hint = f"It has its own encoder: hyperstyle-deploy export {first.path} -o BUNDLE"
-        raise CheckpointError(found, expected=f"{TITLES[HYPERSTYLE]} in front of --encoder", hint=hint)
-    if method_of(second) == HYPERSTYLE:
+    encoders, words, option = PAIRS[method]
+    if second is None:
+        hint = f"Its codes come from a second file: {_COMMAND} {first.path} {option} -o BUNDLE"
+        raise CheckpointError(found, hint=hint)
+    if (given := method_of(second)) not in encoders:
         raise CheckpointError(
-            f"{second.path} is {TITLES[HYPERSTYLE]}",
-            expected="an encoder's file behind --encoder: a W-encoder, pSp, e4e or ReStyle",
+            f"{second.path} is {TITLES[given]}", expected=f"an encoder's file behind --encoder: {words}"
         )

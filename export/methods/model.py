@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from ...runtime.manifest.manifest import ImageSpec, MethodSpec
 from ..checkpoint import Checkpoint
 from ..networks.encoders import Encoder
 from ..networks.hypernetwork import HyperNetwork
+from ..networks.residual_encoder import ResidualEncoder
+from ..networks.stylegan1 import StyleGan1
 from ..networks.stylegan2 import Generator
 from ..options import option, unsupported
 
@@ -41,27 +44,44 @@ class EncoderLoop:
     latent_avg: Tensor
 
 
-@dataclass(frozen=True)
-class Model:
-    """A loaded method, in evaluation mode, float32 on the CPU.
+@dataclass(frozen=True, kw_only=True)
+class AnyModel:
+    """A loaded method, in evaluation mode, float32 on the CPU. ``latent_avg`` is [styles, width]."""
+
+    family: ClassVar[str]
+    method: MethodSpec
+    domain: str
+    image: ImageSpec
+    layers: tuple[Layer, ...]
+    latent_avg: Tensor
+    checkpoints: tuple[tuple[str, Checkpoint], ...]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdInvertModel(AnyModel):
+    """IDInvert: StyleGAN1, and an encoder whose result is the codes."""
+
+    family = "stylegan1"
+    generator: StyleGan1
+    encoder: ResidualEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(AnyModel):
+    """A method on StyleGAN2.
 
     ``encoder`` gives codes relative to ``average`` [styles, width]; where that is None they are added to the codes so
     far, and the encoder looks at the reconstruction too. ``rows`` says how many of its codes the generator takes.
     ``loop`` is there if such an encoder begins the refinement of a ``hypernet``.
     """
 
-    method: MethodSpec
-    domain: str
-    image: ImageSpec
-    layers: tuple[Layer, ...]
+    family = "stylegan2"
     generator: Generator
-    latent_avg: Tensor
     encoder: Encoder
     average: Tensor | None
-    checkpoints: tuple[tuple[str, Checkpoint], ...]
     hypernet: HyperNetwork | None = None
     loop: EncoderLoop | None = None
-    provenance: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tuned(self) -> tuple[Layer, ...]:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from ...errors import CheckpointError
-from ..checkpoint import Checkpoint
+from ..checkpoint import BARE, Checkpoint
 from ..layout import Widths
 from ..options import option
 
 HYPERSTYLE = "hyperstyle"
 W_ENCODER = "w-encoder"
+IDINVERT, IDINVERT_ENCODER, IDINVERT_VGG = "idinvert", "idinvert-encoder", "idinvert-vgg16"
+LPIPS_TRUNK, LPIPS_HEADS = "lpips-trunk", "lpips-heads"
 #: Photo and reconstruction, stacked: what every refining network looks at.
 PAIR = 6
 
@@ -48,17 +50,24 @@ TITLES = {
     "e4e": "an e4e checkpoint",
     "restyle-psp": "a ReStyle-pSp checkpoint",
     "restyle-e4e": "a ReStyle-e4e checkpoint",
+    IDINVERT: "IDInvert's generator",
+    IDINVERT_ENCODER: "IDInvert's encoder",
+    IDINVERT_VGG: "IDInvert's VGG16",
+    LPIPS_TRUNK: "torchvision's VGG16 or AlexNet",
+    LPIPS_HEADS: "LPIPS's heads",
 }
 
 
 def method_of(checkpoint: Checkpoint) -> str:
-    """The method of a checkpoint, ``W_ENCODER`` for the file that belongs to a HyperStyle checkpoint.
+    """The method of a checkpoint, or which part of one it is: ``W_ENCODER`` belongs to a HyperStyle checkpoint.
 
     Raises:
         CheckpointError: none that is known.
     """
     if any(name.startswith("hypernet.") for name in checkpoint.state):
         return HYPERSTYLE
+    if bare := [kind for name, kind in BARE.items() if name in checkpoint.state]:
+        return bare[0]
     encoder = encoder_class(checkpoint)
     # ReStyle uses pSp's encoder as well: then it looks at two pictures.
     return "restyle-psp" if encoder.method == "psp" and _sees_pairs(checkpoint) else encoder.method

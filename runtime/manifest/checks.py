@@ -21,7 +21,7 @@ VALUES = {"photo": (-1.0, 1.0), "sketch": (0.0, 1.0), "labels": (0.0, 1.0)}
 SIDES = range(32, 1025)
 #: How many refinement steps a loop may take.
 MAX_STEPS = 1000
-FAMILIES = ("stylegan2",)
+FAMILIES = ("stylegan2", "stylegan1")
 
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _HEX = frozenset("0123456789abcdef")
@@ -78,7 +78,7 @@ def check_generator(manifest: "Manifest") -> None:
     """
     generator = manifest.generator
     if generator.family not in FAMILIES:
-        raise wrong("generator.family", generator.family[:80], f"one of {FAMILIES}")
+        raise wrong("generator.family", generator.family[:80], " or ".join(FAMILIES))
     for name in ("styles", "width"):
         if not 1 <= getattr(generator, name) <= 1 << 14:
             raise wrong(f"generator.{name}", getattr(generator, name), f"1 to {1 << 14}")

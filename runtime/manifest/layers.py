@@ -12,11 +12,11 @@ FIRST_RESOLUTION = 4
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution of the StyleGAN2 generator.
+    """One convolution of the generator that a code modulates.
 
-    ``index`` counts as HyperStyle does: 0 the first 3x3 convolution, 1 the first toRGB, then up-convolution,
-    convolution and toRGB per resolution. ``style`` is the row of W+ that modulates it, ``resolution`` its output's,
-    ``offset`` one of ``OFFSETS``.
+    Of StyleGAN2 ``index`` counts as HyperStyle does: 0 the first 3x3 convolution, 1 the first toRGB, then
+    up-convolution, convolution and toRGB per resolution. ``style`` is the row of W+ that modulates it, ``resolution``
+    its output's, ``offset`` one of ``OFFSETS``.
     """
 
     index: int
@@ -36,7 +36,7 @@ class Layer:
 
     @property
     def demodulated(self) -> bool:
-        """Every convolution but toRGB is demodulated."""
+        """Every convolution but toRGB is; StyleGAN1 normalises what comes out instead. Each has a noise."""
         return self.kernel == 3
 
     @property
@@ -83,4 +83,23 @@ def layer_table(channels: Sequence[int], offsets: Mapping[int, str] | None = Non
         layer(f"convs.{2 * level}", below, here, 3, resolution, style, up=True)
         layer(f"convs.{2 * level + 1}", here, here, 3, resolution, style + 1)
         layer(f"to_rgbs.{level}", here, 3, 1, resolution, style + 2)
+    return tuple(table)
+
+
+def stylegan1_layers(channels: Sequence[int]) -> tuple[Layer, ...]:
+    """The convolutions of StyleGAN1's generator that codes modulate, by their published names.
+
+    There are no toRGB layers among them, since the last one, which alone is used, has no style. Row 0 of the codes
+    modulates the constant input.
+
+    Args:
+        channels: of the features at each resolution, from 4x4 up.
+    """
+    table: list[Layer] = []
+    for level, here in enumerate(channels):
+        halves = ((channels[level - 1], True), (here, False)) if level else ((here, False),)
+        for fan_in, up in halves:
+            style = len(table) + 1
+            resolution = FIRST_RESOLUTION << level
+            table.append(Layer(style - 1, f"layer{style}", fan_in, here, 3, resolution, style, up, "none"))
     return tuple(table)

@@ -4,6 +4,7 @@ from ...errors import ArrayError, BundleError
 from ..manifest.manifest import Manifest
 from .base import Method
 from .hyperstyle import HyperStyle
+from .idinvert import IDInvert
 from .optimisation import Optimisation
 from .projection import Projection
 from .psp import OnePass
@@ -18,10 +19,11 @@ METHODS: dict[str, type[Method]] = {
     "restyle-psp": ReStyle,
     "restyle-e4e": ReStyle,
     "hyperstyle": HyperStyle,
+    "idinvert": IDInvert,
 }
 
 
-#: Every optimisation: any bundle whose graphs include its gradients may be run as it.
+#: Optimisations that any bundle whose graphs include their gradients may be run as, in place of its own method.
 OPTIMISATIONS: dict[str, type[Optimisation]] = {"projection": Projection, "pti": Tuning}
 
 
@@ -40,9 +42,19 @@ def method_of(manifest: Manifest, name: str | None = None, settings: Settings | 
             expected=f"one of {', '.join(METHODS)}",
             hint="Upgrade hyperstyle-deploy, if the bundle is from a newer version.",
         )
-    method = METHODS[own](manifest)
+    kind = METHODS[own]
+    if issubclass(kind, Optimisation) and name in (None, own):
+        descent = kind(manifest, settings=settings)
+        descent.check()
+        return descent
+    method = kind(manifest)
     method.check()
     if name in OPTIMISATIONS:
+        families = OPTIMISATIONS[name].families
+        if manifest.generator.family not in families:
+            raise ArrayError(
+                f"{name} is for another generator", got=manifest.generator.family, expected=" or ".join(families)
+            )
         method = OPTIMISATIONS[name](manifest, method, settings)
         method.check()
     elif name not in (None, own):

@@ -73,6 +73,8 @@ class Method(ABC):
     refines: ClassVar[bool] = True
     #: What an encoder may look at.
     kinds: ClassVar[tuple[str, ...]] = ("photo",)
+    #: The generators that it draws with.
+    families: ClassVar[tuple[str, ...]] = ("stylegan2",)
     #: Whether a photo's generator is its own before any step, too.
     own_from_start: ClassVar[bool] = False
     #: Whether a step draws what it needs to itself, so that images are drawn for who asks for them.
@@ -179,6 +181,8 @@ class Method(ABC):
         manifest = self.manifest
         if manifest.image.kind not in self.kinds:
             raise wrong("image.kind", manifest.image.kind, f"{' or '.join(self.kinds)} for {manifest.method.name}")
+        if manifest.generator.family not in self.families:
+            raise wrong("generator.family", manifest.generator.family, f"{' or '.join(self.families)} for {self.name}")
         if not self.refines and manifest.method.default_steps:
             raise wrong("method.default_steps", manifest.method.default_steps, f"0 for {manifest.method.name}")
         self.check_method()

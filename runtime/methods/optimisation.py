@@ -25,7 +25,9 @@ FIRST, SECOND, RATES, NORMS = "first.", "second.", "rates", "norms"
 #: What the loss is taken against: the photo, and what a perceptual network sees in it.
 TARGET, FEATURE, FEATURES_GRAPH = "target", "feature.", "features"
 #: Every term that a loss may have.
-TERMS = ("mse", "multiscale", "lpips", "noise")
+TERMS = ("mse", "multiscale", "lpips", "noise", "feature", "encoder")
+#: Those that look at the photo's features.
+PERCEPTUAL = frozenset({"lpips", "feature"})
 #: The term that is none of a photo's: how far tuning changes what other codes give.
 LOCALITY = "locality"
 #: Adam (Kingma and Ba 2015), as every method's authors have it.
@@ -35,7 +37,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Optimisation(Method):
     """A method whose steps are Adam's on ``variables``, by the gradients that ``gradient_graph`` gives.
 
-    ``base`` is the bundle's own method, which it may start from.
+    ``base`` is the bundle's own method, which it may start from; None if it is that itself.
     """
 
     #: What `export --gradients` calls it.
@@ -47,9 +49,10 @@ class Optimisation(Method):
     rate: ClassVar[float]
     usual_steps: ClassVar[int]
 
-    def __init__(self, manifest: Manifest, base: Method, settings: Settings | None = None) -> None:
+    def __init__(self, manifest: Manifest, base: Method | None = None, settings: Settings | None = None) -> None:
         super().__init__(manifest)
-        self._base, self.settings = base, settings or Settings()
+        self._base: Method = base or self
+        self.settings = settings or Settings()
 
     @property
     def default_steps(self) -> int:
@@ -84,7 +87,7 @@ class Optimisation(Method):
     def features(self) -> tuple[TensorSpec, ...]:
         """What a perceptual network sees in the photo, if the loss has one."""
         graph = self.manifest.graphs.get(FEATURES_GRAPH)
-        return graph.outputs if graph is not None and "lpips" in self.terms else ()
+        return graph.outputs if graph is not None and PERCEPTUAL.intersection(self.terms) else ()
 
     def graphs(self) -> Mapping[str, Signature]:
         shapes, features, terms = self.variable_shapes(), self.features(), self.terms
@@ -105,7 +108,9 @@ class Optimisation(Method):
         }
 
     def check_state(self) -> None:
-        """The manifest says what the bundle's own method keeps; that of an optimisation follows from the generator."""
+        # The manifest says what the bundle's own method keeps; what another keeps follows from the generator.
+        if self._base is self:
+            super().check_state()
 
     def check_method(self) -> None:
         if self.gradient_graph not in self.manifest.graphs:

@@ -71,12 +71,12 @@ def generator_model(size: int = 256) -> Model:
     average = torch.from_numpy(draw("latent_avg", (shape.styles, shape.width)))
     made: dict[str, Any] = {"encoder": None, "average": None, "checkpoints": ()}
     return Model(
-        MethodSpec("psp", 0, 0),
-        "faces",
-        image,
-        layer_table(shape.channels),
-        generator.eval().requires_grad_(False),
-        average,
+        method=MethodSpec("psp", 0, 0),
+        domain="faces",
+        image=image,
+        layers=layer_table(shape.channels),
+        generator=generator.eval().requires_grad_(False),
+        latent_avg=average,
         **made,
     )
 

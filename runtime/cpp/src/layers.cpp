@@ -48,7 +48,9 @@ void check_layer(const std::string& where, const Layer& layer, std::int64_t inde
 
 void check_generator(const Manifest& manifest) {
   const GeneratorSpec& generator = manifest.generator;
-  if (generator.family != "stylegan2") throw wrong("generator.family", clipped(generator.family, 80), "stylegan2");
+  if (generator.family != "stylegan2" && generator.family != "stylegan1") {
+    throw wrong("generator.family", clipped(generator.family, 80), "stylegan2 or stylegan1");
+  }
   const std::pair<const char*, std::int64_t> sizes[] = {{"generator.styles", generator.styles},
                                                         {"generator.width", generator.width}};
   for (const auto& [name, size] : sizes) {

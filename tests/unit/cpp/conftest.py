@@ -12,8 +12,14 @@ import pytest
 
 from hyperstyle_deploy.tests.unit.test_session import FORMS
 
-#: Every method, the forms of HyperStyle, and every kind of input.
-ALL_FORMS = {**FORMS, "sketch": ("psp", {"kind": "sketch"}), "labels": ("psp", {"kind": "labels"})}
+#: Methods that C++ does not have.
+PYTHON_ONLY = {"idinvert"}
+#: Every other method, the forms of HyperStyle, and every kind of input.
+ALL_FORMS = {
+    **{name: form for name, form in FORMS.items() if name not in PYTHON_ONLY},
+    "sketch": ("psp", {"kind": "sketch"}),
+    "labels": ("psp", {"kind": "labels"}),
+}
 ROOT = Path(__file__).parents[3]
 SOURCES, PROGRAMS = ROOT / "runtime" / "cpp", Path(__file__).parent / "programs"
 #: Triton's interface as far as our backend uses it; with TRITON_HEADERS=DIR Triton's own headers.

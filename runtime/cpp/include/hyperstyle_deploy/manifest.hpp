@@ -77,12 +77,12 @@ struct Layer {
   std::string offset;  // "none" (not tuned), "channel" (one number for all taps) or "full"
 
   bool tuned() const { return offset != "none"; }
-  bool demodulated() const { return kernel == 3; }  // every convolution but toRGB is
+  bool demodulated() const { return kernel == 3; }  // every convolution but toRGB is; StyleGAN1 normalises instead
 };
 
 // The generator: drawings of size x size from `styles` rows of `width` numbers, layer by layer.
 struct GeneratorSpec {
-  std::string family;  // "stylegan2"
+  std::string family;  // "stylegan2"; "stylegan1" of methods that this runtime does not have yet
   std::int64_t size;
   std::int64_t styles;
   std::int64_t width;

@@ -68,6 +68,9 @@ void Method::check() const {
   const std::size_t tuned = tuned_layers(manifest_).size();
   const ImageSpec& image = manifest_.image;
   if (!image.comparable() && !translates()) throw wrong("image.kind", image.kind, "photo for " + name);
+  if (manifest_.generator.family != "stylegan2") {
+    throw wrong("generator.family", manifest_.generator.family, "stylegan2 for " + name);
+  }
   if (method.default_steps > 0 && !refines()) {
     throw wrong("method.default_steps", std::to_string(method.default_steps), "0 for " + name);
   }
