@@ -9,6 +9,7 @@
 #include "hyperstyle_deploy/runtime.h"
 #include "hyperstyle_deploy/runtime.hpp"
 #include "images.hpp"
+#include "methods/method.hpp"
 
 namespace {
 
@@ -80,8 +81,8 @@ void between(const Words& words) {
   const double time = std::stod(words.at(4));
   hyperstyle::Edit edit;
   for (const auto& [name, strength] : strengths_of(words.at(6))) edit.push_back({name, strength});
-  const hyperstyle::Image image = session.between(hyperstyle::Inversion::load(words.at(2)),
-                                                  hyperstyle::Inversion::load(words.at(3)), time, edit);
+  const hyperstyle::Image image =
+      session.between(hyperstyle::Inversion::load(words.at(2)), hyperstyle::Inversion::load(words.at(3)), time, edit);
   HyperstyleSession* handle = nullptr;
   HyperstyleInversion* people[2] = {nullptr, nullptr};
   std::vector<HyperstyleStrength> strengths;
@@ -125,8 +126,6 @@ void directions(const Words& words) {
                                [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
 }
 
-
-
 // A photo, landmarks (x and y of each between spaces), a size; the picture and the record go to files.
 void align(const Words& words) {
   std::vector<hyperstyle::Point> landmarks;
@@ -154,7 +153,11 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"paste", paste},
     {"crop", [](const Words& words) { hyperstyle::Crop::parse(words.at(1)); }},
     {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
-    {"constants", [](const Words& words) { hyperstyle::constants(hyperstyle::Bundle::open(words.at(1))); }},
+    {"constants",
+     [](const Words& words) {
+       const hyperstyle::Bundle bundle = hyperstyle::Bundle::open(words.at(1));
+       hyperstyle::constants(bundle, *hyperstyle::make_method(bundle.manifest()));
+     }},
     {"session",
      [](const Words& words) {
        hyperstyle::Options options;
