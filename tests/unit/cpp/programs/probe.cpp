@@ -75,6 +75,24 @@ void edit(const Words& words) {
   });
 }
 
+// Edits of an inversion of an optimisation; the pictures go to a file.
+void draw(const Words& words) {
+  hyperstyle::Options options;
+  options.method = words.at(2);
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+  std::vector<hyperstyle::Edit> edits;
+  for (std::size_t at = 5; at < words.size(); ++at) {
+    edits.emplace_back();
+    for (const auto& [name, strength] : strengths_of(words[at])) edits.back().push_back({name, strength});
+  }
+  std::vector<std::uint8_t> pixels;
+  for (const auto& image : session.edit(hyperstyle::Inversion::load(words.at(3)), edits)) {
+    pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+  }
+  hyperstyle::write_atomically(words.at(4),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, pixels.data(), pixels.size()); });
+}
+
 // Whoever is between two inversions at a time, with an edit, through C++ and C.
 void between(const Words& words) {
   const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
@@ -151,6 +169,15 @@ void paste(const Words& words) {
 const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"align", align},
     {"paste", paste},
+    {"draw", draw},
+    {"optimise",
+     [](const Words& words) {
+       hyperstyle::Options options;
+       options.method = words.at(2);
+       options.steps = std::stoi(words.at(5));
+       const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+       session.invert(hyperstyle::read_photo(words.at(3)).view()).save(words.at(4));
+     }},
     {"crop", [](const Words& words) { hyperstyle::Crop::parse(words.at(1)); }},
     {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
     {"constants",
