@@ -1,5 +1,6 @@
 """The C++ runtime's projection and PTI give the Python runtime's results bit for bit, and their files travel."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_files_go_both_ways_in_every_type(
     release: Path, probe: Probe, toys: Toys, pictures: list[Path], tmp_path: Path, stored: str
 ) -> None:
     """What C++ writes Python reads as Python would have written it, and the other way round; both draw the same."""
-    bundle = toys("hyperstyle", gradients=GRADIENTS)
+    bundle = shutil.copytree(toys("hyperstyle", gradients=GRADIENTS), tmp_path / "bundle")
     command = [release / "invert" / "invert", bundle, pictures[0], "-o", tmp_path, "--threads", 1]
     run(*command, "--method", "pti", "--rate", 0.01, "--steps", 5, "--store", stored)
     session = python(bundle, "pti", {"rate": 0.01})
@@ -102,10 +103,8 @@ def test_files_go_both_ways_in_every_type(
     check_equal(Inversion.load(tmp_path / "one.inversion"), Inversion.load(tmp_path / "python.inversion"))
     drawing = ("draw", bundle, "pti", tmp_path / "python.inversion", tmp_path / "drawn")
     # Twice the person, in the graph for many codes: an edit needs a text, so a direction at 0.
-    manifest = session.manifest
-    if not session.directions.names():
-        vector = np.ones((1, WIDTH), np.float32)
-        session.directions.add([Direction("none", vector, (0, STYLES), (-1, 1), manifest.model)])
+    vector = np.ones((1, WIDTH), np.float32)
+    session.directions.add([Direction("none", vector, (0, STYLES), (-1, 1), session.manifest.model)])
     assert [code for code, _ in probe.run((*drawing, "none=0", "none=0"))] == [0]
     drawn = np.fromfile(tmp_path / "drawn", np.uint8).reshape(2, 32, 32, 3)
     want = session.synthesize(Inversion.load(tmp_path / "python.inversion"), np.repeat(expected.codes[None], 2, 0))

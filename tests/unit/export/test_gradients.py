@@ -191,19 +191,6 @@ def test_gradients_are_exported_in_float32_and_for_what_is_known(written: Callab
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture(scope="module")
-def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A HyperStyle bundle, some layers tuned and others not, with every gradient graph and a narrow LPIPS."""
-    from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
-
-    quicken_tracing()
-    folder = tmp_path_factory.mktemp("optimised")
-    checkpoints = write_checkpoints(folder, "hyperstyle", TINY)
-    lpips = write_lpips(folder, ALEXNET, (6, 7, 8, 9, 10))
-    gradients = ["projection", "pti", "pti-locality"]
-    return export(checkpoints, folder / "bundle", gradients=gradients, perceptual=lpips).path
-
-
 @pytest.mark.exhaustive
 def test_the_exported_projection_descends_alike_in_every_backend(optimised: Path) -> None:
     """The export has compared the gradient with float64 autograd, and loading OpenVINO with ONNX Runtime."""
