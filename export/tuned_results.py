@@ -62,20 +62,25 @@ def import_tuned(bundle: Path, checkpoint: Path, model: Path, pivot: Path) -> In
 
 
 def read_tuned(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a saved StyleGAN2-ADA generator by its modules' names: ``synthesis.b4.conv1.weight``.
+    """The tensors of a saved StyleGAN2-ADA generator, or of its state dict: ``synthesis.b4.conv1.weight``.
 
     Raises:
         CheckpointError: it cannot be read, or holds no such generator.
     """
     archive, content = read_content(path)
-    if not isinstance(content, StoredModule) or content.kind != "Generator":
+    if isinstance(content, StoredModule) and content.kind == "Generator":
+        found = dict(_stored_tensors(content, ""))
+    elif isinstance(content, dict) and content and all(isinstance(name, str) for name in content):
+        found = content
+    else:
         raise CheckpointError(
             f"{path} is no generator as PTI saves it",
             got=content.kind if isinstance(content, StoredModule) else type(content).__name__,
-            expected="the module Generator of StyleGAN2-ADA, saved as a whole",
+            expected="the module Generator of StyleGAN2-ADA, or its state dict",
+            hint="Where PTI runs: torch.save(G.state_dict(), FILE)",
         )
     tensors = Tensors(archive)
-    return {name: tensors.tensor(name, value) for name, value in _stored_tensors(content, "")}
+    return {name: tensors.tensor(name, value) for name, value in found.items()}
 
 
 def _stored_tensors(module: StoredModule, prefix: str) -> Iterator[tuple[str, Any]]:

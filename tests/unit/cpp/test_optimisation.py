@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hyperstyle_deploy.export.exporter import export
+from hyperstyle_deploy.export.gradients.perceptual import ALEXNET, VGG16, Trunk
+from hyperstyle_deploy.export.gradients.seeded import write_lpips
+from hyperstyle_deploy.export.seeded import draw, published_sizes, write_checkpoints
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.methods.settings import Settings
+from hyperstyle_deploy.runtime.methods.tuning import tuned_tensors
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
-from hyperstyle_deploy.tests.unit.cpp.conftest import Probe, run
+from hyperstyle_deploy.tests.unit.cpp.conftest import ROOT, Probe, run
 from hyperstyle_deploy.tests.unit.cpp.test_runtime import PHOTO, check_equal
 from hyperstyle_deploy.tests.unit.runtime.test_optimisation import broken, with_root
+from hyperstyle_deploy.tests.unit.test_golden_optimisation import FIRST_LOSS, LATER_LOSS, drawn, sample
 
 Toys = Callable[..., Path]
 GRADIENTS = ("projection", "pti", "pti-locality")
@@ -76,6 +85,64 @@ def test_an_optimisation_is_pythons(
         line = "  ".join(f"{term} {loss:.6f}" for term, loss in sorted(last.losses(0).items()))
         assert f"  step 30  loop L2 {expected.l2[-1]:.6f}  {line}  " in text
         assert Image.open(tmp_path / f"{photo.stem}.strip.png").size == (12 * 32, 32)  # steps 0, 3, ... 30
+
+
+@pytest.mark.parametrize(("method", "steps"), [("projection", 4), ("pti", 3)])
+def test_exported_gradients_give_what_python_gives(
+    release: Path, optimised: Path, tmp_path: Path, method: str, steps: int
+) -> None:
+    """Real gradients, LPIPS among them; PTI goes on from what HyperStyle has found."""
+    command = [release / "invert" / "invert", optimised, PHOTO, "-o", tmp_path, "--threads", 1]
+    run(*command, "--method", method, "--steps", steps, "--store", "float32", "--until-lpips", 0)
+    expected = python(optimised, method, {"until_lpips": 0.0}).invert(PHOTO, steps=steps)
+    assert expected.steps == steps
+    check_equal(Inversion.load(tmp_path / f"{PHOTO.stem}.inversion"), expected)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{PHOTO.stem}.png")), expected.image)
+
+
+def published(folder: Path, gradients: str, trunk: Trunk) -> Path:
+    """The golden generator behind a seeded pSp, with one optimisation's graphs at 256: minutes, gigabytes."""
+    quicken_tracing()
+    checkpoints = write_checkpoints(folder, "psp", published_sizes(256))
+    return export(checkpoints, folder / "bundle", gradients=[gradients], perceptual=write_lpips(folder, trunk)).path
+
+
+@pytest.mark.exhaustive
+def test_a_golden_tuning_is_the_authors(release: Path, tmp_path: Path) -> None:
+    """The authors' five steps at 256 with AlexNet (tests/data/pti256.npz), in C++ alone, within the facts' limits."""
+    bundle, golden = published(tmp_path, "pti", ALEXNET), np.load(ROOT / "tests" / "data" / "pti256.npz")
+    manifest = read_manifest(bundle)
+    styles, width = manifest.generator.styles, manifest.generator.width
+    pivot = np.repeat(drawn("pti256.pivot", 1, width) * np.float32(0.5), styles, 0)
+    Inversion({"codes": pivot}, 0, "psp", manifest.model).save(tmp_path / "pivot.inversion")
+    command = [release / "invert" / "invert", bundle, PHOTO, "-o", tmp_path, "--method", "pti", "--steps", 5]
+    run(*command, "--pivot", tmp_path / "pivot.inversion", "--store", "float32")
+    found = Inversion.load(tmp_path / f"{PHOTO.stem}.inversion")
+    np.testing.assert_allclose(found.l2[0], golden["alex.l2"][0], rtol=FIRST_LOSS)
+    np.testing.assert_allclose(found.l2[1:5], golden["alex.l2"][1:5], rtol=LATER_LOSS)
+    start = 0
+    for name, shape in tuned_tensors(manifest.layers, width).items():
+        own = found.arrays["differences"][start : start + prod(shape)]
+        start += prod(shape)
+        if f"alex.w.{name}" in golden:
+            chosen = sample(f"pti256.{name}", prod(shape))
+            moved = draw(f"decoder.{name}", shape).reshape(-1)[chosen] + own[chosen]
+            want = golden[f"alex.w.{name}"][4, : len(chosen)]
+            np.testing.assert_allclose(moved, want, atol=0.1 * 3e-4, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("space", ["w", "w+"])
+def test_a_golden_projection_is_pythons(release: Path, tmp_path: Path, space: str) -> None:
+    """On the golden generator with VGG16. The authors' own draws cannot be given to a program; to Python's method they
+    are, and with them it is the authors' (test_golden_optimisation.py)."""
+    bundle = published(tmp_path, "projection", VGG16)
+    command = [release / "invert" / "invert", bundle, PHOTO, "-o", tmp_path, "--method", "projection", "--steps", 3]
+    run(*command, "--space", space, "--seed", 5, "--threads", 2)
+    session = load(
+        bundle, backend="onnxruntime", threads=2, method="projection", settings=Settings(space=space, seed=5)
+    )
+    check_equal(Inversion.load(tmp_path / f"{PHOTO.stem}.inversion"), session.invert(PHOTO, steps=3))
 
 
 def test_a_pivot_that_is_given_stays(release: Path, toys: Toys, pictures: list[Path], tmp_path: Path) -> None:

@@ -135,6 +135,17 @@ def test_a_tuned_module_becomes_an_inversion(published: Any, tmp_path: Path, mon
     assert np.any(session.synthesize(found) != session.synthesize(plain))
 
 
+def test_a_state_dict_serves_as_well(published: Any, ada: Any, tmp_path: Path) -> None:
+    base, tuned = published
+    noises = {name: tensor for name, tensor in base.items() if name.startswith("noises.")}
+    module = their_generator(ada, read_manifest(tmp_path / "toy.bundle").layers, {**tuned, **noises})
+    torch.save(module.state_dict(), tmp_path / "state.pt")
+    whole, plain = read_tuned(tmp_path / "model.pt"), read_tuned(tmp_path / "state.pt")
+    assert set(whole) == set(plain)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, plain[name], rtol=0, atol=0)
+
+
 def test_what_was_tuned_from_another_generator_is_refused(published: Any, ada: Any, tmp_path: Path) -> None:
     base, tuned = published
     layers = read_manifest(tmp_path / "toy.bundle").layers
@@ -151,9 +162,12 @@ def test_what_was_tuned_from_another_generator_is_refused(published: Any, ada: A
 
 
 def test_what_is_no_module_of_theirs_is_refused(published: Any, ada: Any, tmp_path: Path) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "plain.pt")
-    with pytest.raises(CheckpointError, match="no generator as PTI saves it. Got: dict"):
+    torch.save([torch.zeros(1)], tmp_path / "plain.pt")
+    with pytest.raises(CheckpointError, match="no generator as PTI saves it. Got: list"):
         read_tuned(tmp_path / "plain.pt")
+    torch.save({"state_dict": {}}, tmp_path / "nested.pt")
+    with pytest.raises(CheckpointError, match="state_dict is not a dense tensor"):
+        read_tuned(tmp_path / "nested.pt")
     torch.save(ada("MappingNetwork"), tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no generator as PTI saves it. Got: MappingNetwork"):
         read_tuned(tmp_path / "other.pt")
