@@ -3,8 +3,8 @@
     python benchmarks/quality_over_time.py --work FOLDER [--photos 8] [--backend NAME] [--json FILE] [--picture FILE]
 
 The bundle with gradient graphs is exported to `--work` unless it is there. Faces were held out of training. The clock
-starts with the photo and stops at each state of the loop; loading is not counted. L2 is the loop's, at the networks' size.
-A projection's states before three quarters of its steps are of perturbed codes.
+starts with the photo and stops at each state of the loop; loading is not counted. L2 is the loop's, at the networks'
+size. A projection's states before three quarters of its steps are of perturbed codes.
 """
 
 import argparse

@@ -251,7 +251,7 @@ def _device(kind: Any, index: Any = None) -> str:
 
 
 def _module(meta: Any) -> StoredModule:
-    """What ``persistent_class`` leaves of an object: ``type``, ``version``, ``module_src``, ``class_name``, ``state``."""
+    """What ``persistent_class`` leaves of an object: type, version, module_src, class_name and state."""
     kind, attributes = meta["class_name"], meta["state"]
     if not isinstance(kind, str) or not isinstance(attributes, dict):
         raise ValueError("a module without a class or attributes")

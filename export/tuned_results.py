@@ -124,9 +124,7 @@ def _tensor(path: Path, tensors: Mapping[str, Tensor], name: str, shape: Sequenc
     return found.float().reshape(tuple(shape))
 
 
-def _check_noises(
-    path: Path, tuned: Mapping[str, Tensor], base: Mapping[str, Tensor], layers: Sequence[Layer]
-) -> None:
+def _check_noises(path: Path, tuned: Mapping[str, Tensor], base: Mapping[str, Tensor], layers: Sequence[Layer]) -> None:
     """See that the noise buffers, which nobody tunes, are the generator's: then it is this one that was tuned.
 
     Raises:

@@ -1,8 +1,8 @@
 """What optimisations draw, the same numbers in every language: Philox 4x64-10, then Box and Muller's transform.
 
 NumPy's own normal numbers come out of tables that no other language has, and may change with a version of NumPy. Philox
-(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) is a function of a key and a counter: the key says
-seed and what is drawn, the counter says at which step, so a draw needs no others before it. The twin of
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) is a function of a key and a counter: the key
+says seed and what is drawn, the counter says at which step, so a draw needs no others before it. The twin of
 runtime/cpp/src/random.cpp.
 """
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 def normal_numbers(seed: int, name: str, index: int, shape: Sequence[int]) -> NDArray[np.float32]:
     """Standard normal numbers of this shape, float32.
 
-    Words w come from blocks 1, 2, ... of four, with the key (seed, the first eight bytes of the name as a number) and the
-    counter (block, index, 0, 0). Each two give two numbers, computed in double precision and then rounded:
+    Words w come from blocks 1, 2, ... of four, with the key (seed, the first eight bytes of the name as a number) and
+    the counter (block, index, 0, 0). Each two give two numbers, computed in double precision and then rounded:
     ``sqrt(-2 ln u1) (cos, sin)(2 pi u2)`` with ``u = (w div 2^11 + 1) / 2^53``, above 0 and up to 1.
 
     Args:

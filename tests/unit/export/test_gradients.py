@@ -21,11 +21,8 @@ from hyperstyle_deploy.export.gradients.backward import (
 )
 from hyperstyle_deploy.export.gradients.graph import gradient_graph
 from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlation
-from hyperstyle_deploy.export.gradients.perceptual import ALEXNET
-from hyperstyle_deploy.export.gradients.seeded import write_lpips
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
 from hyperstyle_deploy.export.onnx_writer import collect_constants, separate_twins, trace, write_graph
-from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.bundle.constants import Constants
 from hyperstyle_deploy.runtime.methods.settings import Settings

@@ -4,7 +4,6 @@ import hashlib
 import json
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ SOURCE = "import pathlib; pathlib.Path('ran').write_text('')"
 
 
 @pytest.fixture
-def ada(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[nn.Module]]:
+def ada(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
     """Modules that pickle as StyleGAN2-ADA's do, as long as the test writes files; reading needs none of them."""
     persistence, util = types.ModuleType("torch_utils.persistence"), types.ModuleType("dnnlib.util")
 
@@ -58,10 +57,16 @@ def ada(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[nn.Module]]:
                     setattr(self, name, nn.Parameter(tensor))
 
         def __reduce__(self) -> Any:
-            meta = {"type": "class", "version": 6, "module_src": SOURCE, "class_name": self.kind, "state": self.__dict__}
+            meta = {
+                "type": "class",
+                "version": 6,
+                "module_src": SOURCE,
+                "class_name": self.kind,
+                "state": self.__dict__,
+            }
             return reconstructed, (meta,), None
 
-    yield Persistent
+    return Persistent
 
 
 def their_generator(ada: Any, layers: tuple[Layer, ...], state: dict[str, torch.Tensor]) -> nn.Module:
@@ -97,7 +102,7 @@ def drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tens
 
 @pytest.fixture
 def published(ada: Any, tmp_path: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """`toy.bundle`, its `checkpoint.pt`, PTI's `model.pt` and `0.pt` in ``tmp_path``; the generator before and after."""
+    """`toy.bundle`, its `checkpoint.pt`, PTI's `model.pt` and `0.pt`; the generator's tensors before and after."""
     bundle = write_toy_bundle(tmp_path / "toy.bundle", "e4e", gradients=("pti",))
     layers = read_manifest(bundle.path).layers
     base = drawn(tuned_tensors(layers, WIDTH), 0)
@@ -163,13 +168,13 @@ def test_what_was_tuned_from_another_generator_is_refused(published: Any, ada: A
 
 def test_what_is_no_module_of_theirs_is_refused(published: Any, ada: Any, tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "plain.pt")
-    with pytest.raises(CheckpointError, match="no generator as PTI saves it. Got: list"):
+    with pytest.raises(CheckpointError, match=r"no generator as PTI saves it. Got: list"):
         read_tuned(tmp_path / "plain.pt")
     torch.save({"state_dict": {}}, tmp_path / "nested.pt")
     with pytest.raises(CheckpointError, match="state_dict is not a dense tensor"):
         read_tuned(tmp_path / "nested.pt")
     torch.save(ada("MappingNetwork"), tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="no generator as PTI saves it. Got: MappingNetwork"):
+    with pytest.raises(CheckpointError, match=r"no generator as PTI saves it. Got: MappingNetwork"):
         read_tuned(tmp_path / "other.pt")
     torch.save(nn.Linear(2, 2), tmp_path / "foreign.pt")
     with pytest.raises(CheckpointError, match=r"asks for Python code to be run. Got: torch.nn.modules.linear.Linear"):

@@ -89,7 +89,10 @@ def test_a_pivot_comes_from_a_file_of_codes(toys: Toys, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.zeros((STYLES, WIDTH + 1), np.float32), r"does not fit. Got: float32 \[8, 9\]. Expected: finite codes \[8, 8\]"),
+        (
+            np.zeros((STYLES, WIDTH + 1), np.float32),
+            r"does not fit. Got: float32 \[8, 9\]. Expected: finite codes \[8, 8\]",
+        ),
         (np.full((STYLES, WIDTH), np.nan, np.float32), "does not fit"),
         (np.zeros((STYLES, WIDTH), np.int64), "holds no numbers"),
         (np.array([{}]), "Cannot read the pivot .*allow_pickle"),
