@@ -26,9 +26,9 @@ from .options import FILE, JSON_OPTION, user_errors
 def import_pti(
     bundle: Path, model: Path, pivot: Path, checkpoint: Path, output: Path, store: str, as_json: bool
 ) -> None:
-    """Import a result of PTI's own program: MODEL is its model_*.pt, PIVOT the embeddings' 0.pt.
+    """Import what PTI's own program has tuned, as an inversion.
 
-    Nothing in these files runs. BUNDLE was exported with --gradients pti; the inversion is then drawn and edited with
+    MODEL is its model_*.pt, PIVOT the 0.pt among its embeddings; nothing in these files runs. BUNDLE was exported with --gradients pti; the inversion is then drawn and edited with
     it, as those of `invert --method pti` are. Needs PyTorch.
     """
     from ..export.tuned_results import import_tuned
