@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "../methods/method.hpp"
 #include "../text.hpp"
 #include "binding.hpp"
 #include "engines.hpp"
