@@ -98,7 +98,8 @@ def test_gradient_graphs_are_built_ahead_of_time(optimised: Path, tmp_path: Path
     assert set(built) == wanted | own
     for stage in wanted:
         assert (engines_folder(bundle, RTX) / built[stage].engine.file).read_bytes()[:4] == b"vtrt"
-        assert built[stage].warnings == ()
+        # A sum over all axes names them by a constant without numbers: the parser says that it is one.
+        assert all("Empty initializer" in warning for warning in built[stage].warnings)
     assert [one.engine.recipe.stage for one in build(bundle, RTX, ["pti_locality"])] == ["pti_locality"]
 
 
