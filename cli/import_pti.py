@@ -28,8 +28,9 @@ def import_pti(
 ) -> None:
     """Import what PTI's own program has tuned, as an inversion.
 
-    MODEL is its model_*.pt, PIVOT the 0.pt among its embeddings; nothing in these files runs. BUNDLE was exported with --gradients pti; the inversion is then drawn and edited with
-    it, as those of `invert --method pti` are. Needs PyTorch.
+    MODEL is its model_*.pt, PIVOT the 0.pt among its embeddings; nothing in these files runs. BUNDLE was exported with
+    --gradients pti; the inversion is then drawn and edited with it, as those of `invert --method pti` are. Needs
+    PyTorch.
     """
     from ..export.tuned_results import import_tuned
     from ..runtime.bundle.files import check_folder_of
