@@ -17,6 +17,7 @@ from .evaluate import evaluate
 from .export import export
 from .export_triton import export_triton
 from .export_web import export_web
+from .import_pti import import_pti
 from .inspect import inspect
 from .invert import invert
 from .options import FILE, user_errors
@@ -57,7 +58,7 @@ def main(context: click.Context, quiet: bool, verbose: bool, log_file: Path | No
 
 # In working order.
 for command in (
-    *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize),
+    *(demo, inspect, export, verify, align, invert, directions, edit, animate, paste, personalize, import_pti),
     *(batch, serve, export_triton, export_web, evaluate, profile, calibrate, build),
 ):
     main.add_command(command)

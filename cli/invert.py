@@ -31,6 +31,12 @@ from .options import (
 @UNTIL_GAIN_OPTION
 @optimisation_options
 @click.option(
+    "--pivot",
+    type=FILE,
+    metavar="FILE",
+    help="Of pti with one photo: codes to tune around, an .inversion by any method or an .npy file.",
+)
+@click.option(
     "--store",
     type=click.Choice(["float32", "float16", "int8"]),
     default="float16",
@@ -52,6 +58,7 @@ def invert(
     steps: int | None,
     until_gain: float | None,
     optimisation: dict[str, Any],
+    pivot: Path | None,
     store: str,
     batch: int,
     every_step: bool,
@@ -77,6 +84,8 @@ def invert(
     found = find_photos(photos)
     outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment, store)
     outputs.check_folder(found)
+    if pivot is not None:
+        optimisation = {**optimisation, "pivot": _checked_pivot(pivot, bundle, optimisation, len(found))}
     session = load(bundle, **loading, **optimisation_arguments(optimisation))
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)
@@ -97,3 +106,16 @@ def invert(
         exit_stopped(interrupt, message)
     if any(record.status == FAILED for record in records):
         sys.exit(EXIT_FAILED)
+
+
+def _checked_pivot(pivot: Path, bundle: Path, optimisation: dict[str, Any], photos: int) -> Any:
+    """The codes of a pivot for the one photo that there is."""
+    from ..errors import ArrayError
+    from ..runtime.bundle.pivot import read_pivot
+    from ..runtime.bundle.reader import read_manifest
+
+    if optimisation.get("method") != "pti":
+        raise click.UsageError("--pivot: for --method pti")
+    if photos != 1:
+        raise ArrayError("A pivot belongs to one photo", got=f"{photos} photos", expected="1")
+    return read_pivot(pivot, read_manifest(bundle))

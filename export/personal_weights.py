@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ExportError
 from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.inversion import Inversion
+from ..runtime.manifest.manifest import Manifest
 from ..runtime.session import Session
 from .checkpoint import read_checkpoint
 
@@ -33,6 +34,22 @@ def write_offsets(session: Session, inversion: Inversion, path: Path) -> None:
         save_file({str(layer): offset for layer, offset in offsets.items()}, partial)
 
 
+def generator_state(manifest: Manifest, checkpoint: Path) -> dict[str, Tensor]:
+    """The generator's tensors by rosinality's names, in the file that a bundle was exported from.
+
+    Raises:
+        CheckpointError: it cannot be read, or the bundle was exported from another one.
+    """
+    opened = read_checkpoint(checkpoint)
+    state = opened.part(GENERATOR)
+    if opened.sha256 not in {each.sha256 for each in manifest.checkpoints} or not state:
+        known = ", ".join(f"{each.file} {each.sha256[:12]}" for each in manifest.checkpoints)
+        raise CheckpointError(
+            f"The bundle's generator is not from {checkpoint}", got=opened.sha256[:12], expected=known
+        )
+    return state
+
+
 def write_state(session: Session, inversion: Inversion, checkpoint: Path, path: Path) -> None:
     """Write the person's generator as rosinality's StyleGAN2 names its tensors, without a prefix, float32.
 
@@ -47,13 +64,7 @@ def write_state(session: Session, inversion: Inversion, checkpoint: Path, path: 
         InversionError: the inversion belongs to another model.
         OutputError: the file cannot be written.
     """
-    opened = read_checkpoint(checkpoint)
-    state = opened.part(GENERATOR)
-    if opened.sha256 not in {each.sha256 for each in session.manifest.checkpoints} or not state:
-        known = ", ".join(f"{each.file} {each.sha256[:12]}" for each in session.manifest.checkpoints)
-        raise CheckpointError(
-            f"The bundle's generator is not from {checkpoint}", got=opened.sha256[:12], expected=known
-        )
+    state = generator_state(session.manifest, checkpoint)
     tensors: dict[str, Tensor] = {name: tensor.float().clone() for name, tensor in state.items()}
     offsets = session.weight_offsets(inversion)
     for layer in session.manifest.tuned:

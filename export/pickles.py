@@ -1,7 +1,8 @@
 """The pickle of a checkpoint, read as plain values and descriptions of tensors. Nothing in it runs or imports.
 
 Python's own unpickler calls what a pickle names; PyTorch's lets a few names through, some of which can be asked for
-gigabytes. This one knows the opcodes and the names that ``torch.save`` writes for tensors and plain values.
+gigabytes. This one knows the opcodes and the names that ``torch.save`` writes for tensors and plain values, and those
+of StyleGAN2-ADA's whole modules: such a module carries its class as source, which is text here and is dropped.
 """
 
 import argparse
@@ -55,6 +56,14 @@ class Unread:
 
 
 @dataclass(frozen=True)
+class StoredModule:
+    """A module of StyleGAN2-ADA's ``torch_utils.persistence``: its class's name and its attributes, as they stand."""
+
+    kind: str
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class _Name:
     """What a pickle names: `module name`."""
 
@@ -70,7 +79,7 @@ def read_pickle(data: bytes, path: Path) -> Any:
 
     Returns:
         None, bool, int (64 bits), float, complex, str, bytes, tuple, list, dict, set, ``argparse.Namespace`` of such,
-        `StoredTensor`, `Unread`. A parameter is its tensor, an ordered dictionary is a dictionary.
+        `StoredTensor`, `StoredModule`, `Unread`. A parameter is its tensor, an ordered dictionary is a dictionary.
 
     Raises:
         CheckpointError: it names anything else, is damaged, or would cost more than it should.
@@ -186,7 +195,7 @@ class _Machine:
         if isinstance(target, argparse.Namespace):
             self.charge((state,))
             _set(vars(target), [item for pair in state.items() for item in pair])
-        elif not isinstance(target, dict | StoredTensor):
+        elif not isinstance(target, dict | StoredTensor | Unread):
             raise ValueError("attributes of a plain value")
 
     def set_items(self, values: Sequence[Any]) -> None:
@@ -241,6 +250,14 @@ def _device(kind: Any, index: Any = None) -> str:
     return kind if index is None else f"{kind}:{index}"
 
 
+def _module(meta: Any) -> StoredModule:
+    """What ``persistent_class`` leaves of an object: type, version, module_src, class_name and state."""
+    kind, attributes = meta["class_name"], meta["state"]
+    if not isinstance(kind, str) or not isinstance(attributes, dict):
+        raise ValueError("a module without a class or attributes")
+    return StoredModule(kind, attributes)
+
+
 def _bytes(text: Any, encoding: Any) -> bytes:
     """How protocol 2 writes bytes. Other encodings can take minutes."""
     if not isinstance(text, str) or encoding != "latin1":
@@ -259,6 +276,11 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     "collections OrderedDict": _dictionary,
     "argparse Namespace": argparse.Namespace,
     "_codecs encode": _bytes,
+    "torch_utils.persistence _reconstruct_persistent_obj": _module,
+    "dnnlib.util EasyDict": _dictionary,
+    # Gains of StyleGAN2-ADA's layers are NumPy's numbers.
+    "numpy dtype": lambda *_: Unread("a NumPy type"),
+    **{f"numpy.{core}.multiarray scalar": lambda *_: Unread("a NumPy number") for core in ("core", "_core")},
     **{f"{module} bytes": lambda: b"" for module in ("builtins", "__builtin__")},
     **{f"{module} set": lambda items=(): set(map(_key, items)) for module in ("builtins", "__builtin__")},
     **{f"{module} complex": complex for module in ("builtins", "__builtin__")},
@@ -326,6 +348,8 @@ def _check_extent(value: Any, path: Path) -> None:
 def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, argparse.Namespace):
         value = vars(value)
+    if isinstance(value, StoredModule):
+        value = value.attributes
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list | tuple) else ()

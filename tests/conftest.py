@@ -124,6 +124,26 @@ def tinies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
+def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny HyperStyle bundle, some layers tuned and others not, with every gradient graph and a narrow LPIPS.
+
+    Minutes to export: tests of it are exhaustive. They must not change it.
+    """
+    from hyperstyle_deploy.export.exporter import export
+    from hyperstyle_deploy.export.gradients.perceptual import ALEXNET
+    from hyperstyle_deploy.export.gradients.seeded import write_lpips
+    from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
+
+    quicken_tracing()
+    folder = kept_folder(tmp_path_factory, "optimised")
+    if not (folder / "bundle").exists():
+        checkpoints = write_checkpoints(folder, "hyperstyle", TINY)
+        lpips = write_lpips(folder, ALEXNET, (6, 7, 8, 9, 10))
+        export(checkpoints, folder / "bundle", gradients=["projection", "pti", "pti-locality"], perceptual=lpips)
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
 def faces256_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """HyperStyle's file and the W-encoder's, seeded, in the published layout: 1.5 GB. Tests of it are exhaustive."""
     from hyperstyle_deploy.export.seeded import published_sizes, write_checkpoints
@@ -146,10 +166,10 @@ MINUTES = ("export/engines/test_command.py", "export/test_exporter.py", "test_pr
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes, or the published layout's bundle, is exhaustive: `make test-all` runs it."""
+    """What takes minutes, or a bundle that does, is exhaustive: `make test-all` runs it."""
     unit = Path(__file__).parent / "unit"
     for item in items:
-        published = {"faces256_checkpoints", "faces256_bundle"} & set(getattr(item, "fixturenames", ()))
+        published = {"faces256_checkpoints", "faces256_bundle", "optimised"} & set(getattr(item, "fixturenames", ()))
         minutes = unit in item.path.parents and item.path.relative_to(unit).as_posix().startswith(MINUTES)
         if published or minutes:
             item.add_marker(pytest.mark.exhaustive)

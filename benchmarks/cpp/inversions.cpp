@@ -50,8 +50,8 @@ void fresh(const Arguments& arguments) {
 // What a session does with a photo, on a backend whose graphs are timed.
 void loop(const Arguments& arguments) {
   const hs::Bundle bundle = hs::Bundle::open(arguments.bundle);
-  const std::unique_ptr<const hs::Method> method = hs::make_method(bundle.manifest());
-  const std::unique_ptr<hs::Backend> backend = open_backend(bundle, arguments.options);
+  const std::unique_ptr<const hs::Method> method = hs::make_method(bundle.manifest(), arguments.options);
+  const std::unique_ptr<hs::Backend> backend = open_backend(bundle, *method, arguments.options);
   hs::TimedBackend timed(*backend);
   const hs::Image photo = hs::read_photo(arguments.photo);
   std::string rows;
@@ -59,10 +59,10 @@ void loop(const Arguments& arguments) {
     timed.take();
     const double start = hs::now();
     const hs::Array input = hs::network_input({photo.view()}, bundle.manifest().image);
-    const hs::Loop inverting(timed, *method, bundle.manifest(), input, nullptr);
+    hs::Loop inverting(timed, *method, bundle.manifest(), input, arguments.steps, nullptr);
     hs::Step step = inverting.start();
-    while (step.index < arguments.steps) step = inverting.advance(step, {});
-    timed.pixels(step.images[0]);
+    while (step.index < arguments.steps) step = inverting.advance({});
+    timed.pixels(image_of(timed, *method, step, 0));
     const double whole = hs::now() - start;
     if (round < 0) continue;
     rows += (rows.empty() ? "[" : ", [") + std::to_string(whole) + ", " + std::to_string(timed.take()) + "]";

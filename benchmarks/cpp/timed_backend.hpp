@@ -24,6 +24,7 @@ class TimedBackend : public Backend {
   Array pixels(const Array& image) override { return inner_.pixels(image); }
   Array add(const Array& left, const Array& right) override { return inner_.add(left, right); }
   Array concatenate(const std::vector<Array>& rows) override { return inner_.concatenate(rows); }
+  Variable adam(const Variable& variable, const Array& rates) override { return inner_.adam(variable, rates); }
   Array upload(const Array& host) override { return inner_.upload(host); }
   Array download(const Array& array) override { return inner_.download(array); }
   Arrays replay(const std::string&, const Work& work, const Arrays& inputs) override { return work(inputs); }

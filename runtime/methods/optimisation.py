@@ -16,6 +16,7 @@ from ...errors import ArrayError, BundleError
 from ..manifest.checks import wrong
 from ..manifest.manifest import Manifest, TensorSpec
 from .base import RECONSTRUCTION, Arithmetic, Array, Arrays, Method, Signature, rows_of
+from .randomness import normal_numbers
 from .settings import Settings
 
 #: Beginnings of names in gradient graphs: terms of the loss, their weights, and gradients by variable.
@@ -185,9 +186,8 @@ class Optimisation(Method):
         return limit is not None and losses["lpips"] <= limit
 
     def draws(self, name: str, index: int, shape: Sequence[int]) -> NDArray[np.float32]:
-        """Standard normal numbers of a step: each has a stream of its own, so that they do not depend on each other."""
-        stream = np.random.default_rng([self.settings.seed, index, *name.encode()])
-        return stream.standard_normal(shape, np.float32)
+        """Standard normal numbers of a step: each draw has a stream of its own."""
+        return normal_numbers(self.settings.seed, name, index, shape)
 
 
 def adam_rates(rate: float, update: int) -> NDArray[np.float32]:

@@ -12,6 +12,8 @@ namespace {
 const char* const usage =
     "usage: invert BUNDLE PHOTO... [-o FOLDER] [--steps N] [--until-gain SHARE] [--threads N] [--backend NAME]\n"
     "              [--device N] [--trust-engines]\n"
+    "              [--method projection|pti] [--seed N] [--rate NUMBER] [--space w|w+] [--locality] [--until-lpips NUMBER]\n"
+    "              [--pivot FILE.inversion] [--loss TERM=WEIGHT] [--store float32|float16|int8]\n"
     "Writes NAME.png, NAME.strip.png (input, first reconstruction, every step) and NAME.inversion for each photo.\n"
     "Exit status: 0 all photos are done, 1 some failed, 2 nothing could be run, 130 interrupted, 143 terminated.";
 
@@ -37,6 +39,13 @@ int whole_number(const std::string& option, const std::string& text) {
   return static_cast<int>(value);
 }
 
+// "TERM=WEIGHT".
+void set_weight(std::map<std::string, double>& loss, const std::string& option, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos) throw std::invalid_argument(option + " takes TERM=WEIGHT, not " + text);
+  loss[text.substr(0, equals)] = number(option, text.substr(equals + 1));
+}
+
 }  // namespace
 
 Arguments parse(int argc, char** argv) {
@@ -45,7 +54,27 @@ Arguments parse(int argc, char** argv) {
   const auto whole = [](int& target) -> Take {
     return [&target](const std::string& option, const std::string& value) { target = whole_number(option, value); };
   };
+  const auto settings = [&]() -> hyperstyle::Settings& {
+    if (!arguments.options.settings) arguments.options.settings.emplace();
+    return *arguments.options.settings;
+  };
   const std::map<std::string, Take> options{
+      {"--method", [&](const std::string&, const std::string& value) { arguments.options.method = value; }},
+      {"--store", [&](const std::string&, const std::string& value) { arguments.stored = value; }},
+      {"--space", [&](const std::string&, const std::string& value) { settings().space = value; }},
+      {"--seed",
+       [&](const std::string& option, const std::string& value) {
+         settings().seed = static_cast<std::uint64_t>(whole_number(option, value));
+       }},
+      {"--rate", [&](const std::string& option, const std::string& value) { settings().rate = number(option, value); }},
+      {"--until-lpips",
+       [&](const std::string& option, const std::string& value) { settings().until_lpips = number(option, value); }},
+      {"--loss",
+       [&](const std::string& option, const std::string& value) { set_weight(settings().loss, option, value); }},
+      {"--pivot",
+       [&](const std::string&, const std::string& value) {
+         settings().pivot = hyperstyle::Inversion::load(value).codes();
+       }},
       {"-o", [&](const std::string&, const std::string& value) { arguments.folder = value; }},
       {"--backend", [&](const std::string&, const std::string& value) { arguments.options.backend = value; }},
       {"--until-gain",
@@ -61,6 +90,8 @@ Arguments parse(int argc, char** argv) {
       std::exit(0);
     } else if (word == "--trust-engines") {
       arguments.options.trust_engines = true;
+    } else if (word == "--locality") {
+      settings().locality = true;
     } else if (option != options.end()) {
       if (++at == argc) throw std::invalid_argument(word + " takes a value");
       option->second(word, argv[at]);

@@ -11,6 +11,7 @@ struct Arguments {
   std::vector<std::string> photos;
   std::string folder = ".";
   std::optional<double> until_gain;
+  std::string stored = "float16";  // what pti's weights are written as
   hyperstyle::Options options;
 };
 

@@ -11,6 +11,8 @@
 
 namespace {
 
+constexpr std::int64_t most_pictures = 12;  // of steps in a strip
+
 hyperstyle::Cancellation cancellation;
 volatile std::sig_atomic_t signal_number = 0;
 
@@ -26,6 +28,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 void print_step(const hyperstyle::StepView& step, double seconds) {
   std::printf("  step %lld", static_cast<long long>(step.index));
   if (step.l2 != nullptr) std::printf("  loop L2 %.6f", step.l2[0]);
+  for (const auto& [term, loss] : step.losses[0]) std::printf("  %s %.6f", term.c_str(), loss);
   std::printf("  %.2f s\n", seconds);
   std::fflush(stdout);
 }
@@ -38,8 +41,11 @@ void invert(const hyperstyle::Session& session, const Arguments& arguments, cons
   hyperstyle::InvertOptions options;
   options.cancellation = &cancellation;
   options.until_gain = arguments.until_gain;
+  const std::int64_t apart = (session.steps() + most_pictures - 1) / most_pictures;
   options.on_step = [&](const hyperstyle::StepView& step) {
-    pictures.push_back(picture(step.reconstruction(), size.input_height, size.input_width));
+    if (step.index == 0 || step.index % apart == 0) {
+      pictures.push_back(picture(step.reconstruction(), size.input_height, size.input_width));
+    }
     print_step(step, seconds_since(start));
     return true;
   };
@@ -47,7 +53,7 @@ void invert(const hyperstyle::Session& session, const Arguments& arguments, cons
   const std::string base = (std::filesystem::path(arguments.folder) / std::filesystem::path(path).stem()).string();
   hyperstyle::write_png(base + ".png", inversion.image.view());
   hyperstyle::write_png(base + ".strip.png", strip(pictures).view());
-  inversion.save(base + ".inversion");
+  inversion.save(base + ".inversion", arguments.stored);
 }
 
 int run(const Arguments& arguments) {

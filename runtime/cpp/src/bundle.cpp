@@ -124,8 +124,8 @@ void read_constants(const std::string& path, const std::string& precision, Array
 }
 
 // The loop and the kernels address memory by what the method's graphs say of their constants.
-void check_constants(const Bundle& bundle, const Arrays& tensors) {
-  for (const TensorSpec& spec : make_method(bundle.manifest())->needed_constants()) {
+void check_constants(const Bundle& bundle, const Method& method, const Arrays& tensors) {
+  for (const TensorSpec& spec : method.needed_constants()) {
     const auto found = tensors.find(spec.name);
     std::vector<Dimension> shape;
     if (found != tensors.end()) shape.assign(found->second.shape.begin(), found->second.shape.end());
@@ -159,7 +159,7 @@ const std::string& Bundle::graph_content(const std::string& graph) const {
   return contents_->at(manifest_->graph(graph).file);
 }
 
-Arrays constants(const Bundle& bundle) {
+Arrays constants(const Bundle& bundle, const Method& method) {
   Arrays tensors;
   std::vector<std::string> wrong;
   for (const std::string& name : bundle.manifest().constants) {
@@ -174,7 +174,7 @@ Arrays constants(const Bundle& bundle) {
   if (!wrong.empty()) {
     throw BundleError(Message("Constants of the bundle are of the wrong type").got(joined(wrong)));
   }
-  check_constants(bundle, tensors);
+  check_constants(bundle, method, tensors);
   return tensors;
 }
 

@@ -1,4 +1,6 @@
 // The C interface to sessions: open, invert, draw.
+#include <cstddef>
+
 #include "c_handles.hpp"
 
 using hyperstyle::ArrayError;
@@ -41,20 +43,45 @@ hyperstyle::Floats floats_of(const HyperstyleArray& array) {
   return floats;
 }
 
+hyperstyle::Settings settings_of(const HyperstyleSettings& given, const hyperstyle::GeneratorSpec& generator) {
+  const HyperstyleSettings defaults = HYPERSTYLE_SETTINGS;
+  const HyperstyleSettings from = known_part(given, defaults, sizeof defaults);
+  hyperstyle::Settings settings;
+  settings.seed = from.seed;
+  if (!(from.rate < 0)) settings.rate = from.rate;
+  settings.space = &needed(from.space, "space");
+  settings.locality = from.locality != 0;
+  if (from.pivot != nullptr) {
+    if (from.pivot_count != generator.styles * generator.width) throw ArrayError("pivot_count is not that of codes.");
+    settings.pivot =
+        hyperstyle::Floats{{generator.styles, generator.width}, {from.pivot, from.pivot + from.pivot_count}};
+  }
+  for (std::int64_t at = 0; at < from.loss_count; ++at) {
+    const HyperstyleWeight& one = (&needed(from.loss, "loss"))[at];
+    settings.loss[&needed(one.term, "term")] = one.weight;
+  }
+  if (!(from.until_lpips < 0)) settings.until_lpips = from.until_lpips;
+  return settings;
+}
+
 }  // namespace
 
 int hyperstyle_open(const char* path, const HyperstyleOptions* given, HyperstyleSession** session) {
   return guarded([&] {
     needed(session, "session") = nullptr;
     const HyperstyleOptions defaults = HYPERSTYLE_OPTIONS;
-    const HyperstyleOptions from = given == nullptr ? defaults : known_part(*given, defaults, sizeof defaults);
+    const std::size_t first_version = offsetof(HyperstyleOptions, method);
+    const HyperstyleOptions from = given == nullptr ? defaults : known_part(*given, defaults, first_version);
     hyperstyle::Options options;
     options.backend = &needed(from.backend, "backend");
     options.device = from.device;
     options.threads = from.threads;
     options.steps = from.steps;
     options.trust_engines = from.trust_engines != 0;
-    *session = new HyperstyleSession{hyperstyle::Session(hyperstyle::Bundle::open(&needed(path, "path")), options)};
+    if (from.method != nullptr) options.method = from.method;
+    const hyperstyle::Bundle bundle = hyperstyle::Bundle::open(&needed(path, "path"));
+    if (from.settings != nullptr) options.settings = settings_of(*from.settings, bundle.manifest().generator);
+    *session = new HyperstyleSession{hyperstyle::Session(bundle, options)};
   });
 }
 
@@ -66,7 +93,8 @@ const char* hyperstyle_method(const HyperstyleSession* session) {
 
 int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes) {
   return guarded([&] {
-    const hyperstyle::Manifest& manifest = needed(session, "session").session.manifest();
+    const hyperstyle::Session& opened = needed(session, "session").session;
+    const hyperstyle::Manifest& manifest = opened.manifest();
     const HyperstyleSizes found = {sizeof found,
                                    manifest.image_height(),
                                    manifest.image_width(),
@@ -76,8 +104,8 @@ int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes) {
                                    manifest.image.input_width,
                                    manifest.generator.styles,
                                    manifest.generator.width,
-                                   static_cast<std::int64_t>(manifest.state.size()),
-                                   manifest.method.default_steps};
+                                   static_cast<std::int64_t>(opened.state().size()),
+                                   opened.steps()};
     const HyperstyleSizes asked = known_part(needed(sizes, "sizes"), found, sizeof found);
     std::memcpy(sizes, &found, std::min(asked.struct_size, sizeof found));
     sizes->struct_size = asked.struct_size;
@@ -86,7 +114,7 @@ int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes) {
 
 int hyperstyle_state(const HyperstyleSession* session, int64_t index, HyperstyleArray* array) {
   return guarded([&] {
-    const auto& state = needed(session, "session").session.manifest().state;
+    const auto& state = needed(session, "session").session.state();
     if (index < 0 || index >= static_cast<std::int64_t>(state.size())) throw ArrayError("index is out of range.");
     const hyperstyle::StateSpec& spec = state[static_cast<std::size_t>(index)];
     needed(array, "array") = hyperstyle::array_of(spec.name, nullptr, spec.sized(-1));
@@ -119,6 +147,16 @@ int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* p
 
 int hyperstyle_reconstruction(const HyperstyleStep* step, const float** values) {
   return guarded([&] { needed(values, "values") = needed(step, "step").view.reconstruction(); });
+}
+
+int hyperstyle_loss(const HyperstyleStep* step, int64_t photo, const char* term, double* loss) {
+  return guarded([&] {
+    const hyperstyle::StepView& view = needed(step, "step").view;
+    if (photo < 0 || photo >= view.photos) throw ArrayError("photo is out of range.");
+    const auto found = view.losses[photo].find(&needed(term, "term"));
+    if (found == view.losses[photo].end()) throw ArrayError("The loss has no such term.");
+    needed(loss, "loss") = found->second;
+  });
 }
 
 int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,

@@ -10,6 +10,8 @@
 
 namespace hyperstyle {
 
+class Method;
+
 // All throw DirectionError. A name has letters, digits, "-" and "_"; the parts of a direction fit each other (`where`
 // names it in errors), and it moves the codes of a bundle.
 void check_direction_name(const std::string& name);
@@ -22,7 +24,7 @@ Direction read_direction(const Bundle& bundle, const std::string& name);
 
 // The codes of a person after each edit, [N, styles, width]; everything in the edits is checked. Throws DirectionError,
 // InversionError of one that is mixed in, and ArrayError for no edits.
-Floats edited_codes(const Bundle& bundle, const Floats& codes, const std::vector<Edit>& edits);
+Floats edited_codes(const Bundle& bundle, const Method& method, const Floats& codes, const std::vector<Edit>& edits);
 
 }  // namespace hyperstyle
 

@@ -61,15 +61,15 @@ void add(const Mix& mix, double strength, const Floats& codes, float* target) {
   }
 }
 
-void check_mix(const Manifest& manifest, const Mix& mix) {
-  check_inversion(manifest, mix.other);
+void check_mix(const Manifest& manifest, const Method& method, const Mix& mix) {
+  check_inversion(manifest, method, mix.other);
   if (mix.first_row >= 0 && mix.first_row < mix.end_row && mix.end_row <= manifest.generator.styles) return;
   throw DirectionError(Message("The rows to mix are not those of the codes")
                            .got(std::to_string(mix.first_row) + ":" + std::to_string(mix.end_row))
                            .expected("FIRST:END inside 0:" + std::to_string(manifest.generator.styles)));
 }
 
-void apply(const Bundle& bundle, const Change& change, const Floats& codes, float* target) {
+void apply(const Bundle& bundle, const Method& method, const Change& change, const Floats& codes, float* target) {
   if (const auto* name = std::get_if<std::string>(&change.what)) {
     add(read_direction(bundle, *name), change.strength, codes, target);
   } else if (const auto* direction = std::get_if<Direction>(&change.what)) {
@@ -77,7 +77,7 @@ void apply(const Bundle& bundle, const Change& change, const Floats& codes, floa
     add(*direction, change.strength, codes, target);
   } else {
     const Mix& mix = std::get<Mix>(change.what);
-    check_mix(bundle.manifest(), mix);
+    check_mix(bundle.manifest(), method, mix);
     add(mix, change.strength, codes, target);
   }
 }
@@ -120,12 +120,12 @@ Direction read_direction(const Bundle& bundle, const std::string& name) {
   return direction;
 }
 
-Floats edited_codes(const Bundle& bundle, const Floats& codes, const std::vector<Edit>& edits) {
+Floats edited_codes(const Bundle& bundle, const Method& method, const Floats& codes, const std::vector<Edit>& edits) {
   if (edits.empty()) throw ArrayError(Message("No edits to draw").got("an empty list").expected("at least one"));
   Floats found{{static_cast<std::int64_t>(edits.size()), codes.shape[0], codes.shape[1]}, {}};
   for (const Edit& edit : edits) {
     std::vector<float> edited = codes.values;
-    for (const Change& change : edit) apply(bundle, change, codes, edited.data());
+    for (const Change& change : edit) apply(bundle, method, change, codes, edited.data());
     found.values.insert(found.values.end(), edited.begin(), edited.end());
   }
   return found;

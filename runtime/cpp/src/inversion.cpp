@@ -9,6 +9,7 @@
 #include "files.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "hyperstyle_deploy/session.hpp"
+#include "narrow.hpp"
 #include "safetensors.hpp"
 #include "text.hpp"
 
@@ -75,7 +76,8 @@ void check_types(const std::string& path, const std::vector<StoredTensor>& tenso
   bool fits = true;
   for (const StoredTensor& tensor : tensors) {
     found.push_back(clipped(tensor.name, 80) + " " + tensor.dtype);
-    fits = fits && tensor.dtype == (tensor.name == "l2" ? "F64" : "F32");
+    const bool narrow = tensor.name == narrow_name && (tensor.dtype == "F16" || tensor.dtype == "I8");
+    fits = fits && (narrow || tensor.dtype == (tensor.name == "l2" ? "F64" : "F32"));
     missing.erase(tensor.name);
     if (tensor.name == "l2" && tensor.shape.size() != 1) {
       throw InversionError(Message(path + " has l2 of another length").got(repr(tensor.shape)));
@@ -104,12 +106,18 @@ Inversion read_inversion(const std::string& path) {
   inversion.model = needed(path, header.metadata, "model");
   inversion.steps = read_steps(path, header.text("steps"));
   check_types(path, header.tensors);
+  const auto scales = std::find_if(header.tensors.begin(), header.tensors.end(),
+                                   [](const StoredTensor& tensor) { return tensor.name == scales_name; });
   for (const StoredTensor& tensor : header.tensors) {
     if (tensor.name == "l2") {
       inversion.l2 = values_of<double>(file, tensor);
-    } else {
-      inversion.arrays[tensor.name] = {tensor.shape, values_of<float>(file, tensor)};
+    } else if (tensor.name != scales_name) {
+      const bool scaled = tensor.name == narrow_name && scales != header.tensors.end();
+      inversion.arrays[tensor.name] = {tensor.shape, widened(file, tensor, scaled ? &*scales : nullptr)};
     }
+  }
+  if (scales != header.tensors.end() && inversion.arrays.count(narrow_name) == 0) {
+    throw SafetensorsError("scales without differences in 8 bits");
   }
   check(path, inversion);
   for (const auto& [key, value] : header.metadata) {
@@ -133,6 +141,20 @@ std::map<std::string, std::string> metadata_of(const Inversion& inversion) {
   return metadata;
 }
 
+// Tensors one behind the other, as they are written.
+struct Body {
+  std::vector<StoredTensor> tensors;
+  std::string bytes;
+
+  template <typename Number>
+  void add(const std::string& name, const char* dtype, const std::vector<std::int64_t>& shape,
+           const std::vector<Number>& values) {
+    const std::uint64_t size = values.size() * sizeof(Number);
+    tensors.push_back({name, dtype, shape, bytes.size(), size});
+    bytes.append(reinterpret_cast<const char*>(values.data()), size);
+  }
+};
+
 }  // namespace
 
 const Floats& Inversion::array(const std::string& name) const {
@@ -141,25 +163,30 @@ const Floats& Inversion::array(const std::string& name) const {
   return found->second;
 }
 
-std::string Inversion::to_bytes() const {
+std::string Inversion::to_bytes(const std::string& stored) const {
   check("The inversion", *this);
-  std::uint64_t at = l2.size() * sizeof(double);
-  std::vector<StoredTensor> tensors{{"l2", "F64", {static_cast<std::int64_t>(l2.size())}, 0, at}};
-  for (const auto& [name, floats] : arrays) {
-    tensors.push_back({name, "F32", floats.shape, at, floats.values.size() * sizeof(float)});
-    at += tensors.back().bytes;
+  if (stored != "float32" && stored != "float16" && stored != "int8") {
+    throw InversionError(
+        Message("Inversions are not stored so").got(clipped(stored, 80)).expected("float32, float16 or int8"));
   }
-  std::string content = written_header(metadata_of(*this), tensors);
-  content.reserve(content.size() + at);
-  content.append(reinterpret_cast<const char*>(l2.data()), l2.size() * sizeof(double));
+  Body body;
+  body.add("l2", "F64", {static_cast<std::int64_t>(l2.size())}, l2);
   for (const auto& [name, floats] : arrays) {
-    content.append(reinterpret_cast<const char*>(floats.values.data()), floats.values.size() * sizeof(float));
+    if (name != narrow_name || stored == "float32") {
+      body.add(name, "F32", floats.shape, floats.values);
+    } else if (stored == "float16") {
+      body.add(name, "F16", floats.shape, narrowed_to_half(floats.values));
+    } else {
+      const Narrowed narrow = narrowed_to_bytes(floats.values);
+      body.add(scales_name, "F32", {static_cast<std::int64_t>(narrow.scales.size())}, narrow.scales);
+      body.add(name, "I8", floats.shape, narrow.steps);
+    }
   }
-  return content;
+  return written_header(metadata_of(*this), body.tensors) + body.bytes;
 }
 
-void Inversion::save(const std::string& path) const {
-  const std::string content = to_bytes();
+void Inversion::save(const std::string& path, const std::string& stored) const {
+  const std::string content = to_bytes(stored);
   write_atomically(path, [&](std::FILE* file) { write_all(file, content.data(), content.size()); });
 }
 

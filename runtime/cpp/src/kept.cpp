@@ -8,12 +8,12 @@
 namespace hyperstyle {
 namespace {
 
-void check_same(const char* what, const std::string& found, const std::string& expected) {
+void check_same(const char* what, const std::string& found, const std::string& expected, const std::string& hint) {
   if (found == expected) return;
   throw InversionError(Message(std::string("The inversion belongs to another ") + what)
                            .got(clipped(found, 12))
                            .expected(clipped(expected, 12))
-                           .hint("Use the bundle that it was made with."));
+                           .hint("Use the bundle that it was made with" + hint + "."));
 }
 
 void check_array(const std::string& name, const Floats& array, const Shape& shape) {
@@ -25,9 +25,9 @@ void check_array(const std::string& name, const Floats& array, const Shape& shap
 
 }  // namespace
 
-std::map<std::string, Floats> kept_state(Backend& backend, const Manifest& manifest, const State& state, int steps) {
+std::map<std::string, Floats> kept_state(Backend& backend, const Method& method, const State& state, int steps) {
   std::map<std::string, Floats> kept;
-  for (const StateSpec& spec : manifest.state) {
+  for (const StateSpec& spec : method.state()) {
     Floats& array = kept[spec.name];
     array.shape = spec.sized(steps);
     array.values.resize(static_cast<std::size_t>(count(array.shape)));
@@ -45,9 +45,9 @@ Shape batched(const StateSpec& spec, std::int64_t steps) {
   return shape;
 }
 
-State uploaded_state(Backend& backend, const Manifest& manifest, const Inversion& inversion) {
+State uploaded_state(Backend& backend, const Method& method, const Inversion& inversion) {
   State state;
-  for (const StateSpec& spec : manifest.state) {
+  for (const StateSpec& spec : method.state()) {
     const std::vector<float>& values = inversion.array(spec.name).values;
     const Array host = host_array(Dtype::float32, batched(spec, inversion.steps));
     std::copy(values.begin(), values.end(), static_cast<float*>(host.data));
@@ -56,9 +56,9 @@ State uploaded_state(Backend& backend, const Manifest& manifest, const Inversion
   return state;
 }
 
-void check_inversion(const Manifest& manifest, const Inversion& inversion) {
-  check_same("method", inversion.method, manifest.method.name);
-  check_same("model", inversion.model, manifest.model);
+void check_inversion(const Manifest& manifest, const Method& method, const Inversion& inversion) {
+  check_same("model", inversion.model, manifest.model, "");
+  check_same("method", inversion.method, method.name(), ", loaded with the method " + clipped(inversion.method, 20));
   if (inversion.steps < 0 || inversion.steps > max_steps) {
     throw InversionError(Message("The inversion's steps do not fit")
                              .got(std::to_string(inversion.steps))
@@ -66,12 +66,12 @@ void check_inversion(const Manifest& manifest, const Inversion& inversion) {
   }
   std::vector<std::string> names, expected;
   for (const auto& entry : inversion.arrays) names.push_back(entry.first);
-  for (const StateSpec& spec : manifest.state) expected.push_back(spec.name);
+  for (const StateSpec& spec : method.state()) expected.push_back(spec.name);
   std::sort(expected.begin(), expected.end());
   if (names != expected) {
     throw InversionError(Message("The inversion holds other arrays").got(joined(names)).expected(joined(expected)));
   }
-  for (const StateSpec& spec : manifest.state) {
+  for (const StateSpec& spec : method.state()) {
     check_array(spec.name, inversion.array(spec.name), spec.sized(inversion.steps));
   }
 }

@@ -1,5 +1,7 @@
 #include "loop.hpp"
 
+#include <algorithm>
+
 #include "hyperstyle_deploy/errors.hpp"
 #include "kept.hpp"
 #include "text.hpp"
@@ -16,67 +18,97 @@ void pack(const std::vector<State>& states, Arrays& arrays) {
   }
 }
 
+// Each photo's arrays, by their own names.
+std::vector<State> unpacked(const Arrays& arrays, std::int64_t photos) {
+  std::vector<State> states(static_cast<std::size_t>(photos));
+  for (const auto& [name, array] : arrays) {
+    const std::size_t space = name.rfind(' ');
+    if (space != std::string::npos) states[std::stoul(name.substr(space + 1))][name.substr(0, space)] = array;
+  }
+  return states;
+}
+
+bool is_image(const std::string& name) { return name.rfind("image ", 0) == 0; }
+
 }  // namespace
 
-Loop::Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos,
+Loop::Loop(Backend& backend, const Method& method, const Manifest& manifest, Array photos, int steps,
            const Cancellation* cancellation)
     : backend_(backend),
       method_(method),
       manifest_(manifest),
       photos_(std::move(photos)),
+      steps_(steps),
       cancellation_(cancellation) {}
 
-Step Loop::start() const {
+Step Loop::start() {
   check_cancellation();
-  const auto work = [this](const Arrays& inputs) { return started(inputs); };
-  Step step = unpacked(0, backend_.replay("start", work, {{"photos", photos_}}));
+  Arrays inputs = given(0);
+  inputs["photos"] = photos_;
+  state_ = backend_.replay(
+      "start", [this](const Arrays& own) { return started(own); }, inputs);
   // Sums are zeros before anything is added to them, so that the first step is like the others.
-  for (const StateSpec& spec : manifest_.state) {
+  for (const StateSpec& spec : method_.state()) {
     if (spec.shape[0].free) continue;
     const Array zeros = backend_.upload(zero_array(batched(spec, 0)));
-    for (State& state : step.states) state.emplace(spec.name, zeros);
+    for (std::int64_t photo = 0; photo < photos_.shape[0]; ++photo) {
+      state_.emplace(of_photo(spec.name, static_cast<std::size_t>(photo)), zeros);
+    }
   }
-  return step;
+  return shown();
 }
 
-Step Loop::advance(const Step& last, const Stopped& stopped) const {
+Step Loop::advance(const Stopped& stopped) {
   check_cancellation();
-  const int index = last.index + 1;
-  const Array steps = backend_.upload(scalar(static_cast<float>(index)));
-  Arrays inputs{{"photos", photos_}, {"reconstructions", last.reconstructions}, {"steps", steps}};
-  pack(last.states, inputs);
-  const auto work = [&](const Arrays& given) { return advanced(given, last, stopped); };
-  return unpacked(index, backend_.replay("step", work, inputs));
+  Arrays inputs = given(++index_), images;
+  for (const auto& entry : state_) (is_image(entry.first) ? images : inputs).insert(entry);
+  inputs.erase("errors");
+  inputs["photos"] = photos_;
+  inputs["steps"] = backend_.upload(scalar(static_cast<float>(index_)));
+  const Stopped resting = backend_.replays() ? Stopped{} : stopped;
+  state_ = backend_.replay(
+      "step", [&](const Arrays& own) { return advanced(own, resting); }, inputs);
+  state_.insert(images.begin(), images.end());  // of those that rest
+  return shown();
+}
+
+// What the method gives to every photo's step: each has arrays of its own, since moments change in place.
+Arrays Loop::given(int index) const {
+  Arrays arrays;
+  for (std::int64_t photo = 0; photo < photos_.shape[0]; ++photo) {
+    for (const auto& [name, array] : method_.given(index, steps_)) {
+      arrays[of_photo(name, static_cast<std::size_t>(photo))] = backend_.upload(array);
+    }
+  }
+  return arrays;
 }
 
 Arrays Loop::started(const Arrays& inputs) const {
-  const std::vector<State> states = method_.start(backend_, inputs.at("photos"));
-  std::vector<Arrays> pictures;
-  for (const State& state : states) pictures.push_back(drawn(state, {}));
-  return finished(inputs.at("photos"), states, pictures);
-}
-
-Arrays Loop::advanced(const Arrays& inputs, const Step& last, const Stopped& stopped) const {
   const Array& photos = inputs.at("photos");
-  const std::vector<State> states = method_.advance(backend_, photos, inputs.at("reconstructions"), states_in(inputs));
+  const std::vector<State> states = method_.started(backend_, photos, unpacked(inputs, photos.shape[0]));
   std::vector<Arrays> pictures;
   for (std::size_t photo = 0; photo < states.size(); ++photo) {
-    if (stopped.count(photo) > 0 && !backend_.replays()) {
-      const Array before = last.reconstructions.row(static_cast<std::int64_t>(photo));
-      pictures.push_back({{"image", last.images[photo]}, {"reconstruction", before}});
-      continue;
-    }
-    check_cancellation();
-    pictures.push_back(drawn(states[photo], method_.weights(backend_, states[photo], inputs.at("steps"))));
+    pictures.push_back(drawn(photos.row(static_cast<std::int64_t>(photo)), states[photo], {}));
   }
   return finished(photos, states, pictures);
 }
 
-// A photo's image and reconstruction.
-Arrays Loop::drawn(const State& state, Arrays weights) const {
+Arrays Loop::advanced(const Arrays& inputs, const Stopped& stopped) const {
+  const Array &photos = inputs.at("photos"), &before = inputs.at("reconstructions");
+  const std::vector<State> states = method_.advance(backend_, photos, before, unpacked(inputs, photos.shape[0]));
+  std::vector<Arrays> pictures;
+  for (std::size_t photo = 0; photo < states.size(); ++photo) {
+    const auto row = static_cast<std::int64_t>(photo);
+    const bool rests = stopped.count(photo) > 0;
+    pictures.push_back(rests ? Arrays{{"reconstruction", before.row(row)}}
+                             : drawn(photos.row(row), states[photo], inputs.at("steps")));
+  }
+  return finished(photos, states, pictures);
+}
+
+Arrays Loop::drawn(const Array& photo, const State& state, const Array& steps) const {
   check_cancellation();
-  weights["codes"] = state.at("codes");
-  return backend_.run("synthesis_one", weights);
+  return method_.draw(backend_, photo, state, steps);
 }
 
 Arrays Loop::finished(const Array& photos, const std::vector<State>& states,
@@ -85,36 +117,52 @@ Arrays Loop::finished(const Array& photos, const std::vector<State>& states,
   pack(states, outputs);
   std::vector<Array> reconstructions;
   for (std::size_t photo = 0; photo < pictures.size(); ++photo) {
-    outputs[of_photo("image", photo)] = pictures[photo].at("image");
-    reconstructions.push_back(pictures[photo].at("reconstruction"));
+    for (const auto& [name, array] : pictures[photo]) {
+      if (name == "reconstruction") {
+        reconstructions.push_back(array);
+      } else {
+        outputs[of_photo(name, photo)] = array;
+      }
+    }
   }
   const Array whole = outputs["reconstructions"] = backend_.concatenate(reconstructions);
   if (manifest_.image.comparable()) outputs["errors"] = backend_.squared_error(photos, whole);
   return outputs;
 }
 
-Step Loop::unpacked(int index, const Arrays& outputs) const {
-  Step step{index, states_in(outputs), {}, outputs.at("reconstructions"), {}};
-  for (std::size_t photo = 0; photo < step.states.size(); ++photo) {
-    step.images.push_back(outputs.at(of_photo("image", photo)));
+Step Loop::shown() const {
+  Step step{index_, unpacked(state_, photos_.shape[0]), state_.at("reconstructions"), {}};
+  for (State& state : step.states) {
+    for (auto entry = state.begin(); entry != state.end();) {
+      entry = is_shown(entry->first) ? std::next(entry) : state.erase(entry);
+    }
   }
-  if (manifest_.image.comparable()) step.errors = outputs.at("errors");
+  if (manifest_.image.comparable()) step.errors = state_.at("errors");
   return step;
 }
 
-std::vector<State> Loop::states_in(const Arrays& arrays) const {
-  std::vector<State> states(static_cast<std::size_t>(photos_.shape[0]));
-  for (std::size_t photo = 0; photo < states.size(); ++photo) {
-    for (const StateSpec& spec : manifest_.state) {
-      const auto found = arrays.find(of_photo(spec.name, photo));
-      if (found != arrays.end()) states[photo][spec.name] = found->second;
-    }
-  }
-  return states;
+bool Loop::is_shown(const std::string& name) const {
+  const std::vector<StateSpec> kept = method_.state();
+  return name == "image" || name == "norms" || name.rfind("loss.", 0) == 0 ||
+         std::any_of(kept.begin(), kept.end(), [&](const StateSpec& spec) { return spec.name == name; });
 }
 
 void Loop::check_cancellation() const {
   if (cancellation_ != nullptr && cancellation_->cancelled()) throw Cancelled(Message("The work was cancelled"));
+}
+
+Arrays own_weights(Backend& backend, const Method& method, const State& state, float steps) {
+  if (!(steps > 0) && !method.own_from_start()) return {};
+  return method.weights(backend, state, backend.upload(scalar(steps)));
+}
+
+Array image_of(Backend& backend, const Method& method, const Step& step, std::size_t photo) {
+  const State& state = step.states[photo];
+  const auto there = state.find("image");
+  if (there != state.end()) return there->second;
+  Arrays inputs = own_weights(backend, method, state, static_cast<float>(step.index));
+  inputs["codes"] = state.at("codes");
+  return backend.run(method.drawing_one(), inputs).at("image");
 }
 
 }  // namespace hyperstyle

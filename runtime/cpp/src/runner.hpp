@@ -1,4 +1,4 @@
-// What a session holds: its bundle, the bundle's method, a backend, and the default number of steps.
+// What a session holds: its bundle, the method that runs on it, a backend, and the default number of steps.
 #ifndef HYPERSTYLE_DEPLOY_RUNNER_HPP
 #define HYPERSTYLE_DEPLOY_RUNNER_HPP
 
@@ -14,6 +14,7 @@ class Runner {
 
   const Bundle bundle;
   const std::unique_ptr<const Method> method;
+  const std::vector<StateSpec> state;  // what inversions keep
   const int steps;
   const std::unique_ptr<Backend> backend;
 };

@@ -49,27 +49,30 @@ void check_numbers(Backend& backend, const Settling::Outcome& outcome, std::size
   if (std::isnan(error)) throw ArrayError(Message("The network's image has NaN in it").expected("numbers"));
 }
 
-Inversion inversion_of(Backend& backend, const Manifest& manifest, const Settling::Outcome& outcome,
-                       std::size_t photo) {
+Inversion inversion_of(const Runner& runner, const Settling::Outcome& outcome, std::size_t photo) {
+  Backend& backend = *runner.backend;
+  const Method& method = *runner.method;
+  const Step& step = *outcome.step;
   check_numbers(backend, outcome, photo);
   Inversion inversion;
-  inversion.method = manifest.method.name;
-  inversion.model = manifest.model;
-  inversion.steps = outcome.step->index;
-  inversion.arrays = kept_state(backend, manifest, outcome.step->states[photo], outcome.step->index);
+  inversion.method = method.name();
+  inversion.model = runner.bundle.manifest().model;
+  inversion.steps = step.index;
+  inversion.arrays = kept_state(backend, method, step.states[photo], step.index);
   inversion.l2 = outcome.l2;
-  inversion.image = image_of(backend.download(backend.pixels(outcome.step->images[photo])));
+  inversion.image = image_of(backend.download(backend.pixels(image_of(backend, method, step, photo))));
+  if (!outcome.failure.empty()) inversion.source["result.stopped"] = outcome.failure;
   return inversion;
 }
 
 // Whether the callback wants more; the reconstruction comes to the host when it asks for it.
-bool shown(const StepCallback& on_step, Backend& backend, const Step& step, const double* errors) {
+bool shown(const StepCallback& on_step, Backend& backend, const Step& step, const Figures& figures) {
   Array seen;
   const auto reconstruction = [&] {
     if (seen.data == nullptr) seen = backend.download(step.reconstructions);
     return static_cast<const float*>(seen.data);
   };
-  return on_step({step.index, step.reconstructions.shape[0], errors, reconstruction});
+  return on_step({step.index, step.reconstructions.shape[0], figures.l2(), reconstruction, figures.losses.data()});
 }
 
 Array checked_codes(const GeneratorSpec& generator, const Floats& codes) {
@@ -97,13 +100,10 @@ std::vector<Image> drawn(const Runner& runner, const Inversion& person, float st
   const Manifest& manifest = runner.bundle.manifest();
   const Array batch = checked_codes(manifest.generator, codes);
   Backend& backend = *runner.backend;
-  Arrays given;
-  if (steps > 0) {
-    const State state = uploaded_state(backend, manifest, person);
-    given = runner.method->weights(backend, state, backend.upload(scalar(steps)));
-  }
+  const Method& method = *runner.method;
+  Arrays given = own_weights(backend, method, uploaded_state(backend, method, person), steps);
   given["codes"] = backend.upload(batch);
-  const Array image = backend.run(batch.shape[0] == 1 ? "synthesis_one" : "synthesis", given).at("image");
+  const Array image = backend.run(batch.shape[0] == 1 ? method.drawing_one() : method.drawing(), given).at("image");
   std::vector<Image> images;
   for (const Array& pixels : backend.download(backend.pixels(image)).rows()) images.push_back(image_of(pixels));
   return images;
@@ -113,9 +113,10 @@ std::vector<Image> drawn(const Runner& runner, const Inversion& person, float st
 
 Runner::Runner(const Bundle& opened, const Options& options)
     : bundle(opened),
-      method(make_method(bundle.manifest())),
-      steps(checked_steps(*method, options.steps, bundle.manifest().method.default_steps)),
-      backend(open_backend(bundle, checked(options))) {}
+      method(make_method(bundle.manifest(), options)),
+      state(method->state()),
+      steps(checked_steps(*method, options.steps, method->default_steps())),
+      backend(open_backend(bundle, *method, checked(options))) {}
 
 Session::Session(const Bundle& bundle, const Options& options) : runner_(std::make_unique<Runner>(bundle, options)) {}
 Session::Session(Session&&) noexcept = default;
@@ -126,6 +127,12 @@ const Manifest& Session::manifest() const { return runner_->bundle.manifest(); }
 
 const std::string& Session::backend() const { return runner_->backend->name(); }
 
+const std::string& Session::method() const { return runner_->method->name(); }
+
+const std::vector<StateSpec>& Session::state() const { return runner_->state; }
+
+std::int64_t Session::steps() const { return runner_->steps; }
+
 Inversion Session::invert(const ImageView& photo, const InvertOptions& options) const {
   return std::move(invert(std::vector<ImageView>{photo}, options)[0]);
 }
@@ -134,32 +141,32 @@ std::vector<Inversion> Session::invert(const std::vector<ImageView>& photos, con
   if (photos.empty()) throw ArrayError(Message("No photos to invert").got("an empty list").expected("at least one"));
   const int steps = checked_steps(*runner_->method, options.steps, runner_->steps);
   Backend& backend = *runner_->backend;
-  Settling settling(static_cast<std::int64_t>(photos.size()), options.until_gain);
+  const Method& method = *runner_->method;
+  Settling settling(method, static_cast<std::int64_t>(photos.size()), options.until_gain);
   const Array batch = backend.upload(network_input(photos, manifest().image));
-  const Loop loop(backend, *runner_->method, manifest(), batch, options.cancellation);
+  Loop loop(backend, method, manifest(), batch, steps, options.cancellation);
   auto step = std::make_shared<const Step>(loop.start());
   for (;;) {
-    const Array errors = step->errors.data == nullptr ? Array{} : backend.download(step->errors);
-    const auto* l2 = static_cast<const double*>(errors.data);
-    bool more = settling.take(step, l2) && step->index < steps;
-    if (options.on_step) more = shown(options.on_step, backend, *step, l2) && more;
+    const Figures figures = figures_of(backend, method, *step);
+    bool more = settling.take(step, figures) && step->index < steps;
+    if (options.on_step) more = shown(options.on_step, backend, *step, figures) && more;
     if (!more) break;
-    step = std::make_shared<const Step>(loop.advance(*step, settling.stopped()));
+    step = std::make_shared<const Step>(loop.advance(settling.stopped()));
   }
   std::vector<Inversion> inversions;
   for (const Settling::Outcome& outcome : settling.outcomes()) {
-    inversions.push_back(inversion_of(backend, manifest(), outcome, inversions.size()));
+    inversions.push_back(inversion_of(*runner_, outcome, inversions.size()));
   }
   return inversions;
 }
 
 std::vector<Image> Session::synthesize(const Inversion& inversion) const {
-  check_inversion(manifest(), inversion);
+  check_inversion(manifest(), *runner_->method, inversion);
   return synthesize(inversion, inversion.codes());
 }
 
 std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats& codes) const {
-  check_inversion(manifest(), inversion);
+  check_inversion(manifest(), *runner_->method, inversion);
   return drawn(*runner_, inversion, static_cast<float>(inversion.steps), codes);
 }
 
@@ -172,13 +179,13 @@ std::vector<Image> Session::edit(const Inversion& inversion, const std::vector<E
 }
 
 Floats Session::edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const {
-  check_inversion(manifest(), inversion);
-  return hyperstyle::edited_codes(runner_->bundle, inversion.codes(), edits);
+  check_inversion(manifest(), *runner_->method, inversion);
+  return hyperstyle::edited_codes(runner_->bundle, *runner_->method, inversion.codes(), edits);
 }
 
 Image Session::between(const Inversion& first, const Inversion& second, double time, const Edit& edit) const {
-  check_inversion(manifest(), first);
-  check_inversion(manifest(), second);
+  check_inversion(manifest(), *runner_->method, first);
+  check_inversion(manifest(), *runner_->method, second);
   if (!(time >= 0 && time <= 1)) throw ArrayError(Message("time is out of range").expected("0 to 1"));
   Inversion middle = first;
   for (auto& [name, array] : middle.arrays) {
@@ -195,7 +202,7 @@ Image Session::between(const Inversion& first, const Inversion& second, double t
     }
   }
   const double steps = static_cast<double>(first.steps) + static_cast<double>(second.steps - first.steps) * time;
-  const Floats codes = hyperstyle::edited_codes(runner_->bundle, middle.codes(), {edit});
+  const Floats codes = hyperstyle::edited_codes(runner_->bundle, *runner_->method, middle.codes(), {edit});
   return std::move(drawn(*runner_, middle, static_cast<float>(steps), codes)[0]);
 }
 

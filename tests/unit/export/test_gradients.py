@@ -21,11 +21,8 @@ from hyperstyle_deploy.export.gradients.backward import (
 )
 from hyperstyle_deploy.export.gradients.graph import gradient_graph
 from hyperstyle_deploy.export.gradients.losses import multiscale, noise_correlation
-from hyperstyle_deploy.export.gradients.perceptual import ALEXNET
-from hyperstyle_deploy.export.gradients.seeded import write_lpips
 from hyperstyle_deploy.export.gradients.tracing import Objective, Tensors, exact_outputs, trace_gradient
 from hyperstyle_deploy.export.onnx_writer import collect_constants, separate_twins, trace, write_graph
-from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.bundle.constants import Constants
 from hyperstyle_deploy.runtime.methods.settings import Settings
@@ -189,19 +186,6 @@ def test_gradients_are_exported_in_float32_and_for_what_is_known(written: Callab
     with pytest.raises(ExportError, match=r"Unknown optimisation. Got: prodjection. Expected: projection"):
         export(written("e4e"), tmp_path / "out", gradients=["prodjection"])
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture(scope="module")
-def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A HyperStyle bundle, some layers tuned and others not, with every gradient graph and a narrow LPIPS."""
-    from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
-
-    quicken_tracing()
-    folder = tmp_path_factory.mktemp("optimised")
-    checkpoints = write_checkpoints(folder, "hyperstyle", TINY)
-    lpips = write_lpips(folder, ALEXNET, (6, 7, 8, 9, 10))
-    gradients = ["projection", "pti", "pti-locality"]
-    return export(checkpoints, folder / "bundle", gradients=gradients, perceptual=lpips).path
 
 
 @pytest.mark.exhaustive

@@ -37,7 +37,7 @@ class Memory:
 
 
 class FakeDevice(Device):
-    """Counts what a test wants to know: copies to the host, recordings, replays, bytes ever taken."""
+    """Counts what a test wants to know: copies to and from the host, recordings, replays, bytes ever taken."""
 
     gpu, index, stream = Gpu("fake", 89), 0, 0
 
@@ -45,6 +45,8 @@ class FakeDevice(Device):
         self.recorded = self.replays = self.bytes = 0
         #: Bytes and dtype of every copy to the host.
         self.downloaded: list[tuple[int, str]] = []
+        #: Bytes of every copy to the device.
+        self.uploaded: list[int] = []
         self._arrays: dict[int, list[np.ndarray]] = defaultdict(list)
         self._recording_pools: dict[int, list[np.ndarray]] = defaultdict(list)
         self._pools, self._tape = self._arrays, None
@@ -73,6 +75,7 @@ class FakeDevice(Device):
     def upload(self, host: np.ndarray, array: DeviceArray) -> None:
         self._not_while_recording("upload")
         assert host.nbytes == array.nbytes
+        self.uploaded.append(array.nbytes)
         view(array)[...] = host
 
     def download(self, array: DeviceArray) -> np.ndarray:

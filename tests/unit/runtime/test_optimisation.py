@@ -152,7 +152,7 @@ def broken(folder: Path, change: Callable[[onnx.ModelProto], None]) -> ToyBundle
     return bundle
 
 
-def _with_root(output: str, limit: float) -> Callable[[onnx.ModelProto], None]:
+def with_root(output: str, limit: float) -> Callable[[onnx.ModelProto], None]:
     """Make an output NaN as soon as the first loss is below a limit: a root of what is negative then."""
 
     def change(model: onnx.ModelProto) -> None:
@@ -175,7 +175,7 @@ def _with_root(output: str, limit: float) -> Callable[[onnx.ModelProto], None]:
     ("output", "told"), [("loss.mse", "mse is not finite"), ("norms", "the gradient of codes is not finite")]
 )
 def test_what_is_not_finite_stops_a_photo_and_keeps_its_best_state(tmp_path: Path, output: str, told: str) -> None:
-    session = load(broken(tmp_path, _with_root(output, 0.3)).path, backend="onnxruntime", method="projection")
+    session = load(broken(tmp_path, with_root(output, 0.3)).path, backend="onnxruntime", method="projection")
     photo = np.zeros((SIZE, SIZE, 3), np.uint8)
     inversions = session.invert([photo, photo], steps=STEPS)
     for found in inversions:
@@ -187,7 +187,7 @@ def test_what_is_not_finite_stops_a_photo_and_keeps_its_best_state(tmp_path: Pat
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_an_error(tmp_path: Path) -> None:
-    session = load(broken(tmp_path, _with_root("loss.mse", 1e9)).path, backend="onnxruntime", method="projection")
+    session = load(broken(tmp_path, with_root("loss.mse", 1e9)).path, backend="onnxruntime", method="projection")
     with pytest.raises(OptimisationError, match=r"cannot start. Got: step 0: mse is not finite"):
         session.invert(np.zeros((SIZE, SIZE, 3), np.uint8), steps=2)
 

@@ -12,7 +12,7 @@ from hyperstyle_deploy.kernels.library import KernelLibrary
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.tests.small_bundle import SIZE
+from hyperstyle_deploy.tests.small_bundle import SIZE, STYLES, WIDTH
 from hyperstyle_deploy.tests.unit.runtime.test_device_backend import OTHER, PHOTO, Rig, same
 
 GRADIENTS = ("projection", "pti", "pti-locality")
@@ -54,6 +54,36 @@ def test_nothing_but_losses_and_lengths_come_down_between_start_and_result(
     assert downloads.pop((8, "float64")) == 6  # L2
     result = {(4 * differences, "float32"): 1, (4 * codes, "float32"): 1, (3 * SIZE * SIZE, "uint8"): 1}
     assert downloads == result
+
+
+#: Of each optimisation: the graphs of a step in order, and what goes up for it: its number, rates, what is drawn.
+STEPS = {
+    "pti": (["adam_differences", "pti_gradient"], [4, 8]),
+    "projection": (
+        ["adam_codes", "adam_noises", "projection_noises", "projection_gradient"],
+        [4, 4, 8, 4 * STYLES * WIDTH],
+    ),
+}
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_a_step_is_one_replay_of_adam_and_the_gradient(
+    toys: Callable[..., Path], cpu_library: KernelLibrary, method: str
+) -> None:
+    rig = Rig(Bundle.open(toys("e4e", gradients=GRADIENTS), method), cpu_library, recordable=True)
+    graphs, sizes = STEPS[method]
+    steps = rig.session.refine(rig.session.prepare([PHOTO]), 5)
+    next(steps)
+    next(steps)  # the first step is recorded, which runs it once besides
+    for _ in range(4):
+        before = len(rig.runner.runs), rig.device.replays, rig.device.recorded, rig.device.downloads
+        sent, taken = len(rig.device.uploaded), rig.device.bytes
+        next(steps)
+        assert rig.runner.runs[before[0] :] == graphs
+        assert (rig.device.replays, rig.device.recorded) == (before[1] + 1, before[2])
+        assert rig.device.downloads == before[3]  # nobody has looked at the step
+        assert sorted(rig.device.uploaded[sent:]) == sizes
+    assert rig.device.bytes == taken  # the last step found all of its memory
 
 
 def _numbers(spec: Any) -> int:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperstyle_deploy.errors import ArrayError, BundleError
+from hyperstyle_deploy.errors import ArrayError, BundleError, InversionError
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.bundle.pivot import read_pivot
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.methods.tuning import tuned_tensors
 from hyperstyle_deploy.runtime.session import Session, load
@@ -72,6 +73,65 @@ def test_a_pivot_that_is_given_stays(toys: Toys) -> None:
     assert 0 < np.abs(found.arrays["differences"]).max() <= 2.1 * 3e-4
     with pytest.raises(ArrayError, match=r"pivot does not fit. Got: \[1, 8\]. Expected: finite codes \[8, 8\]"):
         opened(toys, "e4e", settings=Settings(pivot=pivot[:1]))
+
+
+def test_a_pivot_comes_from_a_file_of_codes(toys: Toys, tmp_path: Path) -> None:
+    manifest = opened(toys, "e4e").manifest
+    codes = np.random.default_rng(1).standard_normal((STYLES, WIDTH)).astype(np.float32)
+    Inversion({"codes": codes}, 3, "projection", manifest.model).save(tmp_path / "a.inversion")
+    np.save(tmp_path / "one.npy", codes[None].astype(np.float64))
+    np.save(tmp_path / "w.npy", codes[:1])
+    for name, expected in (("a.inversion", codes), ("one.npy", codes), ("w.npy", np.repeat(codes[:1], STYLES, 0))):
+        found = read_pivot(tmp_path / name, manifest)
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            np.zeros((STYLES, WIDTH + 1), np.float32),
+            r"does not fit. Got: float32 \[8, 9\]. Expected: finite codes \[8, 8\]",
+        ),
+        (np.full((STYLES, WIDTH), np.nan, np.float32), "does not fit"),
+        (np.zeros((STYLES, WIDTH), np.int64), "holds no numbers"),
+        (np.array([{}]), "Cannot read the pivot .*allow_pickle"),
+        (np.zeros(1 << 18, np.float32), "Cannot read the pivot .*more than 1048576 bytes"),
+        (None, "Cannot read the pivot .*No such file"),
+    ],
+)
+def test_a_file_that_is_no_pivot_is_refused(toys: Toys, tmp_path: Path, content: np.ndarray | None, said: str) -> None:
+    if content is not None:
+        np.save(tmp_path / "a.npy", content)
+    with pytest.raises(InversionError, match=said):
+        read_pivot(tmp_path / "a.npy", opened(toys, "e4e").manifest)
+
+
+def test_the_command_tunes_around_a_projection(toys: Toys, tmp_path: Path) -> None:
+    """Two commands: a projection, and PTI around what it found."""
+    from click.testing import CliRunner
+
+    from hyperstyle_deploy.cli import main
+
+    for name in ("a", "b"):
+        Image.fromarray(PHOTO).save(tmp_path / f"{name}.png")
+    bundle = toys("hyperstyle", gradients=("projection", "pti"))
+
+    def command(method: str, *more: object) -> list[str]:
+        words = ["invert", bundle, tmp_path / "a.png", "-o", tmp_path / method, "--backend", "onnxruntime"]
+        return [*map(str, words), "--method", method, "--steps", "3", *map(str, more)]
+
+    pivot = tmp_path / "projection" / "a.inversion"
+    for words in (command("projection"), command("pti", "--pivot", pivot)):
+        result = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    found, projected = Inversion.load(tmp_path / "pti" / "a.inversion"), Inversion.load(pivot)
+    np.testing.assert_array_equal(found.codes, projected.codes)
+    assert found.method == "pti"
+    refused = CliRunner().invoke(main, command("projection", "--pivot", pivot))
+    assert (refused.exit_code, "--pivot: for --method pti" in refused.stderr) == (2, True)
+    refused = CliRunner().invoke(main, [*command("pti", "--pivot", pivot), str(tmp_path / "b.png")])
+    assert (refused.exit_code, "A pivot belongs to one photo. Got: 2 photos" in refused.stderr) == (2, True)
 
 
 def test_a_photo_stops_once_its_lpips_is_low(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:

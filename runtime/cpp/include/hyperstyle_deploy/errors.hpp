@@ -24,6 +24,7 @@ enum class Code : int {
   internal = 10,  // out of memory, or a bug: every exception that is none of these
   direction = 11,
   alignment = 12,
+  optimisation = 13,
 };
 
 // Base of every error that the library throws on purpose. `what()` is UTF-8 and safe to print on a terminal.
@@ -97,6 +98,12 @@ class HYPERSTYLE_DEPLOY_API OutputError : public Error {
 class HYPERSTYLE_DEPLOY_API KernelError : public Error {
  public:
   explicit KernelError(const std::string& message) : Error(Code::kernel, message) {}
+};
+
+// An optimisation whose loss is not finite at its very start: there is no result to keep.
+class HYPERSTYLE_DEPLOY_API OptimisationError : public Error {
+ public:
+  explicit OptimisationError(const std::string& message) : Error(Code::optimisation, message) {}
 };
 
 // The caller cancelled the work.

@@ -23,7 +23,7 @@ struct HYPERSTYLE_DEPLOY_API Inversion {
   std::string method;
   std::string model;  // identifies the checkpoints
   std::int64_t steps = 0;
-  std::map<std::string, Floats> arrays;  // what the method keeps, by name, with the shapes that Manifest::state gives
+  std::map<std::string, Floats> arrays;  // what the method keeps, by name, as Session::state says
   std::vector<double> l2;  // mean squared error over [-1, 1] at the networks' size, before refinement and after every
                            // step; empty where input and result are not pictures of one kind
   Image image;             // the result; empty for an inversion read from a file
@@ -33,13 +33,14 @@ struct HYPERSTYLE_DEPLOY_API Inversion {
   const Floats& array(const std::string& name) const;
   const Floats& codes() const { return array("codes"); }  // W+ codes, [styles, width]
 
-  // Write it, without its image, as the safetensors file that the Python runtime reads; whole or not there.
+  // Write it, without its image, as the safetensors file that the Python runtime reads; whole or not there. `stored` is
+  // what PTI's differences, as many numbers as the generator has, are written as: "float32", "float16" or "int8".
   // Throws InversionError for values that are not finite, arrays that do not have the size of their shapes, or an l2
   // that does not go with the steps; and OutputError if the file cannot be written.
-  void save(const std::string& path) const;
+  void save(const std::string& path, const std::string& stored = "float32") const;
 
   // What `save` writes. Throws InversionError as `save`.
-  std::string to_bytes() const;
+  std::string to_bytes(const std::string& stored = "float32") const;
 
   // Read one, whichever runtime wrote it. Throws InversionError: there is none, it is damaged, of another version, or
   // its arrays are of the wrong type.

@@ -32,13 +32,35 @@ enum HyperstyleCode {
   HYPERSTYLE_KERNEL_ERROR = 8,
   HYPERSTYLE_CANCELLED = 9,
   HYPERSTYLE_INTERNAL_ERROR = 10,
-  HYPERSTYLE_DIRECTION_ERROR = 11
+  HYPERSTYLE_DIRECTION_ERROR = 11,
+  HYPERSTYLE_OPTIMISATION_ERROR = 13
 };
 
 typedef struct HyperstyleSession HyperstyleSession;           /* a bundle in a backend */
 typedef struct HyperstyleInversion HyperstyleInversion;       /* a photo as the arrays that its method keeps */
 typedef struct HyperstyleStep HyperstyleStep;                 /* a batch after a step, while a callback sees it */
 typedef struct HyperstyleCancellation HyperstyleCancellation; /* asks running work to end */
+
+/* A term of an optimisation's loss, and what it is multiplied by. */
+typedef struct HyperstyleWeight {
+  const char* term;
+  double weight;
+} HyperstyleWeight;
+
+/* What a user may set of an optimisation. Fill with HYPERSTYLE_SETTINGS, then change what you like. */
+typedef struct HyperstyleSettings {
+  size_t struct_size; /* sizeof(HyperstyleSettings) */
+  uint64_t seed;      /* of everything that is drawn, below 2^63 */
+  double rate;        /* the learning rate before the schedule; -1: the method's own */
+  const char* space;  /* of projection: "w" for one code that all rows share, "w+" for a code each */
+  int32_t locality;   /* not 0: tune with PTI's regulariser; of bundles that have its graph */
+  const float* pivot; /* codes [styles, style_width] that tuning leaves as they are; null: the bundle's own method's */
+  int64_t pivot_count;
+  const HyperstyleWeight* loss; /* `loss_count` weights in place of the bundle's */
+  int64_t loss_count;
+  double until_lpips; /* stop a photo whose LPIPS has come down to it; -1: the method's own */
+} HyperstyleSettings;
+#define HYPERSTYLE_SETTINGS {sizeof(HyperstyleSettings), 0, -1, "w+", 0, NULL, 0, NULL, 0, -1}
 
 /* Fill with HYPERSTYLE_OPTIONS, then change what you like. `struct_size` tells the library which fields your program was
  * compiled with, so later versions can add some at the end. */
@@ -49,8 +71,10 @@ typedef struct HyperstyleOptions {
   int32_t threads;       /* CPU threads that a run may use; 0: ONNX Runtime's own choice */
   int32_t steps;         /* refinement steps, 0 to 1000; -1: the bundle's default */
   int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
+  const char* method;    /* "projection" or "pti", where the bundle has its graphs; null: the bundle's own */
+  const HyperstyleSettings* settings; /* of that optimisation; null: its usual ones */
 } HyperstyleOptions;
-#define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0}
+#define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0, NULL, NULL}
 
 /* 8-bit RGB that belongs to the caller: `height` rows of `width` pixels, `stride` bytes apart (0: 3 * width). */
 typedef struct HyperstyleImage {
@@ -75,7 +99,7 @@ typedef struct HyperstyleSizes {
   int64_t styles; /* codes of one image: styles * style_width floats */
   int64_t style_width;
   int64_t arrays; /* how many an inversion keeps; hyperstyle_state tells each */
-  int64_t steps;  /* the bundle's default */
+  int64_t steps;  /* those of the session's options, or of the method */
 } HyperstyleSizes;
 #define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -115,7 +139,8 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOpti
                                           HyperstyleSession** session);
 /* No call on the session may be running. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
-/* "psp", "e4e", "restyle-psp", "restyle-e4e" or "hyperstyle"; null for a null handle. */
+/* The method that runs: "psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle", "projection" or "pti"; null for a null
+ * handle. */
 HYPERSTYLE_DEPLOY_API const char* hyperstyle_method(const HyperstyleSession* session);
 /* Code: ARRAY_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes);
@@ -130,7 +155,7 @@ HYPERSTYLE_DEPLOY_API void hyperstyle_cancellation_free(HyperstyleCancellation* 
 
 /* Invert `count` photos together; null options are HYPERSTYLE_INVERT_OPTIONS. `inversions` has room for `count` handles;
  * after an error all are null. Codes: ARRAY_ERROR (no photos, no pixels, steps or until_gain out of range, NaN from a
- * network), BACKEND_ERROR, KERNEL_ERROR, CANCELLED. */
+ * network), OPTIMISATION_ERROR, BACKEND_ERROR, KERNEL_ERROR, CANCELLED. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_invert(const HyperstyleSession* session, const HyperstyleImage* photos,
                                             int64_t count, const HyperstyleInvertOptions* options,
                                             HyperstyleInversion** inversions);
@@ -138,6 +163,10 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_invert(const HyperstyleSession* session, co
 /* Within a callback: what the step drew, [photos, 3, input_height, input_width], about [-1, 1]; it is fetched when it is
  * asked for, and valid only during the callback. Codes: ARRAY_ERROR, BACKEND_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_reconstruction(const HyperstyleStep* step, const float** values);
+
+/* Within a callback: a term of a photo's loss after the step, unweighted. Codes: ARRAY_ERROR (no such photo, or a term
+ * that the method does not have). */
+HYPERSTYLE_DEPLOY_API int hyperstyle_loss(const HyperstyleStep* step, int64_t photo, const char* term, double* loss);
 
 /* Draw one person with codes [styles, style_width] or [N, styles, style_width]; null codes: the inversion's own, N is 1.
  * `pixels` has room for N * image_height * image_width * 3 bytes. Codes: INVERSION_ERROR (of another model), ARRAY_ERROR

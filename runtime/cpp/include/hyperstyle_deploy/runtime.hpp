@@ -10,5 +10,6 @@
 #include "inversion.hpp"
 #include "manifest.hpp"
 #include "session.hpp"
+#include "settings.hpp"
 
 #endif

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "direction.hpp"
 #include "image.hpp"
 #include "inversion.hpp"
+#include "settings.hpp"
 
 namespace hyperstyle {
 
@@ -28,6 +30,8 @@ struct Options {
   int threads = 0;                      // CPU threads that a run may use; 0: ONNX Runtime's own choice
   int steps = default_steps;            // refinement steps, 0 to 1000; pSp and e4e take none
   bool trust_engines = false;           // load engines that this user did not build; they are programs
+  std::string method;                // "projection" or "pti", where the bundle has its graphs; empty: the bundle's own
+  std::optional<Settings> settings;  // of that optimisation
 };
 
 // What a callback sees of a step. Everything is on the host and valid only during the call.
@@ -37,6 +41,7 @@ struct StepView {
   const double* l2;     // [B]; null where input and result are not pictures of one kind
   // [B, 3, input_height, input_width], about [-1, 1]; it comes to the host when it is asked for.
   std::function<const float*()> reconstruction;
+  const std::map<std::string, double>* losses;  // [B]: the terms of an optimisation's loss by name, unweighted
 };
 
 // Called on the thread that inverts, after every step. Returning false stops the loop: the step becomes the result.
@@ -61,7 +66,7 @@ struct InvertOptions {
   // of its last two steps. 0 or more, and less than 1; nothing: every photo takes all steps.
   std::optional<double> until_gain;
   StepCallback on_step;
-  // Looked at before every graph, which runs to its end; where a GPU replays recorded steps, before every step.
+  // Looked at before the start, before every step and every drawing; what runs, runs to its end.
   const Cancellation* cancellation = nullptr;
 };
 
@@ -72,9 +77,9 @@ class Runner;
 // moved, not copied; it must not be destroyed or moved while another thread is in one of its methods.
 class HYPERSTYLE_DEPLOY_API Session {
  public:
-  // Load the bundle's graphs. Throws BundleError (a constant that is damaged or missing), BackendError (unknown, not
-  // built in, cannot load a graph or run the bundle's precision; another is never taken instead), EngineError, and
-  // ArrayError for options out of range.
+  // Load the bundle's graphs. Throws BundleError (a constant that is damaged or missing, no gradient graphs),
+  // BackendError (unknown, not built in, cannot load a graph or run the bundle's precision; another is never taken
+  // instead), EngineError, and ArrayError for options out of range.
   explicit Session(const Bundle& bundle, const Options& options = {});
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -83,11 +88,14 @@ class HYPERSTYLE_DEPLOY_API Session {
   // All are valid as long as the session.
   const Manifest& manifest() const;
   const std::string& backend() const;
-  const std::string& method() const { return manifest().method.name; }
+  // The method that runs, the arrays that its inversions keep, and the steps that it takes unless told otherwise.
+  const std::string& method() const;
+  const std::vector<StateSpec>& state() const;
+  std::int64_t steps() const;
 
   // Invert a photo of any size, or a batch that goes through the networks together; results in the same order, each
   // with its image. Throws ArrayError (no photos, no pixels, steps or until_gain out of range, NaN from a network),
-  // BackendError, KernelError (a GPU's), and Cancelled, after which the session goes on working.
+  // OptimisationError, BackendError, KernelError (a GPU's), and Cancelled, after which the session goes on working.
   Inversion invert(const ImageView& photo, const InvertOptions& options = {}) const;
   std::vector<Inversion> invert(const std::vector<ImageView>& photos, const InvertOptions& options = {}) const;
 
@@ -109,9 +117,9 @@ class HYPERSTYLE_DEPLOY_API Session {
   std::vector<Image> edit(const Inversion& inversion, const std::vector<Edit>& edits) const;
   Floats edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const;
 
-  // Draw whoever is between two people, at a time from 0, the first, to 1: everything that is theirs is interpolated, so
-  // that HyperStyle's weights are, too. Throws as `edit` does, ArrayError for another time, and InversionError where the
-  // codes of every step are kept and the people took different numbers of steps.
+  // Draw whoever is between two people, at a time from 0, the first, to 1: everything that is theirs is interpolated,
+  // so that HyperStyle's weights are, too. Throws as `edit` does, ArrayError for another time, and InversionError where
+  // the codes of every step are kept and the people took different numbers of steps.
   Image between(const Inversion& first, const Inversion& second, double time, const Edit& edit = {}) const;
 
  private:

@@ -12,6 +12,14 @@
 
 namespace hyperstyle {
 
+class Method;
+
+// A variable that Adam moves: its name and value, the gradient there, and the two moments.
+struct Variable {
+  std::string name;
+  Array value, gradient, first, second;
+};
+
 // Runs the graphs of one bundle, and the little arithmetic between them. Safe to share between threads; arrays stay
 // where the backend keeps them and are never written again. Every function throws BackendError if it cannot run.
 class Backend {
@@ -31,6 +39,9 @@ class Backend {
   // Elementwise sum; batches joined along the first axis.
   virtual Array add(const Array& left, const Array& right) = 0;
   virtual Array concatenate(const std::vector<Array>& rows) = 0;
+  // An update by Adam: first = 0.9 first + 0.1 g, second = 0.999 second + 0.001 g^2, and the value less
+  // rates[0] first / (sqrt(second) + rates[1]). The value comes in new memory, the moments may come in their own.
+  virtual Variable adam(const Variable& variable, const Array& rates) = 0;
   // Between the host and where the backend keeps its arrays.
   virtual Array upload(const Array& host) = 0;
   virtual Array download(const Array& array) = 0;
@@ -42,8 +53,9 @@ class Backend {
   virtual bool replays() const = 0;
 };
 
-// Load a bundle's graphs into the backend that `options` name. Throws BackendError, EngineError and BundleError.
-std::unique_ptr<Backend> open_backend(const Bundle& bundle, const Options& options);
+// Load the graphs that a method needs of a bundle into the backend that `options` name. Throws BackendError,
+// EngineError and BundleError.
+std::unique_ptr<Backend> open_backend(const Bundle& bundle, const Method& method, const Options& options);
 
 }  // namespace hyperstyle
 

@@ -52,10 +52,12 @@ const Array& constant_of(const Arrays& constants, const std::string& name) {
   return found->second;
 }
 
-std::vector<std::string> graphs_to_load(const Bundle& bundle, const char* unused) {
+std::vector<std::string> graphs_to_load(const Method& method, const char* unused) {
   std::vector<std::string> names;
-  for (const Signature& signature : make_method(bundle.manifest())->signatures()) {
-    if (signature.graph != "synthesis" && signature.graph != unused) names.push_back(signature.graph);
+  for (const Signature& signature : method.signatures()) {
+    const std::string& graph = signature.graph;
+    const bool late = graph == "synthesis" || graph == method.drawing();
+    if (!late && graph != unused) names.push_back(graph);
   }
   return names;
 }

@@ -11,6 +11,8 @@
 
 namespace hyperstyle {
 
+class Method;
+
 // A graph's inputs by name, constants where nothing is given, and the sizes of its free axes.
 struct Binding {
   Arrays inputs;
@@ -26,9 +28,9 @@ Binding bound(const std::string& graph, const GraphSpec& spec, const Arrays& giv
 // A constant by its name. Throws BackendError.
 const Array& constant_of(const Arrays& constants, const std::string& name);
 
-// The graphs that a backend loads when a bundle is opened: those that its method runs but `synthesis`, which is for
-// several codes of one photo, and `unused`, which this backend does otherwise.
-std::vector<std::string> graphs_to_load(const Bundle& bundle, const char* unused);
+// The graphs that a backend loads when a bundle is opened: those that the method runs but `synthesis` and its kind,
+// which are for several codes of one photo, and `unused`, which this backend does otherwise.
+std::vector<std::string> graphs_to_load(const Method& method, const char* unused);
 
 }  // namespace hyperstyle
 

@@ -54,10 +54,11 @@ HyperstyleLayer table_entry(const Layer& layer, const Arrays& constants, const A
 
 }  // namespace
 
-GpuBackend::GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<GraphRunner> runner)
+GpuBackend::GpuBackend(const Bundle& bundle, const Method& method, std::unique_ptr<Device> device,
+                       std::unique_ptr<GraphRunner> runner)
     : bundle_(bundle), device_(std::move(device)), runner_(std::move(runner)) {
   const Use use(*this);
-  for (const auto& [name, array] : constants(bundle)) constants_[name] = placed(array);
+  for (const auto& [name, array] : constants(bundle, method)) constants_[name] = placed(array);
 }
 
 GpuBackend::~GpuBackend() {
@@ -148,6 +149,15 @@ Array GpuBackend::concatenate(const std::vector<Array>& rows) {
     target += row.bytes();
   }
   return whole;
+}
+
+Variable GpuBackend::adam(const Variable& variable, const Array& rates) {
+  const Arrays after = run("adam_" + variable.name, {{"value", variable.value},
+                                                     {"gradient", variable.gradient},
+                                                     {"first", variable.first},
+                                                     {"second", variable.second},
+                                                     {"rates", rates}});
+  return {variable.name, after.at("value_after"), variable.gradient, after.at("first_after"), after.at("second_after")};
 }
 
 Array GpuBackend::upload(const Array& host) {

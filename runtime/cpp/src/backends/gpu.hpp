@@ -25,7 +25,8 @@ class GraphRunner {
 // the graph `offsets` followed by the modulation kernel. All work goes to one stream, one thread at a time.
 class GpuBackend : public Backend {
  public:
-  GpuBackend(const Bundle& bundle, std::unique_ptr<Device> device, std::unique_ptr<GraphRunner> runner);
+  GpuBackend(const Bundle& bundle, const Method& method, std::unique_ptr<Device> device,
+             std::unique_ptr<GraphRunner> runner);
   ~GpuBackend() override;
 
   const std::string& name() const override { return runner_->name(); }
@@ -35,6 +36,7 @@ class GpuBackend : public Backend {
   Array pixels(const Array& image) override;
   Array add(const Array& left, const Array& right) override;
   Array concatenate(const std::vector<Array>& rows) override;
+  Variable adam(const Variable& variable, const Array& rates) override;
   Array upload(const Array& host) override;
   Array download(const Array& array) override;
   Arrays replay(const std::string& name, const Work& work, const Arrays& inputs) override;
@@ -70,7 +72,7 @@ class GpuBackend : public Backend {
 };
 
 // The GPU backend that `options` name, or null if it was not built in.
-std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Options& options);
+std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Method& method, const Options& options);
 
 }  // namespace hyperstyle
 

@@ -1,5 +1,6 @@
 #include "host.hpp"
 
+#include <cmath>
 #include <cstring>
 
 #include "../bundle.hpp"
@@ -8,7 +9,8 @@
 
 namespace hyperstyle {
 
-HostBackend::HostBackend(const Bundle& bundle) : bundle_(bundle), constants_(constants(bundle)) {}
+HostBackend::HostBackend(const Bundle& bundle, const Method& method)
+    : bundle_(bundle), constants_(constants(bundle, method)) {}
 
 const Array& HostBackend::constant(const std::string& name) const { return constant_of(constants_, name); }
 
@@ -35,6 +37,26 @@ Array HostBackend::concatenate(const std::vector<Array>& rows) {
     target += row.bytes();
   }
   return whole;
+}
+
+// The moments change in place: of tuned weights they are as large as the generator. Each number goes through the Python
+// runtime's operations in their order.
+Variable HostBackend::adam(const Variable& variable, const Array& rates) {
+  constexpr auto first_decay = 0.9f, second_decay = 0.999f;
+  constexpr auto first_gain = static_cast<float>(1 - 0.9), second_gain = static_cast<float>(1 - 0.999);
+  const auto* const numbers = static_cast<const float*>(rates.data);
+  const float step = -numbers[0], epsilon = numbers[1];
+  const Array after = host_array(Dtype::float32, variable.value.shape);
+  const auto *const value = static_cast<const float*>(variable.value.data), *const gradient = static_cast<const float*>(
+                                                                                variable.gradient.data);
+  auto *const first = static_cast<float*>(variable.first.data),
+              *const second = static_cast<float*>(variable.second.data), *const moved = static_cast<float*>(after.data);
+  for (std::int64_t at = 0; at < count(after.shape); ++at) {
+    first[at] = first[at] * first_decay + first_gain * gradient[at];
+    second[at] = second[at] * second_decay + second_gain * (gradient[at] * gradient[at]);
+    moved[at] = first[at] / (std::sqrt(second[at]) + epsilon) * step + value[at];
+  }
+  return {variable.name, after, variable.gradient, variable.first, variable.second};
 }
 
 Arrays HostBackend::replay(const std::string&, const Work& work, const Arrays& inputs) { return work(inputs); }

@@ -3,6 +3,7 @@
 #include <future>
 
 #include "../bundle.hpp"
+#include "../methods/method.hpp"
 #include "../text.hpp"
 #include "binding.hpp"
 #include "hyperstyle_deploy/errors.hpp"
@@ -53,10 +54,13 @@ Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory) {
                                   element_type(array.dtype));
 }
 
-OnnxRuntimeBackend::OnnxRuntimeBackend(const Bundle& bundle, int threads) : HostBackend(bundle), threads_(threads) {
+OnnxRuntimeBackend::OnnxRuntimeBackend(const Bundle& bundle, const Method& method, int threads)
+    : HostBackend(bundle, method), threads_(threads) {
   ort_environment();
   std::vector<std::pair<std::string, std::future<Ort::Session>>> loading;
-  for (const std::string& graph : graphs_to_load(bundle, "offsets")) {
+  for (const std::string& graph : graphs_to_load(method, "offsets")) {
+    if (graph.rfind("adam_", 0) == 0) continue;                           // done in place
+    if (method.own_drawing() && graph == method.drawing_one()) continue;  // nobody may ask for an image
     loading.emplace_back(graph, std::async(std::launch::async, [this, graph] { return load(graph); }));
   }
   for (auto& [graph, session] : loading) session.wait();

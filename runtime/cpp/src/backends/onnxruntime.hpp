@@ -23,7 +23,7 @@ Ort::Value ort_view(const Array& array, const OrtMemoryInfo* memory);
 // Runs every graph in ONNX Runtime; those that the loop does not run are loaded when they are first needed.
 class OnnxRuntimeBackend : public HostBackend {
  public:
-  OnnxRuntimeBackend(const Bundle& bundle, int threads);
+  OnnxRuntimeBackend(const Bundle& bundle, const Method& method, int threads);
   const std::string& name() const override { return name_; }
   Arrays run(const std::string& graph, const Arrays& inputs) override;
 

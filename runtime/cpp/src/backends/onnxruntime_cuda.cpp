@@ -29,7 +29,7 @@ ProviderOptions provider_options(int index, cudaStream_t stream) {
 
 }  // namespace
 
-OnnxRuntimeRunner::OnnxRuntimeRunner(const Bundle& bundle, const Device& device)
+OnnxRuntimeRunner::OnnxRuntimeRunner(const Bundle& bundle, const Method& method, const Device& device)
     : bundle_(bundle),
       index_(device.index()),
       stream_(device.stream()),
@@ -43,7 +43,7 @@ OnnxRuntimeRunner::OnnxRuntimeRunner(const Bundle& bundle, const Device& device)
   }
   // The stream keeps the order; waiting after every graph would only cost time.
   run_options_.AddConfigEntry("disable_synchronize_execution_providers", "1");
-  for (const std::string& graph : graphs_to_load(bundle, "weights")) sessions_.emplace(graph, load(graph));
+  for (const std::string& graph : graphs_to_load(method, "weights")) sessions_.emplace(graph, load(graph));
 }
 
 void OnnxRuntimeRunner::run(const std::string& graph, const Arrays& arrays) {

@@ -11,7 +11,7 @@ namespace hyperstyle {
 // Runs graphs through IO binding: inputs and outputs stay where they are in device memory.
 class OnnxRuntimeRunner : public GraphRunner {
  public:
-  OnnxRuntimeRunner(const Bundle& bundle, const Device& device);
+  OnnxRuntimeRunner(const Bundle& bundle, const Method& method, const Device& device);
   const std::string& name() const override { return name_; }
   bool recordable() const override { return false; }
   void run(const std::string& graph, const Arrays& arrays) override;

@@ -13,8 +13,7 @@ constexpr const char* backends = "onnxruntime, onnxruntime-cuda, tensorrt, tenso
 
 void check_cpu_options(const Bundle& bundle, const Options& options) {
   if (options.device != 0 || options.trust_engines) {
-    throw BackendError(
-        Message(options.backend + " runs on the CPU").got("an option for GPUs").hint("Leave it out."));
+    throw BackendError(Message(options.backend + " runs on the CPU").got("an option for GPUs").hint("Leave it out."));
   }
   if (bundle.manifest().precision == "bfloat16") {
     throw BackendError(
@@ -27,17 +26,17 @@ void check_cpu_options(const Bundle& bundle, const Options& options) {
 
 }  // namespace
 
-std::unique_ptr<Backend> open_backend(const Bundle& bundle, const Options& options) {
+std::unique_ptr<Backend> open_backend(const Bundle& bundle, const Method& method, const Options& options) {
   const std::string& name = options.backend;
   if (name == "onnxruntime") {
     check_cpu_options(bundle, options);
-    return std::make_unique<OnnxRuntimeBackend>(bundle, options.threads);
+    return std::make_unique<OnnxRuntimeBackend>(bundle, method, options.threads);
   }
   if (name != "onnxruntime-cuda" && name != "tensorrt" && name != "tensorrt-rtx") {
     throw BackendError(Message("Unknown backend").got(name).expected(std::string("one of ") + backends));
   }
 #if HYPERSTYLE_WITH_CUDA
-  if (std::unique_ptr<Backend> backend = open_gpu_backend(bundle, options)) return backend;
+  if (std::unique_ptr<Backend> backend = open_gpu_backend(bundle, method, options)) return backend;
 #endif
   const char* flag = name == "onnxruntime-cuda" ? "CUDA" : "TENSORRT";
   throw BackendError(Message("The backend " + name + " was not built into this library")

@@ -9,7 +9,7 @@
 
 namespace hyperstyle {
 
-std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Options& options) {
+std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Method& method, const Options& options) {
   const bool engines = options.backend != "onnxruntime-cuda";
 #if HYPERSTYLE_WITH_TENSORRT
   // One of the two libraries is linked, see HYPERSTYLE_TENSORRT_TARGET.
@@ -26,11 +26,11 @@ std::unique_ptr<Backend> open_gpu_backend(const Bundle& bundle, const Options& o
   auto device = std::make_unique<Device>(options.device);
   const DeviceGuard guard(device->index());
   std::unique_ptr<GraphRunner> runner;
-  if (!engines) runner = std::make_unique<OnnxRuntimeRunner>(bundle, *device);
+  if (!engines) runner = std::make_unique<OnnxRuntimeRunner>(bundle, method, *device);
 #if HYPERSTYLE_WITH_TENSORRT
-  if (engines) runner = open_engines(bundle, options, *device);
+  if (engines) runner = open_engines(bundle, method, options, *device);
 #endif
-  return std::make_unique<GpuBackend>(bundle, std::move(device), std::move(runner));
+  return std::make_unique<GpuBackend>(bundle, method, std::move(device), std::move(runner));
 }
 
 }  // namespace hyperstyle

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "../methods/method.hpp"
 #include "../text.hpp"
 #include "binding.hpp"
 #include "engines.hpp"
@@ -72,15 +73,15 @@ nvinfer1::Dims dims_of(const Shape& shape) {
 // recorded.
 class EngineRunner : public GraphRunner {
  public:
-  EngineRunner(const Bundle& bundle, const Options& options, Device& device)
+  EngineRunner(const Bundle& bundle, const Method& method, const Options& options, Device& device)
       : bundle_(bundle),
         name_(options.backend),
         stream_(device.stream()),
         runtime_(nvinfer1::createInferRuntime(Log::only())) {
     if (!runtime_) throw failure(name_ + " cannot start");
     const Machine machine{name_, loaded_version(), device.name(), device.compute_capability(), this_platform()};
-    for (const std::string& stage : graphs_to_load(bundle, "weights")) load(machine, stage, options.trust_engines);
-    if (has_engine(bundle, name_, "synthesis")) load(machine, "synthesis", options.trust_engines);
+    for (const std::string& stage : graphs_to_load(method, "weights")) load(machine, stage, options.trust_engines);
+    if (has_engine(bundle, name_, method.drawing())) load(machine, method.drawing(), options.trust_engines);
     for (const auto& engine : engines_) {
       scratch_bytes_ = std::max(scratch_bytes_, engine.second->getDeviceMemorySizeV2());
     }
@@ -161,8 +162,9 @@ class EngineRunner : public GraphRunner {
 
 }  // namespace
 
-std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Options& options, Device& device) {
-  return std::make_unique<EngineRunner>(bundle, options, device);
+std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Method& method, const Options& options,
+                                          Device& device) {
+  return std::make_unique<EngineRunner>(bundle, method, options, device);
 }
 
 }  // namespace hyperstyle

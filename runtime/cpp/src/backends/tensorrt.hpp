@@ -10,7 +10,8 @@
 namespace hyperstyle {
 
 // Check and load a bundle's engines. Throws EngineError and BackendError.
-std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Options& options, Device& device);
+std::unique_ptr<GraphRunner> open_engines(const Bundle& bundle, const Method& method, const Options& options,
+                                          Device& device);
 
 }  // namespace hyperstyle
 

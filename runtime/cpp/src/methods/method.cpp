@@ -6,8 +6,10 @@
 #include "../manifest_checks.hpp"
 #include "../text.hpp"
 #include "hyperstyle.hpp"
+#include "projection.hpp"
 #include "psp.hpp"
 #include "restyle.hpp"
+#include "tuning.hpp"
 
 namespace hyperstyle {
 namespace {
@@ -27,11 +29,24 @@ constexpr Entry methods[] = {{"psp", made<OnePass>},
                              {"restyle-e4e", made<ReStyle>},
                              {"hyperstyle", made<HyperStyle>}};
 
-// What the loop gives to graphs; all else are the bundle's constants.
-constexpr const char* given[] = {"image", "reconstruction", "codes", "offset_codes", "steps"};
+template <typename Kind>
+std::unique_ptr<const Method> made_on(const Manifest& manifest, std::unique_ptr<const Method> base, Settings settings) {
+  return std::make_unique<const Kind>(manifest, std::move(base), std::move(settings));
+}
+
+// Any bundle whose graphs include its gradients may be run as one.
+struct Optimiser {
+  const char* name;
+  std::unique_ptr<const Method> (*make)(const Manifest&, std::unique_ptr<const Method>, Settings);
+};
+constexpr Optimiser optimisers[] = {{"projection", made_on<Projection>}, {"pti", made_on<Tuning>}};
+
+// Beginnings of the names of graph inputs that a method does not compute, or not always.
+constexpr const char* constant_inputs[] = {"weight.", "energy.", "noise.", "encoder_noise.", "loss_weight."};
 
 bool is_constant(const TensorSpec& tensor) {
-  return std::none_of(std::begin(given), std::end(given), [&](const char* name) { return tensor.name == name; });
+  return std::any_of(std::begin(constant_inputs), std::end(constant_inputs),
+                     [&](const char* prefix) { return tensor.name.rfind(prefix, 0) == 0; });
 }
 
 std::string shown(const std::vector<StateSpec>& state) {
@@ -44,15 +59,20 @@ std::string shown(const std::vector<StateSpec>& state) {
 
 std::vector<Signature> Method::signatures() const {
   std::vector<Signature> all = graphs();
-  all.push_back(synthesis_signature(manifest_, "synthesis", "batch"));
-  all.push_back(synthesis_signature(manifest_, "synthesis_one", 1));
+  all.push_back(synthesis_signature(manifest_, drawing(), "batch", drawing_inputs()));
+  all.push_back(synthesis_signature(manifest_, drawing_one(), 1, drawing_inputs()));
   return all;
+}
+
+std::vector<TensorSpec> Method::drawing_inputs() const {
+  std::vector<TensorSpec> inputs = weight_specs(manifest_), noises = noise_specs(manifest_, "noise.");
+  inputs.insert(inputs.end(), noises.begin(), noises.end());
+  return inputs;
 }
 
 std::vector<TensorSpec> Method::needed_constants() const {
   std::vector<TensorSpec> specs = constants();
   for (const Signature& signature : signatures()) {
-    if (signature.graph == "synthesis") continue;  // takes what `synthesis_one` takes
     std::copy_if(signature.inputs.begin(), signature.inputs.end(), std::back_inserter(specs), is_constant);
   }
   return specs;
@@ -63,24 +83,32 @@ std::vector<StateSpec> Method::state() const {
 }
 
 void Method::check() const {
-  const MethodSpec& method = manifest_.method;
-  const std::string& name = method.name;
-  const std::size_t tuned = tuned_layers(manifest_).size();
   const ImageSpec& image = manifest_.image;
-  if (!image.comparable() && !translates()) throw wrong("image.kind", image.kind, "photo for " + name);
+  if (!image.comparable() && !translates()) throw wrong("image.kind", image.kind, "photo for " + name());
   if (manifest_.generator.family != "stylegan2") {
-    throw wrong("generator.family", manifest_.generator.family, "stylegan2 for " + name);
+    throw wrong("generator.family", manifest_.generator.family, "stylegan2 for " + name());
   }
+  check_method();
+  check_state();
+  for (const Signature& signature : signatures()) check_signature(manifest_, signature);
+}
+
+void Method::check_method() const {
+  const MethodSpec& method = manifest_.method;
+  const std::size_t tuned = tuned_layers(manifest_).size();
   if (method.default_steps > 0 && !refines()) {
-    throw wrong("method.default_steps", std::to_string(method.default_steps), "0 for " + name);
+    throw wrong("method.default_steps", std::to_string(method.default_steps), "0 for " + name());
   }
   if (method.encoder_steps > 0 && !tunes()) {
-    throw wrong("method.encoder_steps", std::to_string(method.encoder_steps), "0 for " + name);
+    throw wrong("method.encoder_steps", std::to_string(method.encoder_steps), "0 for " + name());
   }
   if (tunes() != (tuned > 0)) {
     throw wrong("generator.layers", std::to_string(tuned) + " layers with offsets",
-                (tunes() ? "some for " : "none for ") + name);
+                (tunes() ? "some for " : "none for ") + name());
   }
+}
+
+void Method::check_state() const {
   const std::vector<StateSpec> expected = state();
   const auto same = [](const StateSpec& one, const StateSpec& other) {
     return one.name == other.name && same_shape(one.shape, other.shape);
@@ -88,11 +116,26 @@ void Method::check() const {
   if (!std::equal(manifest_.state.begin(), manifest_.state.end(), expected.begin(), expected.end(), same)) {
     throw wrong("state", shown(manifest_.state), shown(expected));
   }
-  for (const Signature& signature : signatures()) check_signature(manifest_, signature);
+}
+
+Arrays Method::given(int, int) const { return {}; }
+
+std::vector<State> Method::started(Backend& backend, const Array& photos, const std::vector<State>& given) const {
+  std::vector<State> states = start(backend, photos);
+  for (std::size_t photo = 0; photo < states.size(); ++photo) {
+    states[photo].insert(given[photo].begin(), given[photo].end());
+  }
+  return states;
 }
 
 std::vector<State> Method::advance(Backend&, const Array&, const Array&, const std::vector<State>& states) const {
   return states;
+}
+
+Arrays Method::draw(Backend& backend, const Array&, const State& state, const Array& steps) const {
+  Arrays inputs = steps.data == nullptr ? Arrays{} : weights(backend, state, steps);
+  inputs["codes"] = state.at("codes");
+  return backend.run(drawing_one(), inputs);
 }
 
 Arrays Method::weights(Backend&, const State&, const Array&) const { return {}; }
@@ -107,6 +150,27 @@ std::unique_ptr<const Method> make_method(const Manifest& manifest) {
                         .got(clipped(manifest.method.name, 80))
                         .expected("one of " + joined(names))
                         .hint("Upgrade hyperstyle-deploy, if the bundle is from a newer version."));
+}
+
+std::unique_ptr<const Method> make_method(const Manifest& manifest, const Options& options) {
+  std::unique_ptr<const Method> own = make_method(manifest);
+  for (const Optimiser& entry : optimisers) {
+    if (options.method != entry.name) continue;
+    std::unique_ptr<const Method> method = entry.make(manifest, std::move(own), options.settings.value_or(Settings{}));
+    method->check();
+    return method;
+  }
+  if (!options.method.empty() && options.method != own->name()) {
+    std::vector<std::string> names;
+    for (const Optimiser& entry : optimisers) names.emplace_back(entry.name);
+    throw ArrayError(Message("The bundle does not run this method")
+                         .got(clipped(options.method, 80))
+                         .expected(own->name() + " or one of " + joined(names)));
+  }
+  if (options.settings) {
+    throw ArrayError(Message(own->name() + " has no settings").expected("none, or an optimisation as the method"));
+  }
+  return own;
 }
 
 }  // namespace hyperstyle

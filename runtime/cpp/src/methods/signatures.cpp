@@ -79,25 +79,30 @@ Signature encoder_signature(const Manifest& manifest, bool looks_back) {
   return encoder;
 }
 
-Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch) {
+Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch,
+                              const std::vector<TensorSpec>& others) {
   Signature signature{graph, {codes_spec(manifest, batch)}, {}};
-  for (const Specs& specs : {weight_specs(manifest), noise_specs(manifest, "noise.")}) {
-    signature.inputs.insert(signature.inputs.end(), specs.begin(), specs.end());
-  }
+  signature.inputs.insert(signature.inputs.end(), others.begin(), others.end());
   signature.outputs = {{"image", "float32", {batch, 3, manifest.image_height(), manifest.image_width()}},
                        reconstruction_spec(manifest, batch)};
   return signature;
 }
 
+const GraphSpec* found_graph(const Manifest& manifest, const std::string& name) {
+  for (const auto& [listed, graph] : manifest.graphs) {
+    if (listed == name) return &graph;
+  }
+  return nullptr;
+}
+
 void check_signature(const Manifest& manifest, const Signature& signature) {
-  const auto found = std::find_if(manifest.graphs.begin(), manifest.graphs.end(),
-                                  [&](const auto& graph) { return graph.first == signature.graph; });
-  if (found == manifest.graphs.end()) {
+  const GraphSpec* found = found_graph(manifest, signature.graph);
+  if (found == nullptr) {
     throw wrong("graphs", "no " + signature.graph, "what " + manifest.method.name + " needs");
   }
   const std::string where = "graphs[" + signature.graph + "]";
-  check_specs(where + ".inputs", found->second.inputs, signature.inputs);
-  check_specs(where + ".outputs", found->second.outputs, signature.outputs);
+  check_specs(where + ".inputs", found->inputs, signature.inputs);
+  check_specs(where + ".outputs", found->outputs, signature.outputs);
 }
 
 bool same_shape(const std::vector<Dimension>& left, const std::vector<Dimension>& right) {

@@ -31,9 +31,12 @@ std::vector<TensorSpec> offset_specs(const Manifest& manifest);
 
 // `encoder`: codes from a photo, or what to add to the codes so far from a photo and what they draw.
 Signature encoder_signature(const Manifest& manifest, bool looks_back);
-// The generator: codes, tuned weights and noises to images and reconstructions.
-Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch);
+// The generator: codes and what else it takes to images and reconstructions.
+Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch,
+                              const std::vector<TensorSpec>& others);
 
+// The entry of a graph, null if there is none.
+const GraphSpec* found_graph(const Manifest& manifest, const std::string& name);
 // Throws BundleError unless the bundle has the graph, with these inputs and outputs.
 void check_signature(const Manifest& manifest, const Signature& signature);
 // Whether a shape is the expected one, axis by axis; and as a text.

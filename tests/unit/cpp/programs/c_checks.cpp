@@ -1,6 +1,8 @@
 #include "c_checks.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "checks.hpp"
@@ -10,10 +12,21 @@ namespace hs = hyperstyle;
 
 namespace {
 
+// What a callback has seen of steps: the last one, and how many told a loss.
+struct Seen {
+  int64_t last = -1, losses = 0;
+};
+
 int32_t count_steps(void* context, int64_t index, int64_t, const double*, const HyperstyleStep* step) {
   const float* values = nullptr;
   check(hyperstyle_reconstruction(step, &values) == HYPERSTYLE_OK && std::isfinite(values[0]), "C: a reconstruction");
-  *static_cast<int64_t*>(context) = index;
+  auto& seen = *static_cast<Seen*>(context);
+  double loss = 0;
+  const int code = hyperstyle_loss(step, 0, "mse", &loss);
+  check(code == HYPERSTYLE_OK || code == HYPERSTYLE_ARRAY_ERROR, "C: a loss, or no such term");
+  check(hyperstyle_loss(step, 1, "mse", &loss) == HYPERSTYLE_ARRAY_ERROR, "C: of no other photo");
+  seen.losses += code == HYPERSTYLE_OK && std::isfinite(loss) ? 1 : 0;
+  seen.last = index;
   return 1;
 }
 
@@ -30,7 +43,8 @@ void check_sizes(const HyperstyleSession* session, const hs::Inversion& last) {
     HyperstyleArray spec;
     check(hyperstyle_state(session, index, &spec) == HYPERSTYLE_OK, "C: an array that inversions keep");
     const std::vector<std::int64_t>& shape = last.array(spec.name).shape;
-    check(spec.axes == std::int64_t(shape.size()) && spec.shape[1] == shape[1], "C: with its shape");
+    check(spec.axes == std::int64_t(shape.size()) && std::equal(shape.begin() + 1, shape.end(), spec.shape + 1),
+          "C: with its shape");
     check(spec.shape[0] == shape[0] || (spec.shape[0] == -1 && shape[0] == last.steps), "C: or a free axis");
   }
   HyperstyleArray spec;
@@ -84,23 +98,36 @@ void check_edits(const HyperstyleSession* session, const HyperstyleInversion* in
 
 }  // namespace
 
-void check_c_interface(const char* bundle, const hs::Image& photo, const hs::Inversion& last) {
+void check_c_interface(const char* bundle, const char* method, const hs::Image& photo, const hs::Inversion& last) {
   HyperstyleSession* session = nullptr;
   check(hyperstyle_open("/nowhere", nullptr, &session) == HYPERSTYLE_BUNDLE_ERROR && session == nullptr, "C: a code");
   check(std::string(hyperstyle_error()) == "/nowhere is not a bundle. Got: nothing there. Expected: a folder.",
         "C: a text");
   HyperstyleOptions options = HYPERSTYLE_OPTIONS;
   options.threads = 2;
+  HyperstyleSettings settings = HYPERSTYLE_SETTINGS;
+  settings.rate = 100;
+  options.settings = &settings;
+  check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_ARRAY_ERROR, "C: settings without an optimisation");
+  options.method = method;
+  check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_ARRAY_ERROR, "C: or out of range");
+  settings.rate = -1;
+  if (method == nullptr) options.settings = nullptr;
+  options.struct_size = offsetof(HyperstyleOptions, method);
+  check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_OK, "C: opens for programs of before");
+  hyperstyle_close(session);
+  options.struct_size = sizeof options;
   check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_OK, "C: opens");
   const HyperstyleImage view{photo.pixels.data(), photo.height, photo.width, 0};
   HyperstyleInversion* inversion = nullptr;
-  int64_t seen = -1;
+  Seen seen;
   HyperstyleInvertOptions inverting = HYPERSTYLE_INVERT_OPTIONS;
   inverting.steps = static_cast<int32_t>(last.steps);
   inverting.on_step = count_steps;
   inverting.context = &seen;
-  check(hyperstyle_invert(session, &view, 1, &inverting, &inversion) == HYPERSTYLE_OK && seen == last.steps,
+  check(hyperstyle_invert(session, &view, 1, &inverting, &inversion) == HYPERSTYLE_OK && seen.last == last.steps,
         "C: inverts");
+  check(seen.losses == (method == nullptr ? 0 : last.steps + 1), "C: an optimisation tells its loss");
   check_sizes(session, last);
   check_arrays(inversion, last);
   check_drawing(session, inversion, last);

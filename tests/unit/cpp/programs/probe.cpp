@@ -9,6 +9,7 @@
 #include "hyperstyle_deploy/runtime.h"
 #include "hyperstyle_deploy/runtime.hpp"
 #include "images.hpp"
+#include "methods/method.hpp"
 
 namespace {
 
@@ -74,14 +75,32 @@ void edit(const Words& words) {
   });
 }
 
+// Edits of an inversion of an optimisation; the pictures go to a file.
+void draw(const Words& words) {
+  hyperstyle::Options options;
+  options.method = words.at(2);
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+  std::vector<hyperstyle::Edit> edits;
+  for (std::size_t at = 5; at < words.size(); ++at) {
+    edits.emplace_back();
+    for (const auto& [name, strength] : strengths_of(words[at])) edits.back().push_back({name, strength});
+  }
+  std::vector<std::uint8_t> pixels;
+  for (const auto& image : session.edit(hyperstyle::Inversion::load(words.at(3)), edits)) {
+    pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+  }
+  hyperstyle::write_atomically(words.at(4),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, pixels.data(), pixels.size()); });
+}
+
 // Whoever is between two inversions at a time, with an edit, through C++ and C.
 void between(const Words& words) {
   const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
   const double time = std::stod(words.at(4));
   hyperstyle::Edit edit;
   for (const auto& [name, strength] : strengths_of(words.at(6))) edit.push_back({name, strength});
-  const hyperstyle::Image image = session.between(hyperstyle::Inversion::load(words.at(2)),
-                                                  hyperstyle::Inversion::load(words.at(3)), time, edit);
+  const hyperstyle::Image image =
+      session.between(hyperstyle::Inversion::load(words.at(2)), hyperstyle::Inversion::load(words.at(3)), time, edit);
   HyperstyleSession* handle = nullptr;
   HyperstyleInversion* people[2] = {nullptr, nullptr};
   std::vector<HyperstyleStrength> strengths;
@@ -125,8 +144,6 @@ void directions(const Words& words) {
                                [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
 }
 
-
-
 // A photo, landmarks (x and y of each between spaces), a size; the picture and the record go to files.
 void align(const Words& words) {
   std::vector<hyperstyle::Point> landmarks;
@@ -152,9 +169,22 @@ void paste(const Words& words) {
 const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"align", align},
     {"paste", paste},
+    {"draw", draw},
+    {"optimise",
+     [](const Words& words) {
+       hyperstyle::Options options;
+       options.method = words.at(2);
+       options.steps = std::stoi(words.at(5));
+       const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
+       session.invert(hyperstyle::read_photo(words.at(3)).view()).save(words.at(4));
+     }},
     {"crop", [](const Words& words) { hyperstyle::Crop::parse(words.at(1)); }},
     {"bundle", [](const Words& words) { hyperstyle::Bundle::open(words.at(1)); }},
-    {"constants", [](const Words& words) { hyperstyle::constants(hyperstyle::Bundle::open(words.at(1))); }},
+    {"constants",
+     [](const Words& words) {
+       const hyperstyle::Bundle bundle = hyperstyle::Bundle::open(words.at(1));
+       hyperstyle::constants(bundle, *hyperstyle::make_method(bundle.manifest()));
+     }},
     {"session",
      [](const Words& words) {
        hyperstyle::Options options;

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_what_an_engine_was_built_from_is_recorded(toy_bundle: "ToyBundle") -> N
 def test_the_graphs_of_every_method_are_built(tmp_path: Path, method: str) -> None:
     built = build(write_toy_bundle(tmp_path / "toy.bundle", method).path, RTX)
     assert [one.engine.recipe.stage for one in built] == ["encoder", "synthesis_one", "synthesis"]
+
+
+@pytest.mark.parametrize("method", ["projection", "pti"])
+def test_gradient_graphs_are_built_ahead_of_time(optimised: Path, tmp_path: Path, method: str) -> None:
+    """Real ones, forward and backward, with LPIPS: all of an optimisation's loop, and what draws with its results."""
+    bundle = shutil.copytree(optimised, tmp_path / "bundle")
+    built = {one.engine.recipe.stage: one for one in build(bundle, RTX, method=method)}
+    loop = {"projection": ["adam_codes", "adam_noises", "projection_noises"], "pti": ["adam_differences", "pti_start"]}
+    drawing = {"projection": ["synthesis_one", "synthesis"], "pti": ["pti_synthesis_one", "pti_synthesis"]}
+    wanted = {f"{method}_gradient", "features", *loop[method], *drawing[method]}
+    own = {"encoder", "hypernet", "offsets", "synthesis_one"} if method == "pti" else set()
+    assert set(built) == wanted | own
+    for stage in wanted:
+        assert (engines_folder(bundle, RTX) / built[stage].engine.file).read_bytes()[:4] == b"vtrt"
+        # A sum over all axes names them by a constant without numbers: the parser says that it is one.
+        assert all("Empty initializer" in warning for warning in built[stage].warnings)
+    assert [one.engine.recipe.stage for one in build(bundle, RTX, ["pti_locality"])] == ["pti_locality"]
 
 
 def test_free_axes_get_their_ranges(tmp_path: Path) -> None:
