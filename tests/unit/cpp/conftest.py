@@ -12,7 +12,7 @@ import pytest
 
 from hyperstyle_deploy.tests.unit.test_session import FORMS
 
-#: Methods that C++ does not have.
+#: Methods that neither C++ nor the page without a service has.
 PYTHON_ONLY = {"idinvert"}
 #: Every other method, the forms of HyperStyle, and every kind of input.
 ALL_FORMS = {
