@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import FILE, JSON_OPTION, loading_options, user_errors
+from .options import FILE, GENERATOR_OPTION, JSON_OPTION, METHOD_OPTION, loading_options, user_errors
 
 
 @click.command()
@@ -22,6 +22,8 @@ from .options import FILE, JSON_OPTION, loading_options, user_errors
     metavar="CHECKPOINT FILE",
     help="Also write a StyleGAN2 state dict to FILE; CHECKPOINT is what the bundle was exported from.",
 )
+@METHOD_OPTION
+@GENERATOR_OPTION
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -33,6 +35,8 @@ def personalize(
     styles: bool,
     offsets: Path | None,
     state: tuple[Path, Path] | None,
+    method: str | None,
+    generator: str | None,
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -51,7 +55,7 @@ def personalize(
     for file in (output, offsets, state and state[1]):
         check_folder_of(file)
     person = Inversion.load(inversion)
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, method=method, generator=generator)
     with stages(f"Personalizing {inversion.name}") as report:
         report("generator", 1 + (offsets is not None) + (state is not None))
         written = write_personal(session, person, output, half, styles)

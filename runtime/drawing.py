@@ -37,7 +37,7 @@ class Person:
 
     def offsets(self) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""
-        backend, tuned = self._backend, self._backend.manifest.tuned
+        backend, tuned = self._backend, self._backend.method.offset_layers
         if not self._steps:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
         if not tuned or backend.method.called is not None:

@@ -40,6 +40,7 @@ def load(
     trust_engines: bool = False,
     method: str | None = None,
     settings: Settings | None = None,
+    generator: str | None = None,
 ) -> "Session":
     """Verify a bundle and load it into a backend.
 
@@ -53,9 +54,10 @@ def load(
         trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
         method: an optimisation that the bundle has gradient graphs for ("projection"), in place of its own method.
         settings: of that optimisation.
+        generator: a further generator of the bundle ("toonify") that draws what the method finds.
 
     Raises:
-        BundleError: the bundle is incomplete, damaged, unsafe or of another version.
+        BundleError: the bundle is incomplete, damaged, unsafe or of another version, or has no such generator.
         BackendError: the backend is unknown, not installed, or cannot load the graphs or run the bundle's precision;
             another is never taken instead.
     """
@@ -63,7 +65,7 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     started = time.monotonic()
-    bundle = Bundle.open(path, method, settings)
+    bundle = Bundle.open(path, method, settings, generator)
     verified = time.monotonic()
     LOGGER.info("%s: every file has its checksum (%.1f s)", path, verified - started)
     session = Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
@@ -98,7 +100,7 @@ class Session:
 
     @property
     def method(self) -> str:
-        """Name of the method that runs: the bundle's, or the optimisation that it was loaded as."""
+        """Name of the method that runs: the bundle's, the optimisation that it was loaded as, or with a generator's."""
         return self._backend.method.name
 
     @property
@@ -310,7 +312,7 @@ class Session:
             DirectionError: an unknown direction, one of another model, or a strength out of range.
             ArrayError: no people, an unknown easing, or frames or batch out of range.
         """
-        trajectory.check(self.manifest)
+        trajectory.check(self.manifest, self._backend.method)
         trajectory.positions(frames)
         if batch < 1:
             raise ArrayError("batch is out of range", got=batch, expected="1 or more")

@@ -22,7 +22,13 @@ from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
 from hyperstyle_deploy.runtime.methods import METHODS
 from hyperstyle_deploy.runtime.methods.base import Signature
-from hyperstyle_deploy.tests.small_bundle import constants_of, gradient_signatures, small_manifest, with_graphs
+from hyperstyle_deploy.tests.small_bundle import (
+    constants_of,
+    further_signatures,
+    gradient_signatures,
+    small_manifest,
+    with_graphs,
+)
 from hyperstyle_deploy.tests.toy_gradients import makers
 
 FEATURES, CELLS = 8, 4
@@ -59,6 +65,7 @@ def write_toy_bundle(
         for name, array in constants_of(manifest).items()
     }
     signatures = {**METHODS[method](manifest).signatures(), **gradient_signatures(manifest, gradients)}
+    signatures |= further_signatures(manifest)
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}
@@ -89,7 +96,7 @@ class Toy:
 
     def __init__(self, name: str, signature: Signature, manifest: Manifest, constants: dict[str, np.ndarray]) -> None:
         self._name, self._signature, self._manifest, self._constants = name, signature, manifest, constants
-        self._draw = np.random.default_rng(sum(name.removesuffix("_one").encode()))
+        self._draw = np.random.default_rng(sum(name.replace("_one", "").encode()))
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self.weight: np.ndarray | None = None
@@ -98,10 +105,11 @@ class Toy:
             return
         {
             "encoder": self._network,
+            "generator_encoder": self._network,
             "hypernet": self._network,
             "offsets": self._offsets,
             "weights": self._weights,
-        }.get(name, self._synthesis)()
+        }.get(name.partition(".")[0], self._synthesis)()
 
     def model(self, places: dict[str, tuple[int, int]]) -> onnx.ModelProto:
         """The graph, its weight in the file of constants."""
@@ -167,8 +175,13 @@ class Toy:
             self._offset(layer, row)
 
     def _weights(self) -> None:
+        _, dot, generator = self._name.partition(".")
+        given = {tensor.name for tensor in self._signature.outputs}
         for row, layer in enumerate(self._manifest.tuned):
-            offset, name = self._offset(layer, row), layer.name
+            name = f"{generator}{dot}{layer.name}"
+            if f"weight.{name}" not in given:
+                continue
+            offset = self._offset(layer, row)
             if layer.offset == "channel":
                 sides = self._constant(f"sides.{name}", [2, 3], np.int64)
                 offset = self._add("Unsqueeze", [offset, sides], f"tiled.{name}")

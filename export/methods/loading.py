@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...errors import CheckpointError
 from ..checkpoint import Checkpoint, read_checkpoint
+from .fine_tuned import with_further
 from .hyperstyle import load_hyperstyle
 from .inversion import load_inversion
 from .model import Choices, Model
@@ -31,6 +32,10 @@ def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
     Raises:
         CheckpointError: an option, a tensor or a choice does not fit.
     """
+    return with_further(_load_method(files, choices), choices.fine_tuned)
+
+
+def _load_method(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
     first, *others = files
     if others:
         return load_hyperstyle(first, others[0], choices)

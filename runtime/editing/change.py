@@ -53,7 +53,7 @@ class Mix(Change):
         return added
 
     def check(self, manifest: Manifest) -> None:
-        self.other.check(manifest)
+        self.other.check_model(manifest)
         first, end = self.rows
         if not 0 <= first < end <= manifest.generator.styles:
             raise DirectionError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import ArrayError
 from ..manifest.checks import MAX_STEPS, wrong
+from ..manifest.layers import Layer
 from ..manifest.manifest import Manifest, StateSpec, TensorSpec
 from .signatures import check_graph, told
 
@@ -70,15 +71,18 @@ class Method(ABC):
     #: What the method is called, where the bundle does not say it.
     called: ClassVar[str | None] = None
     #: Whether there are refinement steps at all.
-    refines: ClassVar[bool] = True
+    refines: bool = True
     #: What an encoder may look at.
-    kinds: ClassVar[tuple[str, ...]] = ("photo",)
+    kinds: tuple[str, ...] = ("photo",)
     #: Whether a photo's generator is its own before any step, too.
     own_from_start: ClassVar[bool] = False
     #: Whether a step draws what it needs to itself, so that images are drawn for who asks for them.
     own_drawing: ClassVar[bool] = False
     #: The graphs that draw any number of codes, and one, with a photo's ``weights``.
-    syntheses: ClassVar[tuple[str, str]] = ("synthesis", "synthesis_one")
+    syntheses: tuple[str, str] = ("synthesis", "synthesis_one")
+
+    #: Before the names of the noises that it draws with.
+    noise: str = "noise"
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -94,6 +98,11 @@ class Method(ABC):
     def default_steps(self) -> int:
         """Steps unless told otherwise: the bundle's, if the method has none of its own."""
         return self.manifest.method.default_steps
+
+    @property
+    def offset_layers(self) -> tuple[Layer, ...]:
+        """The layers whose weights a photo's generator has offsets of."""
+        return self.manifest.tuned
 
     @abstractmethod
     def graphs(self) -> Mapping[str, Signature]:
@@ -223,11 +232,17 @@ class Method(ABC):
 
     def tuned_weights(self) -> tuple[TensorSpec, ...]:
         """Weights and energies that are a photo's own: outputs of `weights`, inputs of `synthesis`."""
-        precision, tuned = self.manifest.precision, self.manifest.tuned
-        weights = (TensorSpec(f"weight.{layer.name}", precision, layer.stored_shape) for layer in tuned)
+        precision, tuned = self.manifest.precision, self.offset_layers
+        weights = (TensorSpec(self.tensor("weight", layer), precision, layer.stored_shape) for layer in tuned)
         demodulated = [layer for layer in tuned if layer.demodulated]
-        energies = (TensorSpec(f"energy.{layer.name}", "float32", layer.stored_shape[:2]) for layer in demodulated)
+        energies = (
+            TensorSpec(self.tensor("energy", layer), "float32", layer.stored_shape[:2]) for layer in demodulated
+        )
         return (*weights, *energies)
+
+    def tensor(self, kind: str, layer: Layer) -> str:
+        """What a layer's ``weight``, ``energy`` or ``noise`` is called in the graphs that draw."""
+        return f"{kind}.{layer.name}"
 
     def noises(self, prefix: str = "noise") -> tuple[TensorSpec, ...]:
         """Constant noises, one for each 3x3 convolution."""
@@ -239,7 +254,7 @@ class Method(ABC):
 
     def drawing_inputs(self) -> tuple[TensorSpec, ...]:
         """What `synthesis` takes besides codes: a photo's weights, and constants."""
-        return (*self.tuned_weights(), *self.noises())
+        return (*self.tuned_weights(), *self.noises(self.noise))
 
     def _syntheses(self) -> Mapping[str, Signature]:
         """`synthesis` for any number of codes, and its form for one."""
