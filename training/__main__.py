@@ -10,6 +10,9 @@ from .networks import Widths
 #: Optimiser steps of each training, in the order in which they need each other.
 STEPS = {"generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200}
 
+#: The same of a fine-tuning.
+ADAPTATION_STEPS = 800
+
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
 )
@@ -78,6 +81,17 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     options = {} if batch is None else {"batch": batch}
     for each in STEPS if name == "all" else (name,):
         trainings[each](folder, Widths(), steps or STEPS[each], **options)
+
+
+@main.command()
+@click.option("--steps", default=ADAPTATION_STEPS, show_default=True, help="Optimiser steps.")
+@_folder
+@_target
+def adapt(steps: int, folder: Path, target: Path) -> None:
+    """Fine-tune the shipped model's generator to draw in pencil: what `export --generator` takes."""
+    from .adaptation import adapt_generator
+
+    adapt_generator(folder, target, steps)
 
 
 @main.command()
