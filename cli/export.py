@@ -52,6 +52,9 @@ OPTIMISATIONS = ["projection", "pti", "pti-locality"]
     "Without them losses are mean squares, at several scales.",
 )
 @click.option(
+    "--styles", is_flag=True, help="Also export a graph for directions that move channels of styles (StyleSpace)."
+)
+@click.option(
     *("--generator", "generators"),
     multiple=True,
     type=Named(),
@@ -86,6 +89,7 @@ def export(
     encoder_steps: int | None,
     gradients: tuple[str, ...],
     lpips: tuple[Path, Path] | None,
+    styles: bool,
     generators: tuple[tuple[str, Path], ...],
     generator_encoder: Path | None,
     generator_encoder_steps: int | None,
@@ -110,7 +114,7 @@ def export(
         bundle = export_bundle(
             [checkpoint] if encoder is None else [checkpoint, encoder],
             output,
-            choices=Choices(input_size, encoder_steps, further),
+            choices=Choices(input_size, encoder_steps, further, styles),
             licence=licence,
             overwrite=overwrite,
             report=report,

@@ -17,7 +17,7 @@ from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
 from ..runtime.manifest.manifest import CheckpointSpec, FineTunedSpec, GeneratorSpec, GraphSpec, Manifest, StateSpec
 from ..runtime.methods.adaptation import ENCODER as FURTHER_ENCODER
-from ..runtime.methods.base import CODES
+from ..runtime.methods.base import CODES, STYLED
 from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
 from ..runtime.methods.restyle import synthesis_of
 from .comparison import compare, compare_gradient, outputs_of
@@ -42,6 +42,7 @@ GROUPS = {
     "weights": "offsets",
     "synthesis": "synthesis",
     "synthesis_one": "synthesis",
+    STYLED: "synthesis",
 }
 GENERATOR_GROUP = "generator"
 

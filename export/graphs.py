@@ -12,7 +12,7 @@ from ..runtime.manifest.layers import Layer
 from ..runtime.manifest.manifest import ImageSpec
 from ..runtime.methods.adaptation import ENCODER
 from ..runtime.methods.adaptation import ENCODER_NOISE as FURTHER_NOISE
-from ..runtime.methods.base import BATCH, KEPT_STEPS
+from ..runtime.methods.base import BATCH, KEPT_STEPS, STYLED, STYLES
 from ..runtime.methods.hyperstyle import ENCODER_AVERAGE, ENCODER_NOISE
 from ..runtime.methods.restyle import AVERAGE, average_of, synthesis_of
 from .methods.model import EncoderLoop, Model
@@ -24,7 +24,7 @@ from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
 from .stages.offsets import OffsetsStage, WeightsStage, base_weight, energy
 from .stages.scales import ActivationScales, activation_scales
-from .stages.synthesis import Drawing, EncoderSynthesisStage, SynthesisStage, folded_noises
+from .stages.synthesis import Drawing, EncoderSynthesisStage, StyledSynthesisStage, SynthesisStage, folded_noises
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def graph_count(model: Model) -> int:
     own = 3 + (model.loop is not None) + 3 * (model.hypernet is not None)
     tuned = sum(any(layer.tuned for layer in each.layers) for each in model.further)
     codes = model.further_codes
-    return own + 2 * len(model.further) + tuned + (0 if codes is None else 1 + (codes.loop is not None))
+    styled = (1 + len(model.further)) * model.styles
+    return own + styled + 2 * len(model.further) + tuned + (0 if codes is None else 1 + (codes.loop is not None))
 
 
 def build_graphs(model: Model, precision: Precision = FLOAT32, scales: Scales | None = None) -> Iterator[Graph]:
@@ -193,6 +194,10 @@ class Samples:
         """Offset codes of so many steps."""
         shape = (steps, len(hypernet.shape.blocks), hypernet.shape.code)
         return torch.randn(shape, generator=self._generate) * 0.1
+
+    def styles(self, layers: tuple[Layer, ...], rows: int) -> Tensor:
+        """What is added to the styles of all layers."""
+        return torch.randn(rows, sum(layer.in_channels for layer in layers), generator=self._generate) * 0.3
 
     def _uniform(self, channels: int) -> Tensor:
         shape = (2, channels, self._image.input_height, self._image.input_width)
@@ -298,5 +303,17 @@ def _syntheses(model: Model, drawn: Drawn, precision: Precision, sample: Samples
             (codes[:1] if single else codes, *parts),
             (None if single else {0: BATCH}, *([None] * len(part) for part in parts)),
             ("codes", *names),
+            ("image", "reconstruction"),
+        )
+    if model.styles:
+        stage = StyledSynthesisStage(
+            Drawing(drawn.generator, drawn.layers, False, precision, drawn.scales), model.image
+        )
+        yield Graph(
+            drawn.graph(STYLED),
+            stage,
+            (codes, sample.styles(drawn.layers, len(codes)), *parts),
+            ({0: BATCH}, {0: BATCH}, *([None] * len(part) for part in parts)),
+            ("codes", STYLES, *names),
             ("image", "reconstruction"),
         )

@@ -17,7 +17,7 @@ from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
 from .drawing import Person, checked_array, draw_frames
-from .editing.change import NamedEdit, edited_codes
+from .editing.change import Edit, NamedEdit, edited_codes
 from .editing.folder import Directions
 from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
@@ -289,15 +289,19 @@ class Session:
             DirectionError: an unknown direction, one of another model, or a strength out of range.
             ArrayError: no edits.
         """
-        return self.person(inversion).draw(self.edited_codes(inversion, edits))
+        return np.stack(list(self.person(inversion).draw_edits(self._resolved(edits))))
 
     def edited_codes(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.float32]:
         """The codes that ``edit`` draws, [N, styles, width]."""
         self.check(inversion)
+        return edited_codes(inversion.codes, self._resolved(edits))
+
+    def _resolved(self, edits: NamedEdit | Sequence[NamedEdit]) -> list[Edit]:
+        """One edit or many as a list, checked, the bundle's directions in the place of names."""
         listed = [edits] if isinstance(edits, Mapping) else list(edits)
         if not listed:
             raise ArrayError("No edits to draw", got="an empty list", expected="at least one")
-        return edited_codes(inversion.codes, [self.directions.resolved(edit) for edit in listed])
+        return [self.directions.resolved(edit) for edit in listed]
 
     def frames(self, trajectory: Trajectory, frames: int, batch: int = 8) -> Iterator[NDArray[np.uint8]]:
         """Draw the frames of a film, [height, width, 3] uint8, one by one; ``editing.film.write_film`` writes them.

@@ -83,18 +83,19 @@ def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[st
     return found
 
 
-def further_signatures(manifest: Manifest) -> dict[str, Signature]:
-    """All graphs of a bundle's further generators."""
-    base, found = METHODS[manifest.method.name](manifest), dict[str, Signature]()
-    for spec in manifest.generators:
-        found |= Adaptation(manifest, base, spec).signatures()
-    return found
-
-
-def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
-    """The manifest with the graphs that its method needs, and those of optimisations."""
+def all_signatures(manifest: Manifest, gradients: Sequence[str] = (), styles: bool = False) -> dict[str, Signature]:
+    """All graphs: of the method, of optimisations and further generators, and with ``styles`` those that take them."""
     base = METHODS[manifest.method.name](manifest)
-    signatures = {**base.signatures(), **gradient_signatures(manifest, gradients), **further_signatures(manifest)}
+    methods = [base, *(Adaptation(manifest, base, spec) for spec in manifest.generators)]
+    found = {name: each for method in methods for name, each in method.signatures().items()}
+    if styles:
+        found |= {name: each for method in methods for name, each in method.optional().items()}
+    return found | gradient_signatures(manifest, gradients)
+
+
+def with_graphs(manifest: Manifest, gradients: Sequence[str] = (), styles: bool = False) -> Manifest:
+    """The manifest with the graphs of ``all_signatures``."""
+    signatures = all_signatures(manifest, gradients, styles)
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)
 

@@ -1,6 +1,7 @@
 """From a user's files to a model: which loader they need, and what to say where they are not those that it needs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import CheckpointError
@@ -32,7 +33,7 @@ def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> Model:
     Raises:
         CheckpointError: an option, a tensor or a choice does not fit.
     """
-    return with_further(_load_method(files, choices), choices.fine_tuned)
+    return replace(with_further(_load_method(files, choices), choices.fine_tuned), styles=choices.styles)
 
 
 def _load_method(files: tuple[Checkpoint, ...], choices: Choices) -> Model:

@@ -37,11 +37,15 @@ class FineTuned:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user may choose: the input's side, the steps of an encoder that loops, and further generators."""
+    """What a user may choose: the input's side, the steps of an encoder that loops, and further generators.
+
+    With ``styles`` there is a further graph, which also takes what is to be added to styles.
+    """
 
     input_size: int | None = None
     encoder_steps: int | None = None
     fine_tuned: FineTuned = FineTuned()
+    styles: bool = False
 
 
 #: Everything as the checkpoints say.
@@ -85,7 +89,7 @@ class Model:
     ``encoder`` gives codes relative to ``average`` [styles, width]; where that is None they are added to the codes so
     far, and the encoder looks at the reconstruction too. ``rows`` says how many of its codes the generator takes.
     ``loop`` is there if such an encoder begins the refinement of a ``hypernet``. ``further`` generators draw in other
-    domains, from ``further_codes`` or, if that is None, from the method's own.
+    domains, from ``further_codes`` or, if that is None, from the method's own. ``styles`` asks for graphs of them.
     """
 
     method: MethodSpec
@@ -103,6 +107,7 @@ class Model:
     further: tuple[FurtherGenerator, ...] = ()
     further_codes: Codes | None = None
     further_checkpoints: tuple[tuple[str, Checkpoint], ...] = ()
+    styles: bool = False
 
     @property
     def tuned(self) -> tuple[Layer, ...]:

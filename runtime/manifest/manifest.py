@@ -86,6 +86,11 @@ class GeneratorSpec:
     width: int
     layers: tuple[Layer, ...]
 
+    @property
+    def channels(self) -> int:
+        """Channels of the styles of all layers, in their order: a point of StyleSpace."""
+        return sum(layer.in_channels for layer in self.layers)
+
 
 @dataclass(frozen=True)
 class FineTunedSpec:

@@ -6,7 +6,7 @@ from ...errors import BundleError
 from ..manifest.checks import wrong
 from ..manifest.layers import Layer
 from ..manifest.manifest import FineTunedSpec, Manifest, StateSpec
-from .base import CODES, RECONSTRUCTION, Arithmetic, Array, Arrays, Method, Signature
+from .base import CODES, RECONSTRUCTION, STYLED, Arithmetic, Array, Arrays, Method, Signature
 from .hyperstyle import OFFSET_CODES
 from .restyle import average_of, encoded, synthesis_of
 
@@ -30,6 +30,7 @@ class Adaptation(Method):
         self._base, self._spec = base, spec
         self.refines, self.kinds = base.refines, base.kinds
         self.syntheses = (f"synthesis.{spec.name}", f"synthesis_one.{spec.name}")
+        self.styled = f"{STYLED}.{spec.name}"
         self.noise = f"noise.{spec.name}"
 
     @property

@@ -26,6 +26,8 @@ BATCH, KEPT_STEPS = "batch", "kept_steps"
 CODES = "codes"
 #: What is drawn of a photo; the other arrays of a photo are the method's.
 IMAGE, RECONSTRUCTION = "image", "reconstruction"
+#: What is added to the styles of all layers, and the graph that takes it, in bundles that were exported with it.
+STYLES, STYLED = "styles", "synthesis_styles"
 
 
 class Arithmetic(Protocol):
@@ -80,6 +82,8 @@ class Method(ABC):
     own_drawing: ClassVar[bool] = False
     #: The graphs that draw any number of codes, and one, with a photo's ``weights``.
     syntheses: tuple[str, str] = ("synthesis", "synthesis_one")
+    #: The graph that also takes what to add to styles, where the bundle has it; None of methods that draw otherwise.
+    styled: str | None = STYLED
 
     #: Before the names of the noises that it draws with.
     noise: str = "noise"
@@ -111,6 +115,14 @@ class Method(ABC):
     def signatures(self) -> Mapping[str, Signature]:
         """All graphs that the method needs."""
         return {**self.graphs(), **self._syntheses()}
+
+    def optional(self) -> Mapping[str, Signature]:
+        """Graphs that a bundle may leave out."""
+        if self.styled is None:
+            return {}
+        codes, *others = self.signatures()[self.syntheses[0]].inputs
+        styles = TensorSpec(STYLES, "float32", (BATCH, self.manifest.generator.channels))
+        return {self.styled: Signature((codes, styles, *others), self.signatures()[self.syntheses[0]].outputs)}
 
     def state(self) -> tuple[StateSpec, ...]:
         """What an inversion keeps of a photo: its codes, and what the method adds."""
@@ -194,6 +206,9 @@ class Method(ABC):
         self.check_state()
         for name, signature in self.signatures().items():
             check_graph(name, manifest.graphs.get(name), signature.inputs, signature.outputs)
+        for name, signature in self.optional().items():
+            if name in manifest.graphs:
+                check_graph(name, manifest.graphs[name], signature.inputs, signature.outputs)
 
     def check_state(self) -> None:
         """See that the bundle says of what an inversion keeps what the method says.
