@@ -118,5 +118,19 @@ def evaluate(pictures: int, folder: Path, target: Path) -> None:
         click.echo(f"{which}: L2 " + " ".join(f"{value:.4f}" for value in figures[which]["l2_mean"]))
 
 
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--people", default=24, show_default=True, help="Held-out faces to edit.")
+@_target
+def curves(bundle: Path, people: int, target: Path) -> None:
+    """What a bundle's directions change, in the parameters that faces are drawn from: as JSON, and a picture."""
+    from ..demo import ENCODER
+    from ..runtime.session import load
+    from .curves import Reader, write_curves
+    from .curves import curves as measured
+
+    write_curves(measured(load(bundle), Reader(ENCODER), people), target)
+
+
 if __name__ == "__main__":
     main()
