@@ -43,7 +43,7 @@ def open_identity(path: "str | os.PathLike[str]", threads: int | None = None) ->
         # As they were before `paper_input`: nothing is lost on the way through 8 bits.
         values = np.clip(np.rint((picture.transpose(1, 2, 0) + 1) * 127.5), 0, 255)
         pixels = Image.fromarray(values.astype(np.uint8))
-        face = pixels.resize((SIDE, SIDE), Image.Resampling.BILINEAR, BOX)
+        face = pixels.crop(BOX).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return network.run(face, -1.0)[0].reshape(-1).astype(np.float64)
 
     def measure(result: NDArray[np.float32], original: NDArray[np.float32]) -> float:
