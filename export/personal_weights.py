@@ -11,7 +11,8 @@ from ..errors import CheckpointError, ExportError
 from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.inversion import Inversion
 from ..runtime.session import Session
-from .checkpoint import read_checkpoint
+from .checkpoint import GENERATOR as FURTHER
+from .checkpoint import read_checkpoint, read_generator
 
 GENERATOR = "decoder"
 
@@ -28,7 +29,7 @@ def write_offsets(session: Session, inversion: Inversion, path: Path) -> None:
     """
     offsets = session.weight_offsets(inversion)
     if not offsets:
-        raise ExportError("The method has no weight offsets", got=session.manifest.method.name, expected="hyperstyle")
+        raise ExportError("The method has no weight offsets", got=session.method, expected="hyperstyle")
     with atomic_file(path) as partial:
         save_file({str(layer): offset for layer, offset in offsets.items()}, partial)
 
@@ -39,24 +40,27 @@ def write_state(session: Session, inversion: Inversion, checkpoint: Path, path: 
     Args:
         session: on the bundle that the checkpoint was exported to.
         inversion: the person.
-        checkpoint: the file that has the generator.
+        checkpoint: the file that has the generator: the method's, or that of the further generator which draws.
         path: the safetensors file.
 
     Raises:
         CheckpointError: it cannot be read, or the bundle was exported from another one.
+        ExportError: the generator was tuned, so that it is not the checkpoint's with offsets.
         InversionError: the inversion belongs to another model.
         OutputError: the file cannot be written.
     """
-    opened = read_checkpoint(checkpoint)
-    state = opened.part(GENERATOR)
+    if session.settings is not None:
+        raise ExportError("A tuned generator is not written as a state dict", got=session.method, expected="hyperstyle")
+    further = session.bundle.generator is not None
+    opened = read_generator(checkpoint) if further else read_checkpoint(checkpoint)
+    state = opened.part(FURTHER if further else GENERATOR)
     if opened.sha256 not in {each.sha256 for each in session.manifest.checkpoints} or not state:
         known = ", ".join(f"{each.file} {each.sha256[:12]}" for each in session.manifest.checkpoints)
         raise CheckpointError(
             f"The bundle's generator is not from {checkpoint}", got=opened.sha256[:12], expected=known
         )
     tensors: dict[str, Tensor] = {name: tensor.float().clone() for name, tensor in state.items()}
-    offsets = session.weight_offsets(inversion)
-    for layer in session.manifest.tuned:
-        tensors[f"{layer.name}.conv.weight"] *= 1 + torch.from_numpy(offsets[layer.index])
+    for index, offset in session.weight_offsets(inversion).items():
+        tensors[f"{session.manifest.layers[index].name}.conv.weight"] *= 1 + torch.from_numpy(offset)
     with atomic_file(path) as partial:
         save_tensors(tensors, partial)

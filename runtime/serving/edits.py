@@ -126,7 +126,7 @@ def edits_document(session: Session, records: Sequence[Record], inversions: int)
     """What was written; ``interrupted`` says that it is less than the ``inversions`` that were asked for."""
     return {
         "backend": session.backend,
-        "method": session.manifest.method.name,
+        "method": session.method,
         "model": session.manifest.model,
         "interrupted": len(records) < inversions,
         "inversions": [
