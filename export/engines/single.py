@@ -4,9 +4,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...errors import BuildError, printable
@@ -19,9 +17,13 @@ from .callbacks import Output, Progress, Silent, interruptible
 from .network import StageBuild
 from .targets import TARGETS, Options
 
+if TYPE_CHECKING:
+    import onnx
+
 #: What the library calls the one stage that there is.
 STAGE = "generator"
-_DTYPES = {onnx.TensorProto.FLOAT: "float32"}
+#: Of ONNX's numbers for types.
+_DTYPES = {1: "float32"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def build_file(
     """
     if target not in TARGETS:
         raise BuildError("Unknown target", got=target, expected=" or ".join(TARGETS))
+    import onnx
+
     options, progress, library = options or Options(), progress or Silent(), TARGETS[target]()
     gpu, capabilities = library.gpus(options)
     content = graph.read_bytes()
@@ -95,7 +99,7 @@ def build_file(
     return BuiltFile(output, written.bytes, written.digest.hexdigest(), target, capabilities, seconds, warnings)
 
 
-def _spec(path: Path, model: onnx.ModelProto) -> GraphSpec:
+def _spec(path: Path, model: "onnx.ModelProto") -> GraphSpec:
     """What the graph takes and gives. An input that may be left out is none to TensorRT."""
     constants = {tensor.name for tensor in model.graph.initializer}
     if optional := [value.name for value in model.graph.input if value.name in constants]:
@@ -109,7 +113,7 @@ def _spec(path: Path, model: onnx.ModelProto) -> GraphSpec:
     return GraphSpec(path.name, model.opset_import[0].version, *sides)
 
 
-def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+def _tensor(value: "onnx.ValueInfoProto") -> TensorSpec:
     kind = value.type.tensor_type
     shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
     return TensorSpec(value.name, _DTYPES.get(kind.elem_type, str(kind.elem_type)), shape)
