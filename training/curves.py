@@ -92,7 +92,7 @@ def write_curves(document: Mapping[str, Any], target: Path) -> None:
     """Write `curves.json`, and `curves.png`: a panel a direction, its own parameter and the others that change most."""
     target.mkdir(parents=True, exist_ok=True)
     with atomic_file(target / "curves.json") as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
+        partial.write_text(json.dumps(document) + "\n")
     from matplotlib.figure import Figure
 
     directions = document["directions"]
