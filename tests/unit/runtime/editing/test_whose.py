@@ -84,3 +84,14 @@ def test_without_it_the_error_says_what_to_give(bundle: Path, options: list[str]
         assert result.exit_code == 2
         assert f"loaded with {told}" in " ".join(result.output.split())
     assert not any((bundle.parent / name).exists() for name in ("edits", "film", "me.onnx"))
+
+
+@pytest.mark.parametrize("options", [["--generator", "toonify"], ["--method", "pti"]])
+def test_either_is_taken_along(bundle: Path, options: list[str]) -> None:
+    """`personalize` itself holds what it writes against the session."""
+    me, _ = inverted(bundle, *options)
+    file = bundle.parent / "me.onnx"
+    result = run("personalize", str(bundle), str(me), "-o", str(file), "--backend", "onnxruntime", "--json", *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["difference"] <= 5e-5
+    assert file.stat().st_size > 1000
