@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import FILE, JSON_OPTION, loading_options, user_errors
+from .options import FILE, GENERATOR_OPTION, JSON_OPTION, METHOD_OPTION, loading_options, user_errors
 from .parameters import Assignment
 
 
@@ -34,6 +34,8 @@ from .parameters import Assignment
 @click.option("--easing", type=click.Choice(["smooth", "linear"]), default="smooth", show_default=True)
 @click.option("--batch", type=click.IntRange(1, 64), default=8, show_default=True, help="Frames drawn together.")
 @click.option("--overwrite", is_flag=True, help="Replace the film if it is there.")
+@METHOD_OPTION
+@GENERATOR_OPTION
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -48,6 +50,8 @@ def animate(
     easing: str,
     batch: int,
     overwrite: bool,
+    method: str | None,
+    generator: str | None,
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -70,7 +74,7 @@ def animate(
         raise click.UsageError("Nothing would move: give several inversions, or --direction NAME=FROM:TO.")
     check_film(output, rate, overwrite)
     people = [Inversion.load(file) for file in inversions]
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, method=method, generator=generator)
     count = max(2, round(seconds * rate))
     frames = session.frames(Trajectory(people, spans, loop, easing), count, batch)
     with count_progress("Drawing", count, "frames") as advance:

@@ -18,6 +18,7 @@ from .parameters import BatchRange, Capabilities, CommaList
     help="tensorrt builds on the GPU that it builds for, tensorrt-rtx on any machine.",
 )
 @click.option("--method", metavar="NAME", help="Build for an optimisation's loop: projection or pti.")
+@click.option("--generator", metavar="NAME", help="Build for drawing with a further generator of the bundle.")
 @click.option("--stages", type=CommaList(), help="Graphs to build, with commas; those of the GPU loop unless said.")
 @click.option(
     "--batch", type=BatchRange(), default="1:1:4", show_default=True, help="Photos or codes at once: N or MIN:OPT:MAX."
@@ -48,6 +49,7 @@ def build(
     bundle: Path,
     target: str,
     method: str | None,
+    generator: str | None,
     stages: tuple[str, ...] | None,
     batch: tuple[int, int, int],
     compute_capability: tuple[int, ...] | None,
@@ -75,7 +77,7 @@ def build(
     flags = Flags(workspace, optimization_level, version_compatible, hardware_compatible, tf32)
     options = Options(batch, compute_capability or (), flags, timing_cache)
     with build_progress(f"Building for {target}", None if stages is None else len(stages)) as progress:
-        built = build_engines(bundle, target, stages, options, force, progress, method)
+        built = build_engines(bundle, target, stages, options, force, progress, method, generator)
     if as_json:
         click.echo(dump([one.to_json() for one in built]))
     else:

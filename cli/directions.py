@@ -7,7 +7,7 @@ import click
 
 from ..runtime.manifest.strict_json import dump
 from .options import FILE, JSON_OPTION, user_errors
-from .parameters import Span
+from .parameters import Assignment, Span
 
 if TYPE_CHECKING:
     from ..runtime.editing.direction import Direction
@@ -44,6 +44,7 @@ def list_directions(bundle: Path, as_json: bool) -> None:
     "--strengths", type=Span(whole=False), metavar="LEAST:GREATEST", help="Strengths that look well; -5:5 unless said."
 )
 @click.option("--component", type=click.IntRange(0), help="Of GANSpace's components, which one.")
+@click.option("--styles", is_flag=True, help="The numbers are for channels of styles (StyleSpace), not for codes.")
 @click.option("--overwrite", is_flag=True, help="Replace directions of the same names.")
 @JSON_OPTION
 @user_errors
@@ -54,6 +55,7 @@ def import_directions(
     rows: tuple[int, int] | None,
     strengths: tuple[float, float] | None,
     component: int | None,
+    styles: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -69,8 +71,48 @@ def import_directions(
     from .show.editing import show_directions
 
     manifest = read_manifest(bundle)
-    wanted = Wanted(name, rows, strengths, component)
+    wanted = Wanted(name, rows, strengths, component, styles)
     found = [direction for file in files for direction in _read(file, manifest, wanted)]
+    Directions(bundle, manifest).add(found, overwrite)
+    click.echo(dump(directions_document(found))) if as_json else show_directions(bundle, found)
+
+
+@directions.command("channels")
+@click.argument("bundle", type=FILE)
+@click.argument("name")
+@click.argument("weights", type=Assignment(), nargs=-1, required=True, metavar="LAYER:CHANNEL=WEIGHT...")
+@click.option(
+    "--strengths", type=Span(whole=False), metavar="LEAST:GREATEST", help="Strengths that look well; -5:5 unless said."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the direction if it is there.")
+@JSON_OPTION
+@user_errors
+def add_channels(
+    bundle: Path,
+    name: str,
+    weights: tuple[tuple[str, tuple[float, ...]], ...],
+    strengths: tuple[float, float] | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make a direction of single channels of styles, such as convs.3:17=1.
+
+    The bundle must have been exported with --styles.
+    """
+    from ..runtime.bundle.reader import read_manifest
+    from ..runtime.editing.channels import vector_of
+    from ..runtime.editing.document import directions_document
+    from ..runtime.editing.folder import Directions
+    from ..runtime.editing.importing import STRENGTHS
+    from ..runtime.editing.style_files import style_direction
+    from .show.editing import show_directions
+
+    if any(len(values) != 1 for _, values in weights):
+        raise click.UsageError("A channel has one weight.")
+    manifest = read_manifest(bundle)
+    vector = vector_of({channel: value for channel, (value,) in weights}, manifest.generator)
+    told = ", ".join(f"{channel}={value:g}" for channel, (value,) in weights)
+    found = [style_direction(name, vector, manifest, strengths or STRENGTHS, {"channels": told})]
     Directions(bundle, manifest).add(found, overwrite)
     click.echo(dump(directions_document(found))) if as_json else show_directions(bundle, found)
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import FILE, JSON_OPTION, exit_stopped, loading_options, user_errors
+from .options import FILE, GENERATOR_OPTION, JSON_OPTION, METHOD_OPTION, exit_stopped, loading_options, user_errors
 from .parameters import Assignment, RowsOf
 
 
@@ -28,6 +28,8 @@ from .parameters import Assignment, RowsOf
     help="Rows of another inversion's codes in every picture, END not included.",
 )
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the pictures.")
+@METHOD_OPTION
+@GENERATOR_OPTION
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -37,6 +39,8 @@ def edit(
     strengths: tuple[tuple[str, tuple[float, ...]], ...],
     mixes: tuple[tuple[tuple[int, int], Path], ...],
     output: Path,
+    method: str | None,
+    generator: str | None,
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -58,7 +62,7 @@ def edit(
         raise click.UsageError("A direction is given twice.")
     rows = edit_rows(strengths)
     mixed = [Mix(Inversion.load(file), span) for span, file in mixes]
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, method=method, generator=generator)
     records, interrupt = [], None
     pictures = len(inversions) * (1 + sum(map(len, rows)))
     with count_progress("Drawing", pictures, "pictures") as advance:

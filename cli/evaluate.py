@@ -12,14 +12,22 @@ from .options import FILE, JSON_OPTION, exit_stopped, user_errors
 @click.argument("originals", type=FILE)
 @click.argument("results", type=FILE)
 @click.option("--lpips", is_flag=True, help="Insist on LPIPS: fail where it cannot be computed.")
+@click.option(
+    "--identity",
+    type=FILE,
+    metavar="FILE",
+    help="Also compare whose face it is: an ArcFace-like ONNX file from 112x112 pixels to one embedding.",
+)
 @click.option("--beside", type=FILE, help="Published results to print beside: a CSV, first row method,L2,MS-SSIM,...")
 @JSON_OPTION
 @user_errors
-def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, as_json: bool) -> None:
+def evaluate(
+    originals: Path, results: Path, lpips: bool, identity: Path | None, beside: Path | None, as_json: bool
+) -> None:
     """Measure results against their photos by the paper's measures.
 
-    These are L2, MS-SSIM, and LPIPS where it is installed. ORIGINALS and RESULTS are folders, such as what `invert`
-    read and wrote, or two pictures.
+    These are L2, MS-SSIM, LPIPS where it is installed, and with --identity the cosine of identities. ORIGINALS and
+    RESULTS are folders, such as what `invert` read and wrote, or two pictures.
     """
     from ..runtime.quality.evaluation import MEASURES, evaluation_document, pairs
     from ..runtime.quality.evaluation import evaluate as scores_of
@@ -33,6 +41,10 @@ def evaluate(originals: Path, results: Path, lpips: bool, beside: Path | None, a
     measures, missing = dict(MEASURES), missing_lpips()
     if lpips or missing is None:
         measures["LPIPS"] = open_lpips()
+    if identity is not None:
+        from ..runtime.quality.identity import NAME, open_identity
+
+        measures[NAME] = open_identity(identity)
     scores, interrupt = [], None
     with count_progress("Evaluating", len(paired), "pictures") as advance:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .options import FILE, user_errors
+from .parameters import Named
 
 #: What --precision takes -> what the manifest says.
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -56,6 +57,32 @@ OPTIMISATIONS = ["projection", "pti", "pti-locality"]
     type=FILE,
     help="For IDInvert: its authors' vgg16.pth. Without it the loss has no feature term: pixels and encoder alone.",
 )
+@click.option(
+    "--styles", is_flag=True, help="Also export a graph for directions that move channels of styles (StyleSpace)."
+)
+@click.option(
+    *("--generator", "generators"),
+    multiple=True,
+    type=Named(),
+    metavar="NAME=FILE",
+    help="Also export a fine-tuned generator (a file with `g_ema`), for `--generator NAME`; may be repeated.",
+)
+@click.option(
+    "--generator-encoder",
+    type=FILE,
+    metavar="FILE",
+    help="The e4e or ReStyle checkpoint that gives codes for --generator; of HyperStyle its own unless said.",
+)
+@click.option(
+    "--generator-encoder-steps", type=int, help="Steps of a ReStyle encoder as --generator-encoder. By default 2."
+)
+@click.option(
+    "--generator-offsets-from",
+    type=click.IntRange(4),
+    default=128,
+    show_default=True,
+    help="Layers of --generator from this resolution on take HyperStyle's offsets.",
+)
 @click.option("--licence", "--license", help="The licence of the weights, to be kept in the bundle.")
 @user_errors
 def export(
@@ -69,6 +96,11 @@ def export(
     gradients: tuple[str, ...],
     lpips: tuple[Path, Path] | None,
     vgg16: Path | None,
+    styles: bool,
+    generators: tuple[tuple[str, Path], ...],
+    generator_encoder: Path | None,
+    generator_encoder_steps: int | None,
+    generator_offsets_from: int,
     licence: str | None,
 ) -> None:
     """Export a checkpoint to a bundle.
@@ -77,16 +109,19 @@ def export(
     bits stays float32; every graph is compared with PyTorch in float32, its results rounded as on a GPU.
     """
     from ..export.exporter import export as export_bundle
-    from ..export.methods.model import Choices
+    from ..export.methods.model import Choices, FineTuned
     from .show.bundle import show_bundle
     from .show.progress import stages
     from .show.text import show_next
 
+    if len(dict(generators)) != len(generators):
+        raise click.UsageError("Two generators have one name.")
+    further = FineTuned(dict(generators), generator_encoder, generator_encoder_steps, generator_offsets_from)
     with stages(f"Exporting {checkpoint.name}") as report:
         bundle = export_bundle(
             [checkpoint] if encoder is None else [checkpoint, encoder],
             output,
-            choices=Choices(input_size, encoder_steps),
+            choices=Choices(input_size, encoder_steps, further, styles),
             licence=licence,
             overwrite=overwrite,
             report=report,
@@ -99,5 +134,7 @@ def export(
     against = ["--against", checkpoint, *(["--encoder", encoder] if encoder else [])]
     show_next("verify", output, *against)
     show_next("invert", output, "PHOTO", "-o", "results")
+    for name, _ in generators:
+        show_next("invert", output, "PHOTO", "-o", f"results-{name}", "--generator", name)
     for name in [name for name in gradients if name != "pti-locality"]:
         show_next("invert", output, "PHOTO", "-o", f"results-{name}", "--method", name)

@@ -12,6 +12,7 @@ from .faces import alignment_options, face_alignment
 from .options import (
     EXIT_FAILED,
     FILE,
+    GENERATOR_OPTION,
     JSON_OPTION,
     STEPS_OPTION,
     UNTIL_GAIN_OPTION,
@@ -29,6 +30,7 @@ from .options import (
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the results.")
 @STEPS_OPTION
 @UNTIL_GAIN_OPTION
+@GENERATOR_OPTION
 @optimisation_options
 @click.option(
     "--pivot",
@@ -57,6 +59,7 @@ def invert(
     output: Path,
     steps: int | None,
     until_gain: float | None,
+    generator: str | None,
     optimisation: dict[str, Any],
     pivot: Path | None,
     store: str,
@@ -86,7 +89,7 @@ def invert(
     outputs.check_folder(found)
     if pivot is not None:
         optimisation = {**optimisation, "pivot": _checked_pivot(pivot, bundle, optimisation, len(found))}
-    session = load(bundle, **loading, **optimisation_arguments(optimisation))
+    session = load(bundle, **loading, **optimisation_arguments(optimisation), generator=generator)
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)
     records, interrupt = [], None

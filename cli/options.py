@@ -42,6 +42,13 @@ OPTIMISATION_OPTIONS = (
     click.option("--locality", is_flag=True, default=None, help="Tune with PTI's locality regulariser."),
     click.option("--until-lpips", type=float, help="Stop a photo whose LPIPS has come down to this."),
 )
+GENERATOR_OPTION = click.option(
+    "--generator", metavar="NAME", help="Draw with a further generator of the bundle, such as toonify."
+)
+#: Of commands that take inversions.
+METHOD_OPTION = click.option(
+    "--method", metavar="NAME", help="The optimisation that the inversions are of: projection or pti."
+)
 STEPS_OPTION = click.option(
     "--steps", type=click.IntRange(0, MAX_STEPS), help="Refinement steps; the bundle's default unless said."
 )

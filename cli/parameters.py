@@ -142,6 +142,20 @@ class Assignment(click.ParamType):
         self.fail(f"{value!r} is neither like smile=2.5 nor like {example}.", parameter, context)
 
 
+class Named(click.ParamType):
+    """``NAME=FILE``."""
+
+    name = "file"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[str, Path]:
+        if isinstance(value, tuple):
+            return value
+        name, _, file = str(value).partition("=")
+        if not name or not file:
+            self.fail(f"{value!r} is not like toonify=toonify.pt.", parameter, context)
+        return name, Path(file)
+
+
 class RowsOf(click.ParamType):
     """``FIRST:END=FILE``: rows of codes, and the inversion to take them from."""
 

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from ..runtime.manifest.strict_json import dump
-from .options import FILE, JSON_OPTION, loading_options, user_errors
+from .options import FILE, GENERATOR_OPTION, JSON_OPTION, METHOD_OPTION, loading_options, user_errors
+from .parameters import BatchRange, Capabilities
 
 
 @click.command()
@@ -16,12 +17,34 @@ from .options import FILE, JSON_OPTION, loading_options, user_errors
 @click.option("--half", is_flag=True, help="Keep its constants in 16 bits: half the file.")
 @click.option("--styles", is_flag=True, help="Let it take offsets of styles too (StyleSpace); they may be left out.")
 @click.option("--offsets", type=FILE, help="Also write the weight offsets by layer, as a safetensors file.")
+@click.option("--engine", type=FILE, help="Also build a TensorRT engine of the .onnx file: codes in, image out.")
+@click.option(
+    "--target",
+    type=click.Choice(["tensorrt", "tensorrt-rtx"]),
+    default="tensorrt-rtx",
+    show_default=True,
+    help="Of --engine: tensorrt builds on the GPU that it builds for, tensorrt-rtx on any machine.",
+)
+@click.option(
+    "--batch",
+    type=BatchRange(),
+    default="1:1:4",
+    show_default=True,
+    help="Of --engine: codes at once, N or MIN:OPT:MAX.",
+)
+@click.option(
+    "--compute-capability",
+    type=Capabilities(),
+    help="Of --engine for tensorrt-rtx: the GPUs to build for, such as 89,120; 80,86,89,120 unless said.",
+)
 @click.option(
     *("--state", "state"),
     type=(FILE, FILE),
     metavar="CHECKPOINT FILE",
     help="Also write a StyleGAN2 state dict to FILE; CHECKPOINT is what the bundle was exported from.",
 )
+@METHOD_OPTION
+@GENERATOR_OPTION
 @loading_options
 @JSON_OPTION
 @user_errors
@@ -32,7 +55,13 @@ def personalize(
     half: bool,
     styles: bool,
     offsets: Path | None,
+    engine: Path | None,
+    target: str,
+    batch: tuple[int, int, int],
+    compute_capability: tuple[int, ...] | None,
     state: tuple[Path, Path] | None,
+    method: str | None,
+    generator: str | None,
     loading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -48,10 +77,12 @@ def personalize(
     from .show.editing import show_personal
     from .show.progress import stages
 
-    for file in (output, offsets, state and state[1]):
+    if engine is not None and styles:
+        raise click.UsageError("An engine has no inputs that may be left out: give --engine or --styles.")
+    for file in (output, offsets, state and state[1], engine):
         check_folder_of(file)
     person = Inversion.load(inversion)
-    session = load(bundle, **loading)
+    session = load(bundle, **loading, method=method, generator=generator)
     with stages(f"Personalizing {inversion.name}") as report:
         report("generator", 1 + (offsets is not None) + (state is not None))
         written = write_personal(session, person, output, half, styles)
@@ -65,4 +96,13 @@ def personalize(
 
             report("state dict", None)
             write_state(session, person, *state)
-    click.echo(dump(written.to_json())) if as_json else show_personal(written)
+    built = None
+    if engine is not None:
+        from ..export.engines.single import build_file
+        from ..export.engines.targets import Options
+        from .show.progress import build_progress
+
+        with build_progress(f"Building for {target}", 1) as progress:
+            built = build_file(output, engine, target, Options(batch, compute_capability or ()), progress)
+    document = written.to_json() | ({} if built is None else {"engine": built.to_json()})
+    click.echo(dump(document)) if as_json else show_personal(written, built)

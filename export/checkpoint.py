@@ -25,6 +25,8 @@ BARE = {
     "features.0.weight": "lpips-trunk",
     "lin0.model.1.weight": "lpips-heads",
 }
+#: Where training keeps the generator that is the mean of many steps' ones, which is the one to use.
+GENERATOR = "g_ema"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,33 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if isinstance(content, dict) and "state_dict" not in content and any(name in content for name in BARE):
         return _bare(archive, content)
     return _checkpoint(archive, content)
+
+
+def read_generator(path: Path) -> Checkpoint:
+    """Read a fine-tuned generator as rosinality's StyleGAN2 and its heirs save it, below the key `g_ema`.
+
+    Returns:
+        Its tensors under `g_ema.`; `latent_avg` of such files is that of its own W, which nobody here needs.
+
+    Raises:
+        CheckpointError: as ``read_checkpoint`` does; or it holds no such generator.
+    """
+    if path.suffix == ".pkl":
+        raise CheckpointError(
+            f"{path} is a pickle as StyleGAN2-ADA and StyleGAN3 publish them",
+            got="a module together with its source code, which would have to be run to be read",
+            expected="a file with `g_ema`, a state dict with rosinality's names of tensors",
+            hint="Convert it where you trust it: rosinality's convert_weight.py for StyleGAN2, a fork's for ADA.",
+        )
+    archive, content = read_content(path)
+    state = content.get(GENERATOR) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not state or not all(isinstance(name, str) for name in state):
+        got = f"keys {sorted(map(str, content))[:12]}" if isinstance(content, dict) else type(content).__name__
+        held = f"a {state.what}" if isinstance(state, Unread) else got
+        raise CheckpointError(f"{path} has no generator", got=held, expected=f"a state dict under {GENERATOR}")
+    tensors = Tensors(archive)
+    named = {f"{GENERATOR}.{name}": tensors.tensor(name, value) for name, value in state.items()}
+    return Checkpoint(path, named, {}, None)
 
 
 def read_state(path: Path) -> Checkpoint:

@@ -15,9 +15,11 @@ from ..errors import OutputError
 from ..runtime.bundle.constants import Constants, write_manifest
 from ..runtime.bundle.files import atomic_directory
 from ..runtime.bundle.reader import MANIFEST_NAME, Bundle
-from ..runtime.manifest.manifest import CheckpointSpec, GeneratorSpec, GraphSpec, Manifest, StateSpec
-from ..runtime.methods.base import CODES
+from ..runtime.manifest.manifest import CheckpointSpec, FineTunedSpec, GeneratorSpec, GraphSpec, Manifest, StateSpec
+from ..runtime.methods.adaptation import ENCODER as FURTHER_ENCODER
+from ..runtime.methods.base import CODES, STYLED
 from ..runtime.methods.hyperstyle import ENCODER_SYNTHESIS, OFFSET_CODES
+from ..runtime.methods.restyle import synthesis_of
 from .comparison import compare, compare_gradient, outputs_of
 from .gradients.graph import GradientGraph
 from .gradients.optimised import GRADIENTS_GROUP, Optimised, check_gradients, expected_of, optimised
@@ -39,12 +41,15 @@ from .precision import FLOAT32, Precision, precision_named
 #: Which constants files a graph's own constants go to; `weights` has those of `offsets` and the generator's.
 GROUPS = {
     "encoder": "encoder",
+    FURTHER_ENCODER: FURTHER_ENCODER,
+    synthesis_of(FURTHER_ENCODER): synthesis_of(FURTHER_ENCODER),
     ENCODER_SYNTHESIS: "encoder_synthesis",
     "hypernet": "hypernet",
     "offsets": "offsets",
     "weights": "offsets",
     "synthesis": "synthesis",
     "synthesis_one": "synthesis",
+    STYLED: "synthesis",
 }
 GENERATOR_GROUP = "generator"
 
@@ -72,7 +77,7 @@ def export(
             Behind HyperStyle's, the file of the encoder that its codes come from: the W-encoder's, or one of the
             others'; behind IDInvert's generator its encoder.
         output: the bundle's folder; it appears only when complete.
-        choices: the input's size, and the steps of a ReStyle encoder in front of HyperStyle.
+        choices: the input's size, the steps of a ReStyle encoder in front of HyperStyle, and further generators.
         licence: the licence of the weights, for the manifest.
         overwrite: replace an existing bundle.
         report: called before each piece of work.
@@ -142,7 +147,7 @@ def _write_graphs(
     for graph, expected in stages.graphs:
         report(f"tracing {graph.name}")
         program = trace(graph, precision.opset)
-        homes = collect_constants(program, GROUPS[graph.name], constants)
+        homes = collect_constants(program, _group_of(graph.name), constants)
         traced.append((graph, program, homes, expected))
     for graph in optimised.graphs(model):
         report(f"tracing {graph.name}")
@@ -163,6 +168,12 @@ def _write_graphs(
     return specs, constants.files(GENERATOR_GROUP)
 
 
+def _group_of(graph: str) -> str:
+    """The files of a graph's own constants; the graphs of a further generator share theirs."""
+    stage, _, generator = graph.partition(".")
+    return f"{GENERATOR_GROUP}.{generator}" if generator else GROUPS[stage]
+
+
 def _with_expected(model: Model, precision: Precision, scales: Scales) -> Iterator[tuple[Graph, list[Tensor]]]:
     """Every stage with what it should give for its sample inputs, in float32."""
     graphs = build_graphs(model, precision, scales)
@@ -178,6 +189,7 @@ def _manifest(
 ) -> Manifest:
     """The manifest, without the files that it is written over."""
     styles, width = model.latent_avg.shape
+    further = model.further_checkpoints if isinstance(model, Model) else ()
     digests = [checkpoint.sha256 for _, checkpoint in model.checkpoints]
     return Manifest(
         method=model.method,
@@ -189,7 +201,8 @@ def _manifest(
         generator=GeneratorSpec(model.family, model.layers[-1].resolution, styles, width, model.layers),
         state=_state(model),
         checkpoints=tuple(
-            CheckpointSpec(role, checkpoint.path.name, checkpoint.sha256) for role, checkpoint in model.checkpoints
+            CheckpointSpec(role, checkpoint.path.name, checkpoint.sha256)
+            for role, checkpoint in (*model.checkpoints, *further)
         ),
         constants=constants,
         graphs=graphs,
@@ -200,6 +213,15 @@ def _manifest(
             "python": platform.python_version(),
             **{tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime")},
         },
+        generators=_generators(model) if isinstance(model, Model) else (),
+    )
+
+
+def _generators(model: Model) -> tuple[FineTunedSpec, ...]:
+    steps = None if model.further_codes is None else model.further_codes.steps
+    return tuple(
+        FineTunedSpec(each.name, tuple(layer.index for layer in each.layers if layer.tuned), steps)
+        for each in model.further
     )
 
 

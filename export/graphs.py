@@ -10,18 +10,22 @@ from torch.nn import functional as F
 
 from ..runtime.manifest.layers import Layer
 from ..runtime.manifest.manifest import ImageSpec
-from ..runtime.methods.base import BATCH, KEPT_STEPS
-from ..runtime.methods.hyperstyle import ENCODER_AVERAGE, ENCODER_NOISE, ENCODER_SYNTHESIS
-from ..runtime.methods.restyle import AVERAGE
+from ..runtime.methods.adaptation import ENCODER
+from ..runtime.methods.adaptation import ENCODER_NOISE as FURTHER_NOISE
+from ..runtime.methods.base import BATCH, KEPT_STEPS, STYLED, STYLES
+from ..runtime.methods.hyperstyle import ENCODER_AVERAGE, ENCODER_NOISE
+from ..runtime.methods.restyle import AVERAGE, average_of, synthesis_of
 from .methods.model import EncoderLoop, IdInvertModel, Model
+from .networks.encoders import Encoder
 from .networks.hypernetwork import HyperNetwork
+from .networks.stylegan2 import Generator
 from .precision import FLOAT32, Precision
 from .stages.encoder import EncoderStage
 from .stages.hypernet import HypernetStage
 from .stages.offsets import OffsetsStage, WeightsStage, base_weight, energy
 from .stages.scales import ActivationScales, activation_scales
 from .stages.stylegan1 import FoldedEncoder, StyleGan1Stage, noises_of
-from .stages.synthesis import Drawing, EncoderSynthesisStage, SynthesisStage, folded_noises
+from .stages.synthesis import Drawing, EncoderSynthesisStage, StyledSynthesisStage, SynthesisStage, folded_noises
 
 
 @dataclass(frozen=True)
@@ -46,23 +50,36 @@ class Scales:
 
     generator: ActivationScales
     loop: ActivationScales | None
+    further: Mapping[str, ActivationScales]
+    further_loop: ActivationScales | None
 
 
 def measure_scales(model: Model, precision: Precision) -> Scales:
     """The scales of ``activation_scales`` for every generator of a model."""
-    loop = model.loop
+
+    def scales(loop: EncoderLoop | None) -> ActivationScales | None:
+        if loop is None:
+            return None
+        return activation_scales(loop.generator, loop.layers, loop.latent_avg, precision)
+
+    further = {
+        each.name: activation_scales(each.generator, each.layers, model.latent_avg, precision) for each in model.further
+    }
+    own = activation_scales(model.generator, model.layers, model.latent_avg, precision)
     return Scales(
-        activation_scales(model.generator, model.layers, model.latent_avg, precision),
-        None if loop is None else activation_scales(loop.generator, loop.layers, loop.latent_avg, precision),
+        own, scales(model.loop), further, scales(None if model.further_codes is None else model.further_codes.loop)
     )
 
 
-def weight_names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    """Tensors between `weights` and `synthesis`: every tuned weight, then every tuned layer's energy."""
+def weight_names(layers: tuple[Layer, ...], of: str = "") -> tuple[str, ...]:
+    """Tensors between `weights` and `synthesis`: every tuned weight, then every tuned layer's energy.
+
+    ``of`` is "" for the method's own generator, and a further one's name with a dot.
+    """
     tuned = [layer for layer in layers if layer.tuned]
     return (
-        *(f"weight.{layer.name}" for layer in tuned),
-        *(f"energy.{layer.name}" for layer in tuned if layer.demodulated),
+        *(f"weight.{of}{layer.name}" for layer in tuned),
+        *(f"energy.{of}{layer.name}" for layer in tuned if layer.demodulated),
     )
 
 
@@ -73,30 +90,69 @@ def noise_names(layers: tuple[Layer, ...], prefix: str = "noise") -> tuple[str, 
 
 def model_constants(model: Model, precision: Precision, scales: Scales) -> dict[str, Tensor]:
     """What the method or a graph takes by name: average codes, untuned weights and energies, noises."""
-    constants = {AVERAGE: model.latent_avg[None], **_drawing_constants(model, precision, scales.generator)}
+    own = Drawn(model.generator, model.layers, scales.generator)
+    constants = {AVERAGE: model.latent_avg[None], **own.constants(precision)}
+    for further in further_drawn(model, scales):
+        constants |= further.constants(precision)
+    codes = model.further_codes
+    if codes is not None and codes.loop is not None and scales.further_loop is not None:
+        constants[average_of(ENCODER)] = codes.loop.latent_avg[None]
+        constants |= _loop_noises(codes.loop, precision, scales.further_loop, FURTHER_NOISE)
     if model.loop is not None and scales.loop is not None:
         constants[ENCODER_AVERAGE] = model.loop.latent_avg[None]
-        constants |= _loop_noises(model.loop, precision, scales.loop)
+        constants |= _loop_noises(model.loop, precision, scales.loop, ENCODER_NOISE)
     return constants
 
 
-def _drawing_constants(model: Model, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
-    """What `synthesis` takes besides codes, before any step, in its order: untuned weights, energies, noises."""
-    weights = [base_weight(model.generator, layer, precision) for layer in model.tuned]
-    energies = [energy(weight) for layer, weight in zip(model.tuned, weights, strict=True) if layer.demodulated]
-    noises = folded_noises(model.generator, precision, scales)
-    names = (*weight_names(model.layers), *noise_names(model.layers))
-    return dict(zip(names, (*weights, *energies, *noises), strict=True))
+@dataclass(frozen=True)
+class Drawn:
+    """A generator that draws images: the method's own, or a further one by its ``name``."""
+
+    generator: Generator
+    layers: tuple[Layer, ...]
+    scales: ActivationScales
+    name: str = ""
+
+    @property
+    def of(self) -> str:
+        """Before the names of its tensors, behind their kind and a dot."""
+        return f"{self.name}." if self.name else ""
+
+    def graph(self, name: str) -> str:
+        """What one of its graphs is called."""
+        return f"{name}.{self.name}" if self.name else name
+
+    @property
+    def tuned(self) -> tuple[Layer, ...]:
+        """The layers with offsets."""
+        return tuple(layer for layer in self.layers if layer.tuned)
+
+    def constants(self, precision: Precision) -> dict[str, Tensor]:
+        """What `synthesis` takes besides codes, before any step, in its order: untuned weights, energies, noises."""
+        weights = [base_weight(self.generator, layer, precision) for layer in self.tuned]
+        energies = [energy(weight) for layer, weight in zip(self.tuned, weights, strict=True) if layer.demodulated]
+        noises = folded_noises(self.generator, precision, self.scales)
+        names = (*weight_names(self.layers, self.of), *noise_names(self.layers, self.graph("noise")))
+        return dict(zip(names, (*weights, *energies, *noises), strict=True))
 
 
-def _loop_noises(loop: EncoderLoop, precision: Precision, scales: ActivationScales) -> dict[str, Tensor]:
+def further_drawn(model: Model, scales: Scales) -> list[Drawn]:
+    """The further generators of a model."""
+    return [Drawn(each.generator, each.layers, scales.further[each.name], each.name) for each in model.further]
+
+
+def _loop_noises(loop: EncoderLoop, precision: Precision, scales: ActivationScales, prefix: str) -> dict[str, Tensor]:
     noises = folded_noises(loop.generator, precision, scales)
-    return dict(zip(noise_names(loop.layers, ENCODER_NOISE), noises, strict=True))
+    return dict(zip(noise_names(loop.layers, prefix), noises, strict=True))
 
 
 def graph_count(model: Model) -> int:
     """How many graphs ``build_graphs`` gives."""
-    return 3 + (model.loop is not None) + 3 * (model.hypernet is not None)
+    own = 3 + (model.loop is not None) + 3 * (model.hypernet is not None)
+    tuned = sum(any(layer.tuned for layer in each.layers) for each in model.further)
+    codes = model.further_codes
+    styled = (1 + len(model.further)) * model.styles
+    return own + styled + 2 * len(model.further) + tuned + (0 if codes is None else 1 + (codes.loop is not None))
 
 
 def build_graphs(model: Model, precision: Precision = FLOAT32, scales: Scales | None = None) -> Iterator[Graph]:
@@ -106,13 +162,14 @@ def build_graphs(model: Model, precision: Precision = FLOAT32, scales: Scales | 
     """
     scales = scales or measure_scales(model, precision)
     sample = Samples(model.image)
-    yield _encoder(model, precision, sample)
-    if model.loop is not None and scales.loop is not None:
-        yield _encoder_synthesis(model.loop, model.image, precision, scales.loop, sample)
+    yield from _encoders(model, precision, scales, sample)
     if model.hypernet is not None:
         yield _hypernet(model.hypernet, precision, sample)
         yield from _offsets(model, model.hypernet, precision, sample)
-    yield from _syntheses(model, precision, scales.generator, sample)
+    for drawn in (Drawn(model.generator, model.layers, scales.generator), *further_drawn(model, scales)):
+        if drawn.name and drawn.tuned and model.hypernet is not None:
+            yield _further_weights(model, model.hypernet, drawn, precision, sample)
+        yield from _syntheses(model, drawn, precision, sample)
 
 
 class Samples:
@@ -139,19 +196,38 @@ class Samples:
         shape = (steps, len(hypernet.shape.blocks), hypernet.shape.code)
         return torch.randn(shape, generator=self._generate) * 0.1
 
+    def styles(self, layers: tuple[Layer, ...], rows: int) -> Tensor:
+        """What is added to the styles of all layers."""
+        return torch.randn(rows, sum(layer.in_channels for layer in layers), generator=self._generate) * 0.3
+
     def _uniform(self, channels: int) -> Tensor:
         shape = (2, channels, self._image.input_height, self._image.input_width)
         return torch.rand(shape, generator=self._generate)
 
 
-def _encoder(model: Model, precision: Precision, sample: Samples) -> Graph:
-    size = (model.image.input_height, model.image.input_width)
+def _encoders(model: Model, precision: Precision, scales: Scales, sample: Samples) -> Iterator[Graph]:
+    """What gives the method its codes, and further generators theirs, each with what it looks at."""
+    image = model.image
+    yield _encoder("encoder", model.encoder, model.average, image, precision, sample)
+    if model.loop is not None and scales.loop is not None:
+        yield _encoder_synthesis("encoder", ENCODER_NOISE, model.loop, image, precision, scales.loop, sample)
+    codes = model.further_codes
+    if codes is not None:
+        yield _encoder(ENCODER, codes.network, codes.average, image, precision, sample)
+        if codes.loop is not None and scales.further_loop is not None:
+            yield _encoder_synthesis(ENCODER, FURTHER_NOISE, codes.loop, image, precision, scales.further_loop, sample)
+
+
+def _encoder(
+    name: str, encoder: Encoder, average: Tensor | None, image: ImageSpec, precision: Precision, sample: Samples
+) -> Graph:
+    size = (image.input_height, image.input_width)
     pictures: tuple[Tensor, ...] = (sample.photo(),)
-    if model.average is None:
+    if average is None:
         pictures = (*pictures, sample.reconstruction)
     return Graph(
-        "encoder",
-        EncoderStage(model.encoder, model.average, size, precision),
+        name,
+        EncoderStage(encoder, average, size, precision),
         pictures,
         tuple({0: BATCH} for _ in pictures),
         ("image", "reconstruction")[: len(pictures)],
@@ -160,12 +236,18 @@ def _encoder(model: Model, precision: Precision, sample: Samples) -> Graph:
 
 
 def _encoder_synthesis(
-    loop: EncoderLoop, image: ImageSpec, precision: Precision, scales: ActivationScales, sample: Samples
+    encoder: str,
+    prefix: str,
+    loop: EncoderLoop,
+    image: ImageSpec,
+    precision: Precision,
+    scales: ActivationScales,
+    sample: Samples,
 ) -> Graph:
-    noises = _loop_noises(loop, precision, scales)
+    noises = _loop_noises(loop, precision, scales, prefix)
     drawing = Drawing(loop.generator, loop.layers, True, precision, scales)
     return Graph(
-        ENCODER_SYNTHESIS,
+        synthesis_of(encoder),
         EncoderSynthesisStage(drawing, image),
         (sample.codes(loop.latent_avg)[:1], list(noises.values())),
         (None, [None] * len(noises)),
@@ -195,19 +277,45 @@ def _offsets(model: Model, hypernet: HyperNetwork, precision: Precision, sample:
     yield Graph("weights", weights, args, axes, names, weight_names(model.layers))
 
 
-def _syntheses(model: Model, precision: Precision, scales: ActivationScales, sample: Samples) -> Iterator[Graph]:
-    constants: Mapping[str, Tensor] = _drawing_constants(model, precision, scales)
+def _further_weights(
+    model: Model, hypernet: HyperNetwork, drawn: Drawn, precision: Precision, sample: Samples
+) -> Graph:
+    offsets = OffsetsStage(hypernet, model.layers, precision, [layer.index for layer in drawn.tuned])
+    return Graph(
+        drawn.graph("weights"),
+        WeightsStage(offsets, drawn.generator),
+        (sample.offset_codes(2 if model.bilinear else 1, hypernet), torch.tensor(2.0)),
+        ({0: KEPT_STEPS} if model.bilinear else None, None),
+        ("offset_codes", "steps"),
+        weight_names(drawn.layers, drawn.of),
+    )
+
+
+def _syntheses(model: Model, drawn: Drawn, precision: Precision, sample: Samples) -> Iterator[Graph]:
+    constants: Mapping[str, Tensor] = drawn.constants(precision)
     names, tensors = tuple(constants), list(constants.values())
-    tuned, computed = len(model.tuned), len(weight_names(model.layers))
+    tuned, computed = len(drawn.tuned), len(weight_names(drawn.layers))
     parts = (tensors[:tuned], tensors[tuned:computed], tensors[computed:])
     codes = sample.codes(model.latent_avg)
     for name, single in (("synthesis", False), ("synthesis_one", True)):
         yield Graph(
-            name,
-            SynthesisStage(Drawing(model.generator, model.layers, single, precision, scales), model.image),
+            drawn.graph(name),
+            SynthesisStage(Drawing(drawn.generator, drawn.layers, single, precision, drawn.scales), model.image),
             (codes[:1] if single else codes, *parts),
             (None if single else {0: BATCH}, *([None] * len(part) for part in parts)),
             ("codes", *names),
+            ("image", "reconstruction"),
+        )
+    if model.styles:
+        stage = StyledSynthesisStage(
+            Drawing(drawn.generator, drawn.layers, False, precision, drawn.scales), model.image
+        )
+        yield Graph(
+            drawn.graph(STYLED),
+            stage,
+            (codes, sample.styles(drawn.layers, len(codes)), *parts),
+            ({0: BATCH}, {0: BATCH}, *([None] * len(part) for part in parts)),
+            ("codes", STYLES, *names),
             ("image", "reconstruction"),
         )
 

@@ -15,7 +15,7 @@ from ..errors import ExportError, printable
 from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.inversion import Inversion
 from ..runtime.manifest.layers import Layer
-from ..runtime.manifest.manifest import Manifest
+from ..runtime.manifest.manifest import GraphSpec, Manifest
 from ..runtime.methods.base import CODES
 from ..runtime.quality.tolerance import TOLERANCE, tolerance
 from ..runtime.session import Session
@@ -66,8 +66,9 @@ def personalize(
         raise ExportError(
             "StyleSpace is StyleGAN2's", got=manifest.generator.family, hint="Leave --styles out: codes are edited."
         )
-    model = onnx.load(session.bundle.graph("synthesis"), load_external_data=True)
-    _bake(model.graph, {**session.bundle.constants(), **person.weights()}, manifest)
+    synthesis = session.bundle.method.syntheses[0]
+    model = onnx.load(session.bundle.graph(synthesis), load_external_data=True)
+    _bake(model.graph, {**session.bundle.constants(), **person.weights()}, manifest.graphs[synthesis])
     _keep_image(model.graph)
     if styles:
         _open_styles(model.graph, manifest.layers)
@@ -84,9 +85,9 @@ def personalize(
     return Personal(path, len(content), difference)
 
 
-def _bake(graph: onnx.GraphProto, values: Mapping[str, NDArray[Any]], manifest: Manifest) -> None:
+def _bake(graph: onnx.GraphProto, values: Mapping[str, NDArray[Any]], spec: GraphSpec) -> None:
     """Constants in the place of all inputs but the codes."""
-    for tensor in manifest.graphs["synthesis"].inputs:
+    for tensor in spec.inputs:
         if tensor.name == CODES:
             continue
         dtype = TensorProto.DataType.Value({"float32": "FLOAT"}.get(tensor.dtype, tensor.dtype.upper()))

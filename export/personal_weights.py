@@ -12,7 +12,8 @@ from ..runtime.bundle.files import atomic_file
 from ..runtime.bundle.inversion import Inversion
 from ..runtime.manifest.manifest import Manifest
 from ..runtime.session import Session
-from .checkpoint import read_checkpoint
+from .checkpoint import GENERATOR as FURTHER
+from .checkpoint import read_checkpoint, read_generator
 
 GENERATOR = "decoder"
 
@@ -29,19 +30,19 @@ def write_offsets(session: Session, inversion: Inversion, path: Path) -> None:
     """
     offsets = session.weight_offsets(inversion)
     if not offsets:
-        raise ExportError("The method has no weight offsets", got=session.manifest.method.name, expected="hyperstyle")
+        raise ExportError("The method has no weight offsets", got=session.method, expected="hyperstyle")
     with atomic_file(path) as partial:
         save_file({str(layer): offset for layer, offset in offsets.items()}, partial)
 
 
-def generator_state(manifest: Manifest, checkpoint: Path) -> dict[str, Tensor]:
-    """The generator's tensors by rosinality's names, in the file that a bundle was exported from.
+def generator_state(manifest: Manifest, checkpoint: Path, further: bool = False) -> dict[str, Tensor]:
+    """The generator's tensors by rosinality's names, in the file that a bundle, or its ``further`` one, is from.
 
     Raises:
         CheckpointError: it cannot be read, or the bundle was exported from another one.
     """
-    opened = read_checkpoint(checkpoint)
-    state = opened.part(GENERATOR)
+    opened = read_generator(checkpoint) if further else read_checkpoint(checkpoint)
+    state = opened.part(FURTHER if further else GENERATOR)
     if opened.sha256 not in {each.sha256 for each in manifest.checkpoints} or not state:
         known = ", ".join(f"{each.file} {each.sha256[:12]}" for each in manifest.checkpoints)
         raise CheckpointError(
@@ -56,18 +57,20 @@ def write_state(session: Session, inversion: Inversion, checkpoint: Path, path: 
     Args:
         session: on the bundle that the checkpoint was exported to.
         inversion: the person.
-        checkpoint: the file that has the generator.
+        checkpoint: the file that has the generator: the method's, or that of the further generator which draws.
         path: the safetensors file.
 
     Raises:
         CheckpointError: it cannot be read, or the bundle was exported from another one.
+        ExportError: the generator was tuned, so that it is not the checkpoint's with offsets.
         InversionError: the inversion belongs to another model.
         OutputError: the file cannot be written.
     """
-    state = generator_state(session.manifest, checkpoint)
+    if session.settings is not None:
+        raise ExportError("A tuned generator is not written as a state dict", got=session.method, expected="hyperstyle")
+    state = generator_state(session.manifest, checkpoint, session.bundle.generator is not None)
     tensors: dict[str, Tensor] = {name: tensor.float().clone() for name, tensor in state.items()}
-    offsets = session.weight_offsets(inversion)
-    for layer in session.manifest.tuned:
-        tensors[f"{layer.name}.conv.weight"] *= 1 + torch.from_numpy(offsets[layer.index])
+    for index, offset in session.weight_offsets(inversion).items():
+        tensors[f"{session.manifest.layers[index].name}.conv.weight"] *= 1 + torch.from_numpy(offset)
     with atomic_file(path) as partial:
         save_tensors(tensors, partial)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..runtime.bundle.files import atomic_file
 from ..runtime.manifest.layers import Layer, layer_table
+from .checkpoint import GENERATOR
 from .methods.hyperstyle import CLASSES
 from .methods.inversion import ITERATIVE
 from .methods.recognition import ENCODERS, HYPERSTYLE, PAIR, EncoderClass
@@ -59,12 +60,16 @@ _RULES = tuple(
 
 def draw(name: str, shape: tuple[int, ...], prefix: str = "") -> NDArray[np.float32] | NDArray[np.int64]:
     """Draw the tensor ``name`` (for instance "decoder.conv1.conv.weight"), float32 or int64 for a counter."""
-    leaf = name.partition(".")[2] or name
+    return _drawn(f"{prefix}{name}", name.partition(".")[2] or name, shape)
+
+
+def _drawn(seed: str, leaf: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[np.int64]:
+    """A tensor that is called ``leaf`` in its network, from the stream of ``seed``."""
     if leaf.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
     if leaf.endswith((".blur.kernel", ".upsample.kernel")):
         return FIR_KERNEL.copy()
-    stream = np.random.PCG64(zlib.crc32(f"{prefix}{name}".encode()))
+    stream = np.random.PCG64(zlib.crc32(seed.encode()))
     noise = np.random.Generator(stream).standard_normal(shape, dtype=np.float32)
     if leaf.endswith("running_var"):
         return np.float32(0.8) + np.float32(0.25) * np.abs(noise)
@@ -238,6 +243,27 @@ def write_checkpoints(
         with atomic_file(folder / name) as partial:
             torch.save(content, partial)
     return tuple(folder / name for name in parts)
+
+
+def write_generator(path: Path, sizes: Sizes | None = None, prefix: str = "finetuned/") -> Path:
+    """Write a seeded generator as fine-tuning leaves it: `g_ema`, and the average code of its W, which is not used.
+
+    Args:
+        path: the file.
+        sizes: those of the networks, as for ``write_checkpoints``.
+        prefix: before every name that a tensor is drawn under.
+
+    Raises:
+        OutputError: the folder is read-only or the disk is full.
+    """
+    sizes = sizes or published_sizes(256)
+    with torch.device("meta"):
+        tensors = Generator(sizes.generator).state_dict()
+    state = {name: torch.from_numpy(_drawn(f"{prefix}{name}", name, tuple(t.shape))) for name, t in tensors.items()}
+    average = torch.from_numpy(draw("latent_avg", (sizes.generator.width,), prefix))
+    with atomic_file(path) as partial:
+        torch.save({GENERATOR: state, "latent_avg": average}, partial)
+    return path
 
 
 def _hypernet(sizes: Sizes, separable: bool, layers_to_tune: str) -> HyperNetwork:

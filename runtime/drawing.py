@@ -1,7 +1,7 @@
 """One person's generator: weights that are computed once, for any number of drawings."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ArrayError
 from ..kernels.arithmetic import tile_offset
 from .backends.base import Backend
-from .editing.change import edited_codes
+from .editing.change import Edit, edited_codes, edited_styles
+from .editing.channels import styled_graph
 from .editing.trajectory import Trajectory
-from .methods.base import CODES, Array, Arrays
+from .methods.base import CODES, IMAGE, STYLES, Array, Arrays
 from .refinement.loop import own_weights
 
 
@@ -37,7 +38,7 @@ class Person:
 
     def offsets(self) -> dict[int, NDArray[np.float32]]:
         """The accumulated offsets by layer, as ``Session.weight_offsets`` gives them."""
-        backend, tuned = self._backend, self._backend.manifest.tuned
+        backend, tuned = self._backend, self._backend.method.offset_layers
         if not self._steps:
             return {layer.index: np.zeros(layer.weight_shape, np.float32) for layer in tuned}
         if not tuned or backend.method.called is not None:
@@ -54,25 +55,44 @@ class Person:
         """What the generator has of its own, on the host, by the names of `synthesis`' inputs; nothing before steps."""
         return {name: self._backend.download(array) for name, array in self._weights.items()}
 
-    def draw(self, codes: ArrayLike | None = None) -> NDArray[np.uint8]:
+    def draw(self, codes: ArrayLike | None = None, styles: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Pictures [N, height, width, 3] of W+ codes, [N, styles, width] or [styles, width]; None for their own.
 
+        ``styles`` [N, channels of all layers] are added to what the layers' affine maps make of the codes.
+
         Raises:
-            ArrayError: codes of another shape, or not finite numbers.
+            ArrayError: codes or styles of another shape, or not finite numbers.
+            DirectionError: styles, and the bundle has no graph that takes them.
         """
-        return np.asarray(self._backend.download(self._backend.pixels(self._drawn(codes))))
+        return np.asarray(self._backend.download(self._backend.pixels(self._drawn(codes, styles))))
 
-    def image(self, codes: ArrayLike | None = None) -> NDArray[np.float32]:
+    def draw_edits(self, edits: Sequence[Edit], together: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """A picture [height, width, 3] of each edit; ``together`` are drawn at a time, all unless said.
+
+        Raises:
+            DirectionError: an edit moves styles, and the bundle has no graph that takes them.
+        """
+        together = together or len(edits)
+        for first in range(0, len(edits), together):
+            part = edits[first : first + together]
+            yield from self.draw(edited_codes(self._codes, part), edited_styles(part))
+
+    def image(self, codes: ArrayLike | None = None, styles: ArrayLike | None = None) -> NDArray[np.float32]:
         """The same before it is made 8 bits: [N, 3, height, width] float32, about [-1, 1]."""
-        return np.asarray(self._backend.download(self._drawn(codes)))
+        return np.asarray(self._backend.download(self._drawn(codes, styles)))
 
-    def _drawn(self, codes: ArrayLike | None) -> Array:
+    def _drawn(self, codes: ArrayLike | None, styles: ArrayLike | None) -> Array:
         backend, generator = self._backend, self._backend.manifest.generator
         batch = checked_array("codes", self._codes if codes is None else codes, None)
         batch = batch[None] if batch.ndim == 2 else batch
         batch = checked_array("codes", batch, (-1, generator.styles, generator.width))
-        graph = backend.method.syntheses[len(batch) == 1]
-        return backend.run(graph, {CODES: backend.upload(batch), **self._weights})["image"]
+        inputs = {CODES: backend.upload(batch), **self._weights}
+        if styles is None:
+            return backend.run(backend.method.syntheses[len(batch) == 1], inputs)[IMAGE]
+        added = checked_array(STYLES, styles, (len(batch), generator.channels))
+        return backend.run(styled_graph(backend.manifest, backend.method), {**inputs, STYLES: backend.upload(added)})[
+            IMAGE
+        ]
 
 
 def draw_frames(backend: Backend, trajectory: Trajectory, frames: int, batch: int) -> Iterator[NDArray[np.uint8]]:
@@ -84,11 +104,9 @@ def draw_frames(backend: Backend, trajectory: Trajectory, frames: int, batch: in
     if len(trajectory.people) == 1:
         person = Person(backend, first.arrays, first.steps)
         while together := list(itertools.islice(positions, batch)):
-            yield from person.draw(edited_codes(first.codes, [trajectory.edit(position) for position in together]))
+            yield from person.draw_edits([trajectory.edit(position) for position in together])
     for position in positions:
-        arrays, steps = trajectory.person(position)
-        codes = edited_codes(arrays[CODES], [trajectory.edit(position)])
-        yield from Person(backend, arrays, steps).draw(codes)
+        yield from Person(backend, *trajectory.person(position)).draw_edits([trajectory.edit(position)])
 
 
 def _uploaded(

@@ -17,7 +17,7 @@ from .backends.base import Backend
 from .bundle.inversion import Inversion
 from .bundle.reader import Bundle
 from .drawing import Person, checked_array, draw_frames
-from .editing.change import NamedEdit, edited_codes
+from .editing.change import Edit, NamedEdit, edited_codes
 from .editing.folder import Directions
 from .editing.trajectory import Trajectory
 from .images import Photo, encoder_input, read_photo
@@ -40,6 +40,7 @@ def load(
     trust_engines: bool = False,
     method: str | None = None,
     settings: Settings | None = None,
+    generator: str | None = None,
 ) -> "Session":
     """Verify a bundle and load it into a backend.
 
@@ -53,9 +54,10 @@ def load(
         trust_engines: load engines that were not built on this machine. Engines are programs: they can do anything.
         method: an optimisation that the bundle has gradient graphs for ("projection"), in place of its own method.
         settings: of that optimisation; or of the bundle's own method, where that is one (IDInvert).
+        generator: a further generator of the bundle ("toonify") that draws what the method finds.
 
     Raises:
-        BundleError: the bundle is incomplete, damaged, unsafe or of another version.
+        BundleError: the bundle is incomplete, damaged, unsafe or of another version, or has no such generator.
         BackendError: the backend is unknown, not installed, or cannot load the graphs or run the bundle's precision;
             another is never taken instead.
     """
@@ -63,7 +65,7 @@ def load(
     if threads is not None and threads < 1:
         raise ArrayError("threads is out of range", got=threads, expected="1 or more")
     started = time.monotonic()
-    bundle = Bundle.open(path, method, settings)
+    bundle = Bundle.open(path, method, settings, generator)
     verified = time.monotonic()
     LOGGER.info("%s: every file has its checksum (%.1f s)", path, verified - started)
     session = Session(open_backend(name, bundle, Options(threads, precision_hint, device, trust_engines)))
@@ -98,7 +100,7 @@ class Session:
 
     @property
     def method(self) -> str:
-        """Name of the method that runs: the bundle's, or the optimisation that it was loaded as."""
+        """Name of the method that runs: the bundle's, the optimisation that it was loaded as, or with a generator's."""
         return self._backend.method.name
 
     @property
@@ -288,15 +290,19 @@ class Session:
             DirectionError: an unknown direction, one of another model, or a strength out of range.
             ArrayError: no edits.
         """
-        return self.person(inversion).draw(self.edited_codes(inversion, edits))
+        return np.stack(list(self.person(inversion).draw_edits(self._resolved(edits))))
 
     def edited_codes(self, inversion: Inversion, edits: NamedEdit | Sequence[NamedEdit]) -> NDArray[np.float32]:
         """The codes that ``edit`` draws, [N, styles, width]."""
         self.check(inversion)
+        return edited_codes(inversion.codes, self._resolved(edits))
+
+    def _resolved(self, edits: NamedEdit | Sequence[NamedEdit]) -> list[Edit]:
+        """One edit or many as a list, checked, the bundle's directions in the place of names."""
         listed = [edits] if isinstance(edits, Mapping) else list(edits)
         if not listed:
             raise ArrayError("No edits to draw", got="an empty list", expected="at least one")
-        return edited_codes(inversion.codes, [self.directions.resolved(edit) for edit in listed])
+        return [self.directions.resolved(edit) for edit in listed]
 
     def frames(self, trajectory: Trajectory, frames: int, batch: int = 8) -> Iterator[NDArray[np.uint8]]:
         """Draw the frames of a film, [height, width, 3] uint8, one by one; ``editing.film.write_film`` writes them.
@@ -311,7 +317,7 @@ class Session:
             DirectionError: an unknown direction, one of another model, or a strength out of range.
             ArrayError: no people, an unknown easing, or frames or batch out of range.
         """
-        trajectory.check(self.manifest)
+        trajectory.check(self.manifest, self._backend.method)
         trajectory.positions(frames)
         if batch < 1:
             raise ArrayError("batch is out of range", got=batch, expected="1 or more")

@@ -192,6 +192,7 @@ def hostile_bundles() -> Iterator[Hostile]:
     yield from _versions()
     yield from _methods()
     yield from _fields()
+    yield from _generators()
     yield from _values()
     yield from _paths()
     yield from _files()
@@ -230,6 +231,28 @@ def _methods() -> Iterator[Hostile]:
         lambda document: document["graphs"]["hypernet"]["outputs"].append(document["state"][0] | {"dtype": "float32"})
     )
     yield Hostile("one output more", more, r"graphs\[hypernet\]\.outputs")
+
+
+#: A further generator as bundles list it, and what is wrong with others.
+_GENERATOR = {"name": "toonify", "offsets": [5, 7], "encoder_steps": 2}
+_GENERATORS = {
+    "a name with a dot": ([{**_GENERATOR, "name": "too.nify"}], r"generators\[0\]\.name"),
+    "a long name": ([{**_GENERATOR, "name": "x" * 33}], r"generators\[0\]\.name"),
+    "no name": ([{**_GENERATOR, "name": ""}], r"generators\[0\]\.name"),
+    "a name twice": ([{**_GENERATOR, "encoder_steps": None, "offsets": []}] * 2, r"generators\[1\]\.name"),
+    "layers in disorder": ([{**_GENERATOR, "offsets": [7, 5]}], r"generators\[0\]\.offsets"),
+    "a layer that is not tuned": ([{**_GENERATOR, "offsets": [3]}], r"generators\[0\]\.offsets"),
+    "a layer that there is not": ([{**_GENERATOR, "offsets": [-1]}], r"generators\[0\]\.offsets"),
+    "too many steps": ([{**_GENERATOR, "encoder_steps": 1001}], r"generators\[0\]\.encoder_steps"),
+    "steps in words": ([{**_GENERATOR, "encoder_steps": "two"}], r"generators\[0\]\.encoder_steps"),
+    "an unknown field": ([{**_GENERATOR, "domain": "toons"}], r"generators\[0\].*unknown \['domain'\]"),
+    "no list": (_GENERATOR, "generators is wrong"),
+}
+
+
+def _generators() -> Iterator[Hostile]:
+    for name, (value, match) in _GENERATORS.items():
+        yield Hostile(f"generators: {name}", changed(("generators",), value), match)
 
 
 def _fields() -> Iterator[Hostile]:

@@ -15,6 +15,7 @@ from hyperstyle_deploy.runtime.manifest.layers import layer_table, stylegan1_lay
 from hyperstyle_deploy.runtime.manifest.manifest import (
     CheckpointSpec,
     FileSpec,
+    FineTunedSpec,
     GeneratorSpec,
     GraphSpec,
     ImageSpec,
@@ -24,6 +25,7 @@ from hyperstyle_deploy.runtime.manifest.manifest import (
     TensorSpec,
 )
 from hyperstyle_deploy.runtime.methods import METHODS, OPTIMISATIONS
+from hyperstyle_deploy.runtime.methods.adaptation import Adaptation
 from hyperstyle_deploy.runtime.methods.base import Signature
 from hyperstyle_deploy.runtime.methods.optimisation import Optimisation
 from hyperstyle_deploy.runtime.methods.settings import Settings
@@ -37,7 +39,11 @@ DEFAULT_STEPS = {"hyperstyle": 5, "restyle-psp": 5, "restyle-e4e": 5, "idinvert"
 
 
 def small_manifest(
-    method: str = "hyperstyle", encoder_steps: int = 0, separable: bool = False, kind: str = "photo"
+    method: str = "hyperstyle",
+    encoder_steps: int = 0,
+    separable: bool = False,
+    kind: str = "photo",
+    generators: tuple[FineTunedSpec, ...] = (),
 ) -> Manifest:
     """A manifest of 32 pixels and 8 styles of 8 numbers, without graphs and files."""
     hyperstyle = method == "hyperstyle"
@@ -60,6 +66,7 @@ def small_manifest(
         graphs={},
         files={},
         provenance={"exported": "2026-11-24T00:00:00+00:00"},
+        generators=generators,
     )
 
 
@@ -83,12 +90,21 @@ def gradient_signatures(manifest: Manifest, gradients: Sequence[str]) -> dict[st
     return found
 
 
-def with_graphs(manifest: Manifest, gradients: Sequence[str] = ()) -> Manifest:
-    """The manifest with the graphs that its method needs, and those of optimisations."""
+def all_signatures(manifest: Manifest, gradients: Sequence[str] = (), styles: bool = False) -> dict[str, Signature]:
+    """All graphs: of the method, of optimisations and further generators, and with ``styles`` those that take them."""
     kind = METHODS[manifest.method.name]
     descends = issubclass(kind, Optimisation)
     base = kind(with_terms(manifest, kind.exported_as, kind.gradient_graph) if descends else manifest)
-    signatures = {**base.signatures(), **gradient_signatures(manifest, gradients)}
+    methods = [base, *(Adaptation(manifest, base, spec) for spec in manifest.generators)]
+    found = {name: each for method in methods for name, each in method.signatures().items()}
+    if styles:
+        found |= {name: each for method in methods for name, each in method.optional().items()}
+    return found | gradient_signatures(manifest, gradients)
+
+
+def with_graphs(manifest: Manifest, gradients: Sequence[str] = (), styles: bool = False) -> Manifest:
+    """The manifest with the graphs of ``all_signatures``."""
+    signatures = all_signatures(manifest, gradients, styles)
     graphs = {name: GraphSpec(f"{name}.onnx", 20, each.inputs, each.outputs) for name, each in signatures.items()}
     return dataclasses.replace(manifest, graphs=graphs)
 
@@ -104,9 +120,10 @@ def constants_of(manifest: Manifest, fill: float = 1.0) -> dict[str, np.ndarray]
     }
     start = "average_w" if "projection_gradient" in manifest.graphs else "latent_avg"
     average = {start: (1, manifest.generator.styles, manifest.generator.width)}
-    return {
-        name: np.full(shape, fill, np.float32) for name, shape in {**shapes, **average, **method.constants()}.items()
-    }
+    own = {**average, **method.constants()}
+    for spec in manifest.generators:
+        own |= Adaptation(manifest, method, spec).constants()
+    return {name: np.full(shape, fill, np.float32) for name, shape in {**shapes, **own}.items()}
 
 
 @dataclasses.dataclass

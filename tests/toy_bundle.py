@@ -20,9 +20,8 @@ from hyperstyle_deploy.runtime.bundle.reader import Bundle
 from hyperstyle_deploy.runtime.manifest.checksum import with_checksum
 from hyperstyle_deploy.runtime.manifest.layers import Layer
 from hyperstyle_deploy.runtime.manifest.manifest import FileSpec, Manifest, TensorSpec
-from hyperstyle_deploy.runtime.methods import METHODS
 from hyperstyle_deploy.runtime.methods.base import Signature
-from hyperstyle_deploy.tests.small_bundle import constants_of, gradient_signatures, small_manifest, with_graphs
+from hyperstyle_deploy.tests.small_bundle import all_signatures, constants_of, small_manifest, with_graphs
 from hyperstyle_deploy.tests.toy_gradients import makers
 
 FEATURES, CELLS = 8, 4
@@ -48,17 +47,20 @@ class ToyBundle:
 
 
 def write_toy_bundle(
-    path: Path, method: str = "hyperstyle", gradients: Sequence[str] = (), **options: Any
+    path: Path, method: str = "hyperstyle", gradients: Sequence[str] = (), styles: bool = False, **options: Any
 ) -> ToyBundle:
-    """Write one to a folder that is not there yet; options as ``small_manifest`` has them, ``gradients`` names more."""
+    """Write one to a folder that is not there yet.
+
+    Options as ``small_manifest`` has them; ``gradients`` names more graphs, ``styles`` asks for one that takes them.
+    """
     path.mkdir()
-    manifest = with_graphs(small_manifest(method, **options), gradients)
+    manifest = with_graphs(small_manifest(method, **options), gradients, styles)
     draw = np.random.default_rng(7)
     constants = {
         name: np.float32(0.1) * draw.standard_normal(array.shape, dtype=np.float32) + np.float32(name[0] == "w")
         for name, array in constants_of(manifest).items()
     }
-    signatures = {**METHODS[method](manifest).signatures(), **gradient_signatures(manifest, gradients)}
+    signatures = all_signatures(manifest, gradients, styles)
     graphs = {name: Toy(name, signature, manifest, constants) for name, signature in signatures.items()}
     outside = {f"{name}.weight": toy.weight for name, toy in graphs.items() if toy.weight is not None}
     contents = {"generator.safetensors": save(constants), "networks.safetensors": save(outside)}
@@ -89,7 +91,7 @@ class Toy:
 
     def __init__(self, name: str, signature: Signature, manifest: Manifest, constants: dict[str, np.ndarray]) -> None:
         self._name, self._signature, self._manifest, self._constants = name, signature, manifest, constants
-        self._draw = np.random.default_rng(sum(name.removesuffix("_one").encode()))
+        self._draw = np.random.default_rng(sum(name.replace("_one", "").replace("_styles", "").encode()))
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self.weight: np.ndarray | None = None
@@ -98,10 +100,11 @@ class Toy:
             return
         {
             "encoder": self._network,
+            "generator_encoder": self._network,
             "hypernet": self._network,
             "offsets": self._offsets,
             "weights": self._weights,
-        }.get(name, self._synthesis)()
+        }.get(name.partition(".")[0], self._synthesis)()
 
     def model(self, places: dict[str, tuple[int, int]]) -> onnx.ModelProto:
         """The graph, its weight in the file of constants."""
@@ -167,8 +170,13 @@ class Toy:
             self._offset(layer, row)
 
     def _weights(self) -> None:
+        _, dot, generator = self._name.partition(".")
+        given = {tensor.name for tensor in self._signature.outputs}
         for row, layer in enumerate(self._manifest.tuned):
-            offset, name = self._offset(layer, row), layer.name
+            name = f"{generator}{dot}{layer.name}"
+            if f"weight.{name}" not in given:
+                continue
+            offset = self._offset(layer, row)
             if layer.offset == "channel":
                 sides = self._constant(f"sides.{name}", [2, 3], np.int64)
                 offset = self._add("Unsqueeze", [offset, sides], f"tiled.{name}")
@@ -193,6 +201,11 @@ class Toy:
         self.weight = np.ones((3, 1, drawn, drawn), np.float32) / 2
         x = self._add("ConvTranspose", ["cells", "weight"], "coarse", "first_conv", group=3, strides=[drawn, drawn])
         for tensor in others:
+            if tensor.name == "styles":
+                self._add("ReduceMean", ["styles", self._constant("of_a_row", [1], np.int64)], "mean.styles")
+                self._add("Reshape", ["mean.styles", self._constant("by_row", [-1, 1, 1, 1], np.int64)], "added")
+                x = self._add("Add", [x, "added"], "after.styles")
+                continue
             mean = self._add("ReduceMean", [tensor.name], f"mean.{tensor.name}", keepdims=0)
             if tensor.name.startswith("energy."):
                 mean = self._add("Mul", [mean, self._constant(f"tap.{tensor.name}", 1 / 9)], f"tap_mean.{tensor.name}")

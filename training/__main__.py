@@ -14,6 +14,9 @@ STEPS = {
     "psp": 800, "e4e": 300, "restyle-psp": 260, "restyle-e4e": 100,
 }  # fmt: skip
 
+#: The same of a fine-tuning.
+ADAPTATION_STEPS = 800
+
 _folder = click.option(
     "--folder", type=click.Path(path_type=Path), default="training-run", show_default=True, help="Checkpoints and logs."
 )
@@ -87,6 +90,17 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
 
 
 @main.command()
+@click.option("--steps", default=ADAPTATION_STEPS, show_default=True, help="Optimiser steps.")
+@_folder
+@_target
+def adapt(steps: int, folder: Path, target: Path) -> None:
+    """Fine-tune the shipped model's generator to draw in pencil: what `export --generator` takes."""
+    from .adaptation import adapt_generator
+
+    adapt_generator(folder, target, steps)
+
+
+@main.command()
 @click.option("--photo", default=PHOTO, show_default=True, help="Which held-out picture is the photo to try it on.")
 @_folder
 @_target
@@ -119,6 +133,20 @@ def evaluate(pictures: int, folder: Path, target: Path) -> None:
     figures = measure(folder, Widths(), target, pictures)
     for which in ("with_extras", "without_extras"):
         click.echo(f"{which}: L2 " + " ".join(f"{value:.4f}" for value in figures[which]["l2_mean"]))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--people", default=24, show_default=True, help="Held-out faces to edit.")
+@_target
+def curves(bundle: Path, people: int, target: Path) -> None:
+    """What a bundle's directions change, in the parameters that faces are drawn from: as JSON, and a picture."""
+    from ..demo import ENCODER
+    from ..runtime.session import load
+    from .curves import Reader, write_curves
+    from .curves import curves as measured
+
+    write_curves(measured(load(bundle), Reader(ENCODER), people), target)
 
 
 if __name__ == "__main__":

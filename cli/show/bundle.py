@@ -75,6 +75,9 @@ def show_bundle(path: Path, manifest: "Manifest") -> None:
         f"{generator.size}x{image.height} out, {generator.styles} styles of {generator.width}, {manifest.arithmetic}"
         f"{tuned}, {manifest.default_steps} steps by default"
     )
+    for further in manifest.generators:
+        layers = f"offsets of {len(further.offsets)} layers" if further.offsets else "no offsets"
+        OUT.print(f"  --generator {further.name}: another generator, with {layers}")
     for checkpoint in manifest.checkpoints:
         OUT.print(f"  {checkpoint.role}: {checkpoint.file} (sha256 {checkpoint.sha256[:12]})")
     if manifest.licence:

@@ -9,6 +9,7 @@ from rich.table import Table
 from .text import OUT, add_row, show_next, size
 
 if TYPE_CHECKING:
+    from ...export.engines.single import BuiltFile
     from ...export.personal import Personal
     from ...runtime.editing.direction import Direction
     from ...runtime.serving.edits import Record
@@ -47,6 +48,10 @@ def show_film(film: Mapping[str, Any]) -> None:
     OUT.print(f"{film['film']}  {film['frames']} frames, {film['seconds']:.1f} s, {size(film['bytes'])}")
 
 
-def show_personal(written: "Personal") -> None:
+def show_personal(written: "Personal", built: "BuiltFile | None" = None) -> None:
     """Print what a person's generator became."""
     OUT.print(f"{written.path}  {size(written.bytes)}, images differ by {written.difference:.1g} at most")
+    if built is not None:
+        OUT.print(f"{built.path}  {size(built.bytes)}, {built.seconds:.1f} s")
+        for warning in built.warnings:
+            OUT.print(f"  {warning}", markup=False)

@@ -20,6 +20,7 @@ NO_VALUE = {
     "L2": "a picture has a value that is no number",
     "MS-SSIM": "at some scale result and photo differ so much that their contrasts correlate negatively on the whole",
     "LPIPS": "the network gave no number",
+    "ID": "the network gave an embedding of no length",
 }
 
 

@@ -56,6 +56,7 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
     method: str | None = None,
+    generator: str | None = None,
 ) -> list[Built]:
     """Build engines of a bundle's graphs into `engines/<target>/` inside it.
 
@@ -64,6 +65,7 @@ def build(
         target: "tensorrt", which needs the GPU to build for, or "tensorrt-rtx", which needs none.
         stages: names of graphs, one engine each; None for those of the loop on a GPU, and `synthesis`.
         method: an optimisation whose loop that is; the bundle's own method unless said.
+        generator: a further generator that draws.
         options: batch, GPUs and flags; None for the defaults.
         force: build even what is there and still right.
         progress: told of every stage, and of the builder's phases within it.
@@ -81,7 +83,7 @@ def build(
         KeyboardInterrupt: Ctrl-C or termination; engines that were finished before stay.
     """
     options = options or Options()
-    bundle = Bundle.open(path, method)
+    bundle = Bundle.open(path, method, generator=generator)
     if target not in TARGETS:
         raise BuildError("Unknown target", got=target, expected=" or ".join(TARGETS))
     graphs = bundle.manifest.graphs

@@ -1,10 +1,8 @@
 """HyperStyle: one file of a hypernetwork and a generator, and another one of the encoder that its codes come from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ...errors import CheckpointError
 from ...runtime.manifest.checks import MAX_STEPS
@@ -18,7 +16,7 @@ from ..networks.stylegan2 import Generator, GeneratorShape
 from ..options import domain, option, unsupported
 from ..tensors import average_code, fill
 from .inversion import drawing_size, load_inversion
-from .model import DEFAULT_STEPS, Choices, EncoderLoop, Model, image_spec
+from .model import DEFAULT_STEPS, NO_CHOICES, Choices, Codes, EncoderLoop, Model, image_spec
 from .recognition import ENCODERS, HYPERSTYLE, PAIR, W_ENCODER, method_of
 
 CLASSES = ("SharedWeightsHyperNetResNet", "SharedWeightsHyperNetResNetSeparable")
@@ -78,14 +76,15 @@ def load_hyperstyle(checkpoint: Checkpoint, encoder: Checkpoint, choices: Choice
     fill(checkpoint, {"hypernet": hypernet, "decoder": generator}, layout.problems)
     latent_avg = average_code(checkpoint, layout.generator.styles, layout.generator.width)
     if method_of(encoder) == W_ENCODER:
+        check_encoder_steps(encoder, choices.encoder_steps)
         network = w_encoder(encoder, layout.generator)
         fill(encoder, {"encoder": network})
         codes = Codes(W_ENCODER, network, latent_avg)
     else:
-        codes = _codes_of(encoder, checkpoint, layout.generator, choices)
+        codes = codes_of(encoder, checkpoint, layout.generator, choices.encoder_steps)
     limits = [layout.hypernet.largest_input, codes.network.shape.largest_input]
     return Model(
-        method=MethodSpec(HYPERSTYLE, DEFAULT_STEPS, _encoder_steps(codes, encoder, choices)),
+        method=MethodSpec(HYPERSTYLE, DEFAULT_STEPS, codes.steps),
         domain=domain(checkpoint),
         image=image_spec(checkpoint, "photo", 3, layout.generator.size, choices, limits),
         layers=layout.layers,
@@ -100,17 +99,6 @@ def load_hyperstyle(checkpoint: Checkpoint, encoder: Checkpoint, choices: Choice
     )
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Where HyperStyle's codes come from: an encoder as in ``Model``, and the file's role in the bundle."""
-
-    role: str
-    network: Encoder
-    average: Tensor | None
-    loop: EncoderLoop | None = None
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-
 def w_encoder(checkpoint: Checkpoint, generator: GeneratorShape) -> Encoder:
     """The network of a W-encoder's file, its tensors not filled."""
     tensors, encoder = checkpoint.part("encoder"), ENCODERS["WEncoder"]
@@ -120,9 +108,25 @@ def w_encoder(checkpoint: Checkpoint, generator: GeneratorShape) -> Encoder:
         return build_encoder(shape)
 
 
-def _codes_of(encoder: Checkpoint, checkpoint: Checkpoint, generator: GeneratorShape, choices: Choices) -> Codes:
-    """Codes from the encoder of another method, relative to its own average code."""
-    model = load_inversion(encoder, replace(choices, input_size=None))
+def codes_of(
+    encoder: Checkpoint,
+    checkpoint: Checkpoint,
+    generator: GeneratorShape,
+    steps: int | None,
+    usual_steps: int = DEFAULT_STEPS,
+) -> Codes:
+    """Codes for a method's generator from the encoder of another method, relative to its own average code.
+
+    Args:
+        encoder: a pSp, e4e or ReStyle checkpoint.
+        checkpoint: the method's.
+        generator: the shape of its generator.
+        steps: of a ReStyle encoder, None for ``usual_steps``.
+
+    Raises:
+        CheckpointError: it does not fit, or takes no steps.
+    """
+    model = load_inversion(encoder, NO_CHOICES)
     theirs, ours = model.generator.shape, generator
     cars = model.domain == "cars", domain(checkpoint) == "cars"
     fits = (theirs.styles, theirs.width) == (ours.styles, ours.width) and cars[0] == cars[1]
@@ -133,24 +137,27 @@ def _codes_of(encoder: Checkpoint, checkpoint: Checkpoint, generator: GeneratorS
             expected=f"{ours.styles} codes of {ours.width} numbers from a photo of {domain(checkpoint)}",
         )
     provenance = {f"encoder_{name}": made for name, made in model.provenance.items()}
-    loop = None if model.average is not None else EncoderLoop(model.generator, model.layers, model.latent_avg)
-    return Codes("encoder", model.encoder, model.average, loop, provenance)
-
-
-def _encoder_steps(codes: Codes, encoder: Checkpoint, choices: Choices) -> int:
-    """Steps of the encoder's own loop, 0 where it has none."""
-    steps = choices.encoder_steps
-    if codes.loop is None:
-        if steps is not None:
-            raise CheckpointError(
-                f"The encoder in {encoder.path} takes no steps of its own",
-                got=f"{steps} encoder steps",
-                hint="Leave --encoder-steps out: ReStyle encoders take them.",
-            )
-        return 0
+    if model.average is not None:
+        check_encoder_steps(encoder, steps)
+        return Codes("encoder", model.encoder, model.average, None, provenance)
     if steps is not None and steps not in range(1, MAX_STEPS + 1):
         raise CheckpointError("The encoder cannot take so many steps", got=steps, expected=f"1 to {MAX_STEPS}")
-    return DEFAULT_STEPS if steps is None else steps
+    loop = EncoderLoop(model.generator, model.layers, model.latent_avg)
+    return Codes("encoder", model.encoder, None, loop, provenance, usual_steps if steps is None else steps)
+
+
+def check_encoder_steps(encoder: Checkpoint, steps: int | None) -> None:
+    """See that no steps are asked of an encoder that does not loop.
+
+    Raises:
+        CheckpointError: some are.
+    """
+    if steps is not None:
+        raise CheckpointError(
+            f"The encoder in {encoder.path} takes no steps of its own",
+            got=f"{steps} encoder steps",
+            hint="Leave --encoder-steps out: ReStyle encoders take them.",
+        )
 
 
 def _tuned_layers(checkpoint: Checkpoint, count: int) -> list[int]:

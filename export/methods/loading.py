@@ -1,14 +1,16 @@
 """From a user's files to a model: which loader they need, and what to say where they are not those that it needs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import CheckpointError
 from ..checkpoint import Checkpoint, read_checkpoint
+from .fine_tuned import with_further
 from .hyperstyle import load_hyperstyle
 from .idinvert import load_idinvert
 from .inversion import load_inversion
-from .model import AnyModel, Choices
+from .model import NO_CHOICES, AnyModel, Choices, Model
 from .recognition import (
     HYPERSTYLE,
     IDINVERT,
@@ -61,6 +63,19 @@ def load_model(files: tuple[Checkpoint, ...], choices: Choices) -> AnyModel:
     Raises:
         CheckpointError: an option, a tensor or a choice does not fit.
     """
+    model = _load_method(files, choices)
+    if isinstance(model, Model):
+        return replace(with_further(model, choices.fine_tuned), styles=choices.styles)
+    if choices.fine_tuned is not NO_CHOICES.fine_tuned or choices.styles:
+        raise CheckpointError(
+            "Further generators and graphs that take styles are StyleGAN2's",
+            got=model.family,
+            hint="Leave --generator and --styles out.",
+        )
+    return model
+
+
+def _load_method(files: tuple[Checkpoint, ...], choices: Choices) -> AnyModel:
     first, *others = files
     idinvert = method_of(first) == IDINVERT
     if others and not idinvert:

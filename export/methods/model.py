@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor
@@ -24,11 +25,30 @@ DEFAULT_STEPS = 5
 
 
 @dataclass(frozen=True)
+class FineTuned:
+    """Further generators to export: fine-tuned ones by name, and where their codes come from.
+
+    ``encoder`` is an e4e or ReStyle checkpoint, None for the codes of the bundle's own method; ``encoder_steps`` are
+    those of a ReStyle encoder. They take HyperStyle's offsets of 3x3 convolutions from ``offsets_from`` pixels on.
+    """
+
+    generators: Mapping[str, Path] = field(default_factory=dict)
+    encoder: Path | None = None
+    encoder_steps: int | None = None
+    offsets_from: int = 128
+
+
+@dataclass(frozen=True)
 class Choices:
-    """What a user may choose about an export: the input's side, and the steps of an encoder that loops."""
+    """What a user may choose: the input's side, the steps of an encoder that loops, and further generators.
+
+    With ``styles`` there is a further graph, which also takes what is to be added to styles.
+    """
 
     input_size: int | None = None
     encoder_steps: int | None = None
+    fine_tuned: FineTuned = FineTuned()
+    styles: bool = False
 
 
 #: Everything as the checkpoints say.
@@ -67,13 +87,35 @@ class IdInvertModel(AnyModel):
     encoder: ResidualEncoder
 
 
+@dataclass(frozen=True)
+class Codes:
+    """Where codes come from: an encoder as in ``Model``, its file's role in a bundle, its ``steps`` if it loops."""
+
+    role: str
+    network: Encoder
+    average: Tensor | None
+    loop: EncoderLoop | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class FurtherGenerator:
+    """A fine-tuned generator; ``layers`` have offsets where it takes those of the hypernetwork."""
+
+    name: str
+    generator: Generator
+    layers: tuple[Layer, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model(AnyModel):
     """A method on StyleGAN2.
 
     ``encoder`` gives codes relative to ``average`` [styles, width]; where that is None they are added to the codes so
     far, and the encoder looks at the reconstruction too. ``rows`` says how many of its codes the generator takes.
-    ``loop`` is there if such an encoder begins the refinement of a ``hypernet``.
+    ``loop`` is there if such an encoder begins the refinement of a ``hypernet``. ``further`` generators draw in other
+    domains, from ``further_codes`` or, if that is None, from the method's own. ``styles`` asks for graphs of them.
     """
 
     family = "stylegan2"
@@ -82,6 +124,10 @@ class Model(AnyModel):
     average: Tensor | None
     hypernet: HyperNetwork | None = None
     loop: EncoderLoop | None = None
+    further: tuple[FurtherGenerator, ...] = ()
+    further_codes: Codes | None = None
+    further_checkpoints: tuple[tuple[str, Checkpoint], ...] = ()
+    styles: bool = False
 
     @property
     def tuned(self) -> tuple[Layer, ...]:

@@ -1,5 +1,7 @@
 """Stages `offsets` and `weights`: from offset codes to weight offsets, and on to tuned weights and energies."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -142,15 +144,25 @@ class OffsetsStage(nn.Module):
 
     ``offset_codes`` is [K, n_tuned, code] float32 and ``steps`` a float32 scalar T. For the affine hypernetwork the
     codes may come summed (K = 1); the bilinear one needs those of every step (K = T). Per layer the result is
-    [out, in] where the offset is tiled over the kernel ("channel") and [out, in, k, k] elsewhere.
+    [out, in] where the offset is tiled over the kernel ("channel") and [out, in, k, k] elsewhere. With ``kept`` it is
+    for the layers with these indices alone.
     """
 
-    def __init__(self, hypernet: HyperNetwork, layers: tuple[Layer, ...], precision: Precision = FLOAT32) -> None:
+    def __init__(
+        self,
+        hypernet: HyperNetwork,
+        layers: tuple[Layer, ...],
+        precision: Precision = FLOAT32,
+        kept: Collection[int] | None = None,
+    ) -> None:
         super().__init__()
         self.precision = precision
-        self.tuned = tuple(layer for layer in layers if layer.tuned)
+        rows = enumerate(layer for layer in layers if layer.tuned)
+        chosen = [(row, layer) for row, layer in rows if kept is None or layer.index in kept]
+        self.rows, self.tuned = [row for row, _ in chosen], tuple(layer for _, layer in chosen)
         refinements = [hypernet.refinement_blocks[str(layer.index)] for layer in self.tuned]
-        self.shared_rows = [row for row, block in enumerate(refinements) if isinstance(block, SharedRefinement)]
+        blocks = zip(self.rows, refinements, strict=True)
+        self.shared_rows = [row for row, block in blocks if isinstance(block, SharedRefinement)]
         if self.shared_rows:
             # By index_select, which becomes a Gather; what a list in brackets becomes computes shapes.
             self.register_buffer("shared_index", torch.tensor(self.shared_rows), persistent=False)
@@ -176,7 +188,7 @@ class OffsetsStage(nn.Module):
         if self.shared_rows:
             shared = iter(self.shared(summed.index_select(0, self.shared_index), steps, plus))
         offsets: list[Tensor] = []
-        for row, layer in enumerate(self.tuned):
+        for row, layer in zip(self.rows, self.tuned, strict=True):
             if row in self.shared_rows:
                 offsets.append(next(shared))
             elif layer.offset == "channel":

@@ -27,6 +27,12 @@ def folded_modulation(modulation: EqualLinear) -> nn.Linear:
     return linear
 
 
+def styled(modulation: nn.Linear, code: Tensor, added: Tensor | None) -> Tensor:
+    """The style that a layer's affine map makes of a code [N, width], and what is added to it [N, channels]."""
+    style: Tensor = modulation(code)
+    return style if added is None else style + added
+
+
 def folded_noises(generator: Generator, precision: Precision, scales: ActivationScales) -> list[Tensor]:
     """Each 3x3 convolution's noise [1, 1, H, W], in order, the learned strength and the activation's gain folded in.
 
@@ -68,9 +74,11 @@ class SynthesisConv(nn.Module):
             self.fir = precision.parameter(conv.conv.blur.correlated().repeat(len(self.bias), 1, 1, 1))
             self.fir_padding = conv.conv.blur.padding
 
-    def forward(self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor, noise: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, code: Tensor, weight: Tensor, weight_energy: Tensor, noise: Tensor, added: Tensor | None = None
+    ) -> Tensor:
         up = self.fir is not None
-        style, eps = self.modulation(code), self.eps
+        style, eps = styled(self.modulation, code, added), self.eps
         if self.precision.rescaled:
             style, peak = split_peak(style)
             eps = eps / (peak * peak)
@@ -115,8 +123,10 @@ class SynthesisToRGB(nn.Module):
         self.factor = nn.Parameter(scale * weight_scales)
         self.upsample = getattr(to_rgb, "upsample", None)
 
-    def forward(self, x: Tensor, code: Tensor, weight: Tensor, skip: Tensor | None) -> Tensor:
-        style = self.modulation(code)
+    def forward(
+        self, x: Tensor, code: Tensor, weight: Tensor, skip: Tensor | None, added: Tensor | None = None
+    ) -> Tensor:
+        style = styled(self.modulation, code, added)
         if self.precision.rescaled:
             style, peak = split_peak(style)
             factor = (peak * self.factor)[:, :, None, None]
@@ -172,17 +182,28 @@ class Drawing(nn.Module):
                 if layer.demodulated:
                     self.fixed_energies[str(layer.index)] = energy(weight)
 
-    def forward(self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]) -> Tensor:
+    def forward(
+        self,
+        codes: Tensor,
+        weights: list[Tensor],
+        energies: list[Tensor],
+        noises: list[Tensor],
+        styles: Tensor | None = None,
+    ) -> Tensor:
+        """``styles`` [N, channels of all layers] are added to the layers' styles."""
+        added: list[Tensor | None] = [None] * len(self.layers)
+        if styles is not None:
+            added = list(styles.split([layer.in_channels for layer in self.layers], 1))
         tuned_weights, tuned_energies, layer_noises = iter(weights), iter(energies), iter(noises)
         x, rgb = self.constant, None  # for all codes; the first style gives it their number
-        for layer in self.layers:
+        for layer, more in zip(self.layers, added, strict=True):
             conv, code = self.convs[str(layer.index)], codes[:, layer.style]
             weight = next(tuned_weights) if layer.tuned else self.fixed_weights[str(layer.index)]
             if not layer.demodulated:
-                rgb = conv(x, code, weight, rgb)
+                rgb = conv(x, code, weight, rgb, more)
             else:
                 weight_energy = next(tuned_energies) if layer.tuned else self.fixed_energies[str(layer.index)]
-                x = conv(x, code, weight, weight_energy, next(layer_noises))
+                x = conv(x, code, weight, weight_energy, next(layer_noises), more)
         assert rgb is not None
         return rgb
 
@@ -214,8 +235,20 @@ class SynthesisStage(nn.Module):
     def forward(
         self, codes: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        rgb = self.drawing(codes, weights, energies, noises)
+        return self.results(self.drawing(codes, weights, energies, noises))
+
+    def results(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """The image and the reconstruction of a drawing."""
         return rgb[:, :, slice(*self.rows)], self.reconstruction(rgb)
+
+
+class StyledSynthesisStage(SynthesisStage):
+    """The same for codes and what is added to the styles that layers make of them (StyleSpace)."""
+
+    def forward(  # type: ignore[override]
+        self, codes: Tensor, styles: Tensor, weights: list[Tensor], energies: list[Tensor], noises: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        return self.results(self.drawing(codes, weights, energies, noises, styles))
 
 
 class EncoderSynthesisStage(nn.Module):

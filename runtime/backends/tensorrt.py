@@ -35,9 +35,9 @@ def open_engines(
     module = import_module(MODULES[target])
     machine = Machine(target, module.__version__, device.gpu)
     built = read_record(bundle.path, target).engines
-    # `synthesis`, for several codes at once, is loaded if it was built; the loop can do without.
-    several = bundle.method.syntheses[0]
-    stages = [*loop_graphs(bundle.method), *([several] if several in built else [])]
+    # `synthesis`, for several codes at once, is loaded if it was built, and what takes styles: the loop can do without.
+    on_request = (bundle.method.syntheses[0], *bundle.method.optional())
+    stages = [*loop_graphs(bundle.method), *(stage for stage in on_request if stage in built)]
     engines = {stage: load_engine(bundle, machine, stage, trust_engines=trust_engines) for stage in stages}
     return EngineRunner(bundle, module, engines, device, nodes)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
 L2 = "l2"
+_MADE_WITH = "Use the bundle that it was made with"
 #: The largest has 1000 steps of offset codes, 60 MB at the published width.
 MAX_BYTES = 128 << 20
 
@@ -78,19 +79,15 @@ class Inversion:
         Raises:
             InversionError: it is of another model or method, or its arrays are not shaped as the bundle's are.
         """
-        for what, ours, theirs in (
-            ("model", self.model, manifest.model),
-            ("method", self.method, manifest.method.name if method is None else method.name),
-        ):
-            if ours != theirs:
-                raise InversionError(
-                    f"The inversion belongs to another {what}",
-                    got=ours[:12],
-                    expected=theirs[:12],
-                    hint="Use the bundle that it was made with."
-                    if what == "model"
-                    else f"Use the bundle that it was made with, loaded with the method {self.method[:20]}.",
-                )
+        self.check_model(manifest)
+        expected_method = manifest.method.name if method is None else method.name
+        if self.method != expected_method:
+            raise InversionError(
+                "The inversion belongs to another method",
+                got=self.method[:44],
+                expected=expected_method,
+                hint=f"{_MADE_WITH}, loaded with the {_loaded_as(self.method)}.",
+            )
         if type(self.steps) is not int or not 0 <= self.steps <= MAX_STEPS:
             raise InversionError(
                 "The inversion has no number of steps", got=repr(self.steps)[:80], expected=f"0 to {MAX_STEPS}"
@@ -100,6 +97,23 @@ class Inversion:
         expected = {array.name: list(array.sized(self.steps)) for array in state}
         if got != expected:
             raise InversionError("The inversion's arrays do not fit", got=got, expected=expected)
+
+    def check_model(self, manifest: Manifest) -> None:
+        """See that its codes are of a bundle's model, whatever method found them.
+
+        Raises:
+            InversionError: they are not, or are of another shape.
+        """
+        if self.model != manifest.model:
+            raise InversionError(
+                "The inversion belongs to another model",
+                got=self.model[:12],
+                expected=manifest.model[:12],
+                hint=f"{_MADE_WITH}.",
+            )
+        shape = manifest.generator.styles, manifest.generator.width
+        if self.codes.shape != shape:
+            raise InversionError("The inversion's codes do not fit", got=list(self.codes.shape), expected=list(shape))
 
     def save(self, path: "str | os.PathLike[str]", stored: str = FLOAT32) -> None:
         """Write the inversion, without its image, as a safetensors file (about 70 KB of a HyperStyle face at 1024).
@@ -176,6 +190,12 @@ class Inversion:
         l2 = tuple(float(value) for value in arrays.pop(L2))
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         return cls(arrays, int(steps), metadata.get("method", ""), metadata.get("model", ""), l2, None, source)
+
+
+def _loaded_as(method: str) -> str:
+    """What to load a bundle with for the inversions of a method, or of one that a further generator draws."""
+    own, _, generator = method.partition("+")
+    return f"generator {generator[:40]}" if generator else f"method {own[:40]}"
 
 
 def _check_arrays(name: str, arrays: Mapping[str, NDArray[Any]], steps: int) -> None:

@@ -35,17 +35,23 @@ _ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 class Bundle:
     """A directory with `bundle.json`, ONNX graphs and constants, and nothing that executes.
 
-    It runs the manifest's method, or the optimisation ``runs`` with its ``settings``.
+    It runs the manifest's method, or the optimisation ``runs`` with its ``settings``; images are drawn by its further
+    ``generator``, where that is named.
     """
 
     path: Path
     manifest: Manifest
     runs: str | None = None
     settings: Settings | None = None
+    generator: str | None = None
 
     @classmethod
     def open(
-        cls, path: "str | os.PathLike[str]", method: str | None = None, settings: Settings | None = None
+        cls,
+        path: "str | os.PathLike[str]",
+        method: str | None = None,
+        settings: Settings | None = None,
+        generator: str | None = None,
     ) -> "Bundle":
         """Read and verify a bundle.
 
@@ -53,6 +59,7 @@ class Bundle:
             path: the bundle's directory.
             method: an optimisation to run in place of the manifest's method.
             settings: of that optimisation.
+            generator: one of ``Manifest.generators`` to draw images, by its name.
 
         Raises:
             BundleError: no bundle, another schema version, a bad manifest, an unknown method or one that needs other
@@ -61,8 +68,8 @@ class Bundle:
             ArrayError: a method or settings that the bundle does not run.
         """
         folder = Path(path)
-        bundle = cls(folder, read_manifest(folder), method, settings)
-        method_of(bundle.manifest, method, settings)
+        bundle = cls(folder, read_manifest(folder), method, settings, generator)
+        method_of(bundle.manifest, method, settings, generator)
         bundle.check_files()
         bundle.check_graphs()
         return bundle
@@ -70,7 +77,7 @@ class Bundle:
     @cached_property
     def method(self) -> Method:
         """The method that the bundle runs."""
-        return method_of(self.manifest, self.runs, self.settings)
+        return method_of(self.manifest, self.runs, self.settings, self.generator)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists."""

@@ -15,6 +15,8 @@ from ..manifest.manifest import Manifest
 
 #: W+ codes [styles, width] float32, or rows like them.
 Codes: TypeAlias = NDArray[np.float32]
+#: A number for every channel of every layer's style [channels] float32, in the order of the layers; or rows of such.
+Styles: TypeAlias = NDArray[np.float32]
 #: Beyond it no code is anything that a generator was trained on.
 MAX_STRENGTH = 100.0
 
@@ -27,6 +29,10 @@ class Change(ABC):
     @abstractmethod
     def delta(self, codes: Codes, strength: float) -> Codes:
         """What it adds to a person's own codes [styles, width], of the same shape."""
+
+    def style_delta(self, strength: float) -> Styles | None:
+        """What it adds to the styles of all layers [channels]; None of what moves codes alone."""
+        return None
 
     @abstractmethod
     def check(self, manifest: Manifest) -> None:
@@ -53,7 +59,7 @@ class Mix(Change):
         return added
 
     def check(self, manifest: Manifest) -> None:
-        self.other.check(manifest)
+        self.other.check_model(manifest)
         first, end = self.rows
         if not 0 <= first < end <= manifest.generator.styles:
             raise DirectionError(
@@ -77,6 +83,18 @@ def edited_codes(codes: Codes, edits: Sequence[Edit]) -> Codes:
     return np.stack(
         [sum((change.delta(codes, strength) for change, strength in edit.items()), start=codes) for edit in edits]
     )
+
+
+def edited_styles(edits: Sequence[Edit]) -> Styles | None:
+    """What each edit adds to a person's styles, [N, channels]; None if no edit adds anything."""
+    added = [
+        [delta for change, strength in edit.items() if (delta := change.style_delta(strength)) is not None]
+        for edit in edits
+    ]
+    like = next((delta for deltas in added for delta in deltas), None)
+    if like is None:
+        return None
+    return np.stack([sum(deltas, start=np.zeros_like(like)) for deltas in added])
 
 
 def check_strength(name: str, strength: float) -> float:

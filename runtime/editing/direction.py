@@ -15,13 +15,14 @@ from ...errors import DirectionError
 from ..bundle.files import atomic_file
 from ..bundle.tensor_files import read_tensor_file, stored
 from ..manifest.manifest import Manifest
-from .change import Change, Codes
+from .change import Change, Codes, Styles
+from .channels import check_channels
 
 FORMAT = "hyperstyle-deploy direction"
 FORMAT_VERSION = "1"
-VECTOR, COMPONENT = "vector", "component"
+VECTOR, COMPONENT, CHANNELS = "vector", "component", "channels"
 #: Arrays of a file, by the direction's kind.
-ARRAYS = {VECTOR: {"vector"}, COMPONENT: {"vector", "mean", "deviation"}}
+ARRAYS = {VECTOR: {"vector"}, COMPONENT: {"vector", "mean", "deviation"}, CHANNELS: {"vector"}}
 #: 18 rows of 512 numbers take 37 kB.
 MAX_BYTES = 8 << 20
 
@@ -31,17 +32,18 @@ _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?(e[-+]?\d{1,3})?", re.ASCII)
 
 @dataclass(frozen=True, eq=False)
 class Direction(Change):
-    """A named direction in the codes of one model.
+    """A named direction in the codes of one model, or in the styles that its layers make of codes.
 
     Attributes:
         name: letters, digits, - and _.
-        vector: [1, width] for all rows alike, or one for each row; float32.
-        rows: which rows of the codes it moves, from the first to before the end.
+        vector: [1, width] for all rows alike, or one for each row; in styles [1, channels of all layers]; float32.
+        rows: which rows of the codes it moves, from the first to before the end; in styles which layers.
         strengths: from the least to the greatest that look well: advice, what is beyond is drawn all the same.
         model: identifies the checkpoints whose codes it moves (``Manifest.model``).
         mean, deviation: of GANSpace's components, the mean code [1, width] and the standard deviation [1] along the
             vector, float32; None of others.
         source: free text about where it comes from, for instance a file's name and checksum.
+        in_styles: whether it moves channels of styles ("StyleSpace Analysis", Wu et al., CVPR 2021), not codes.
     """
 
     name: str
@@ -52,10 +54,13 @@ class Direction(Change):
     mean: Codes | None = None
     deviation: Codes | None = None
     source: Mapping[str, str] = field(default_factory=dict)
+    in_styles: bool = False
 
     @property
     def kind(self) -> str:
-        """ "vector": the strength is a factor. "component": it is the coordinate that the rows are moved to."""
+        """ "vector", "channels": the strength is a factor. "component": the coordinate that the rows are moved to."""
+        if self.in_styles:
+            return CHANNELS
         return VECTOR if self.mean is None else COMPONENT
 
     def __repr__(self) -> str:
@@ -69,6 +74,8 @@ class Direction(Change):
         ``(strength - <w - m, c> / s) * s * c`` with w the first row of the codes, whichever rows are moved, and m the
         mean (GANSpace, Haerkoenen et al., NeurIPS 2020; in this form by HyperStyle's authors).
         """
+        if self.in_styles:
+            return np.zeros_like(codes)
         factor = float(strength)
         if self.mean is not None and self.deviation is not None:
             # In double precision: the sum's order, which every library has its own of, does not show.
@@ -78,8 +85,12 @@ class Direction(Change):
         added[slice(*self.rows)] = np.float32(factor) * self.vector
         return added
 
+    def style_delta(self, strength: float) -> Styles | None:
+        """``strength * vector`` in styles (StyleCLIP's global directions, Patashnik et al., ICCV 2021)."""
+        return np.float32(strength) * self.vector[0] if self.in_styles else None
+
     def check(self, manifest: Manifest) -> None:
-        """See that it moves the codes of a bundle.
+        """See that it moves the codes or the styles of a bundle, which can draw that.
 
         Raises:
             DirectionError: it is of another model, or of another width or number of rows.
@@ -91,6 +102,9 @@ class Direction(Change):
                 expected=manifest.model[:12],
                 hint="If both have the same generator, import it: hyperstyle-deploy directions import.",
             )
+        if self.in_styles:
+            check_channels(self.name, self.vector.shape[-1], self.rows[1], manifest)
+            return
         generator, (first, end) = manifest.generator, self.rows
         if self.vector.shape[-1] != generator.width or end > generator.styles:
             raise DirectionError(
@@ -147,7 +161,8 @@ class Direction(Change):
         source = {key.removeprefix("source."): value for key, value in metadata.items() if key.startswith("source.")}
         name, model = metadata.get("name", ""), metadata.get("model", "")
         mean, deviation = arrays.get("mean"), arrays.get("deviation")
-        found = cls(name, arrays["vector"], (int(first), int(end)), (low, high), model, mean, deviation, source)
+        rows, strengths = (int(first), int(end)), (low, high)
+        found = cls(name, arrays["vector"], rows, strengths, model, mean, deviation, source, kind == CHANNELS)
         check_parts(found, str(path))
         return found
 

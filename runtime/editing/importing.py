@@ -14,6 +14,7 @@ from ..bundle.files import open_plain, sha256_of
 from ..bundle.tensor_files import read_tensor_file
 from ..manifest.manifest import Manifest
 from .direction import FORMAT, Direction, check_parts
+from .style_files import style_directions
 
 #: Far more than all components of all layers take.
 MAX_BYTES = 64 << 20
@@ -39,12 +40,14 @@ class Wanted:
     """How a file is to be read: None for what the file itself says.
 
     ``name`` is for files of one direction, ``component`` the number of one of GANSpace's, ``rows`` those to move.
+    ``in_styles`` are numbers for channels of styles, which no file says of itself.
     """
 
     name: str | None = None
     rows: tuple[int, int] | None = None
     strengths: tuple[float, float] | None = None
     component: int | None = None
+    in_styles: bool = False
 
 
 def read_values(path: Path) -> Values:
@@ -113,6 +116,10 @@ def directions_from(values: Values, path: Path, manifest: Manifest, wanted: Want
     arrays, strengths = values.arrays, wanted.strengths or _strengths(values, path)
     source = {"file": path.name, "sha256": sha256_of(path)}
     source |= {key: text for key, text in values.text.items() if key == "licence"}
+    if wanted.in_styles:
+        if wanted.rows is not None or wanted.component is not None:
+            raise DirectionError(f"{path} is to move styles", got="--rows or --component", expected="neither")
+        return style_directions(arrays, path, manifest, wanted.name, strengths, source)
     if set(arrays) == COMPONENTS:
         return [_component(arrays, path, manifest, replace(wanted, strengths=strengths), source)]
     if wanted.component is not None:

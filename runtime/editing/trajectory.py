@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import ArrayError, InversionError
 from ..bundle.inversion import Inversion
 from ..manifest.manifest import Manifest
+from ..methods.base import Method
 from .change import Codes, NamedEdit, check_strength
 from .folder import Directions
 
@@ -40,11 +41,11 @@ class Trajectory:
     loop: bool = False
     easing: str = "smooth"
 
-    def check(self, manifest: Manifest) -> None:
-        """See that there is a way.
+    def check(self, manifest: Manifest, method: Method) -> None:
+        """See that there is a way between people whom a method found.
 
         Raises:
-            InversionError: a person is of another model, or two keep the codes of different numbers of
+            InversionError: a person is of another model or method, or two keep the codes of different numbers of
                 steps.
             ArrayError: no people, or an unknown easing.
         """
@@ -53,8 +54,8 @@ class Trajectory:
         if self.easing not in EASINGS:
             raise ArrayError("Unknown easing", got=self.easing, expected=", ".join(EASINGS))
         for person in self.people:
-            person.check(manifest)
-        grows = any("steps" in spec.shape for spec in manifest.state)
+            person.check(manifest, method)
+        grows = any("steps" in spec.shape for spec in method.state())
         if grows and len({person.steps for person in self.people}) > 1:
             raise InversionError(
                 "There is no way between inversions that keep the codes of different numbers of steps",

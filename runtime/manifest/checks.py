@@ -24,6 +24,8 @@ MAX_STEPS = 1000
 FAMILIES = ("stylegan2", "stylegan1")
 
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
+#: What a further generator may be called; it stands in names of graphs, constants and inversions' methods.
+_GENERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -92,6 +94,28 @@ def check_generator(manifest: "Manifest") -> None:
         features = layer if layer.demodulated else features
     if generator.layers[-1].resolution != generator.size:
         raise wrong("generator.layers", f"a last resolution of {generator.layers[-1].resolution}", generator.size)
+
+
+def is_generator_name(name: str) -> bool:
+    """Whether a further generator of a bundle may be called so: up to 32 letters, digits, - and _."""
+    return _GENERATOR.fullmatch(name) is not None
+
+
+def check_generators(manifest: "Manifest") -> None:
+    """See that each further generator has a name of its own, and takes offsets that there are.
+
+    Raises:
+        BundleError: one has not.
+    """
+    tuned = [layer.index for layer in manifest.tuned]
+    for row, spec in enumerate(manifest.generators):
+        where = f"generators[{row}]"
+        if not is_generator_name(spec.name) or spec.name in [other.name for other in manifest.generators[:row]]:
+            raise wrong(f"{where}.name", spec.name[:80], "a name of its own: up to 32 letters, digits, - and _")
+        if list(spec.offsets) != [index for index in tuned if index in spec.offsets]:
+            raise wrong(f"{where}.offsets", list(spec.offsets)[:40], f"of {tuned}, in order")
+        if spec.encoder_steps is not None and not 0 <= spec.encoder_steps <= MAX_STEPS:
+            raise wrong(f"{where}.encoder_steps", spec.encoder_steps, f"0 to {MAX_STEPS}, or null")
 
 
 def _problem(layer: Layer, index: int, features: Layer | None, styles: int) -> tuple[object, object] | None:

@@ -1,13 +1,13 @@
 """The manifest of a bundle, `bundle.json`: its fields as types, read strictly and written back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...errors import BundleError
-from .checks import check_generator, check_graphs, check_image, wrong
+from .checks import check_generator, check_generators, check_graphs, check_image, wrong
 from .layers import Layer
-from .schema import Reader
+from .schema import OPTIONAL, Reader
 
 SCHEMA_VERSION = 2
 
@@ -86,6 +86,25 @@ class GeneratorSpec:
     width: int
     layers: tuple[Layer, ...]
 
+    @property
+    def channels(self) -> int:
+        """Channels of the styles of all layers, in their order: a point of StyleSpace."""
+        return sum(layer.in_channels for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class FineTunedSpec:
+    """A further generator of the bundle: the same network, fine-tuned to draw in another domain ("toonify").
+
+    Of the weight offsets that the method finds it takes those of the layers with the indices ``offsets``.
+    ``encoder_steps`` is None where it draws the method's own codes; else they come from an encoder of its own, in so
+    many steps that look at the reconstruction, or for 0 in one pass.
+    """
+
+    name: str
+    offsets: tuple[int, ...]
+    encoder_steps: int | None
+
 
 @dataclass(frozen=True)
 class StateSpec:
@@ -113,7 +132,8 @@ class Manifest:
     """Everything a runtime needs to know of a bundle.
 
     ``model`` identifies the checkpoints that inversions belong to, ``licence`` is that of their weights, where it is
-    known. ``constants`` are the files of what graphs take besides what the method computes.
+    known. ``constants`` are the files of what graphs take besides what the method computes. ``generators`` are those
+    that it has besides ``generator``; most have none, and leave the field out.
     """
 
     method: MethodSpec
@@ -130,6 +150,7 @@ class Manifest:
     files: Mapping[str, FileSpec]
     provenance: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
+    generators: tuple[FineTunedSpec, ...] = field(default=(), metadata=OPTIONAL)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -171,7 +192,7 @@ class Manifest:
         """The manifest as JSON values."""
         return {
             "schema_version": self.schema_version,
-            **{k: v for k, v in asdict(self).items() if k != "schema_version"},
+            **{k: v for k, v in asdict(self).items() if k != "schema_version" and (k, v) != ("generators", ())},
         }
 
     @classmethod
@@ -186,6 +207,7 @@ class Manifest:
         manifest: Manifest = Reader(wrong).read(cls, value, "bundle.json")
         check_image(manifest)
         check_generator(manifest)
+        check_generators(manifest)
         check_graphs(manifest)
         return manifest
 

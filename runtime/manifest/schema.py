@@ -6,6 +6,8 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+#: Of a dataclass's field: it may be left out, and has its default then.
+OPTIONAL: Mapping[str, bool] = {"optional": True}
 #: Makes the error of a place in the document, for what was got and what was expected there.
 Wrong = Callable[[str, object, object], Exception]
 
@@ -55,7 +57,8 @@ class Reader:
 
     def _read_dataclass(self, kind: Any, value: Any, where: str) -> Any:
         document = self._of_type(dict, value, where, "an object")
-        hints = _hints(kind)
+        left_out = {field.name for field in fields(kind) if field.metadata == OPTIONAL} - set(document)
+        hints = {name: hint for name, hint in _hints(kind).items() if name not in left_out}
         if set(document) != set(hints):
             missing, unknown = sorted(set(hints) - set(document)), sorted(set(document) - set(hints))
             raise self._wrong(where, f"missing {missing}, unknown {unknown}", "exactly the fields of the schema")

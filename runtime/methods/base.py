@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import ArrayError
 from ..manifest.checks import MAX_STEPS, wrong
+from ..manifest.layers import Layer
 from ..manifest.manifest import Manifest, StateSpec, TensorSpec
 from .signatures import check_graph, told
 
@@ -25,6 +26,8 @@ BATCH, KEPT_STEPS = "batch", "kept_steps"
 CODES = "codes"
 #: What is drawn of a photo; the other arrays of a photo are the method's.
 IMAGE, RECONSTRUCTION = "image", "reconstruction"
+#: What is added to the styles of all layers, and the graph that takes it, in bundles that were exported with it.
+STYLES, STYLED = "styles", "synthesis_styles"
 
 
 class Arithmetic(Protocol):
@@ -70,9 +73,9 @@ class Method(ABC):
     #: What the method is called, where the bundle does not say it.
     called: ClassVar[str | None] = None
     #: Whether there are refinement steps at all.
-    refines: ClassVar[bool] = True
+    refines: bool = True
     #: What an encoder may look at.
-    kinds: ClassVar[tuple[str, ...]] = ("photo",)
+    kinds: tuple[str, ...] = ("photo",)
     #: The generators that it draws with.
     families: ClassVar[tuple[str, ...]] = ("stylegan2",)
     #: Whether a photo's generator is its own before any step, too.
@@ -80,7 +83,12 @@ class Method(ABC):
     #: Whether a step draws what it needs to itself, so that images are drawn for who asks for them.
     own_drawing: ClassVar[bool] = False
     #: The graphs that draw any number of codes, and one, with a photo's ``weights``.
-    syntheses: ClassVar[tuple[str, str]] = ("synthesis", "synthesis_one")
+    syntheses: tuple[str, str] = ("synthesis", "synthesis_one")
+    #: The graph that also takes what to add to styles, where the bundle has it; None of methods that draw otherwise.
+    styled: str | None = STYLED
+
+    #: Before the names of the noises that it draws with.
+    noise: str = "noise"
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -97,6 +105,11 @@ class Method(ABC):
         """Steps unless told otherwise: the bundle's, if the method has none of its own."""
         return self.manifest.method.default_steps
 
+    @property
+    def offset_layers(self) -> tuple[Layer, ...]:
+        """The layers whose weights a photo's generator has offsets of."""
+        return self.manifest.tuned
+
     @abstractmethod
     def graphs(self) -> Mapping[str, Signature]:
         """The graphs that the method needs besides `synthesis` and `synthesis_one`."""
@@ -104,6 +117,14 @@ class Method(ABC):
     def signatures(self) -> Mapping[str, Signature]:
         """All graphs that the method needs."""
         return {**self.graphs(), **self._syntheses()}
+
+    def optional(self) -> Mapping[str, Signature]:
+        """Graphs that a bundle may leave out."""
+        if self.styled is None:
+            return {}
+        codes, *others = self.signatures()[self.syntheses[0]].inputs
+        styles = TensorSpec(STYLES, "float32", (BATCH, self.manifest.generator.channels))
+        return {self.styled: Signature((codes, styles, *others), self.signatures()[self.syntheses[0]].outputs)}
 
     def state(self) -> tuple[StateSpec, ...]:
         """What an inversion keeps of a photo: its codes, and what the method adds."""
@@ -189,6 +210,9 @@ class Method(ABC):
         self.check_state()
         for name, signature in self.signatures().items():
             check_graph(name, manifest.graphs.get(name), signature.inputs, signature.outputs)
+        for name, signature in self.optional().items():
+            if name in manifest.graphs:
+                check_graph(name, manifest.graphs[name], signature.inputs, signature.outputs)
 
     def check_state(self) -> None:
         """See that the bundle says of what an inversion keeps what the method says.
@@ -227,11 +251,17 @@ class Method(ABC):
 
     def tuned_weights(self) -> tuple[TensorSpec, ...]:
         """Weights and energies that are a photo's own: outputs of `weights`, inputs of `synthesis`."""
-        precision, tuned = self.manifest.precision, self.manifest.tuned
-        weights = (TensorSpec(f"weight.{layer.name}", precision, layer.stored_shape) for layer in tuned)
+        precision, tuned = self.manifest.precision, self.offset_layers
+        weights = (TensorSpec(self.tensor("weight", layer), precision, layer.stored_shape) for layer in tuned)
         demodulated = [layer for layer in tuned if layer.demodulated]
-        energies = (TensorSpec(f"energy.{layer.name}", "float32", layer.stored_shape[:2]) for layer in demodulated)
+        energies = (
+            TensorSpec(self.tensor("energy", layer), "float32", layer.stored_shape[:2]) for layer in demodulated
+        )
         return (*weights, *energies)
+
+    def tensor(self, kind: str, layer: Layer) -> str:
+        """What a layer's ``weight``, ``energy`` or ``noise`` is called in the graphs that draw."""
+        return f"{kind}.{layer.name}"
 
     def noises(self, prefix: str = "noise") -> tuple[TensorSpec, ...]:
         """Constant noises, one for each 3x3 convolution."""
@@ -243,7 +273,7 @@ class Method(ABC):
 
     def drawing_inputs(self) -> tuple[TensorSpec, ...]:
         """What `synthesis` takes besides codes: a photo's weights, and constants."""
-        return (*self.tuned_weights(), *self.noises())
+        return (*self.tuned_weights(), *self.noises(self.noise))
 
     def _syntheses(self) -> Mapping[str, Signature]:
         """`synthesis` for any number of codes, and its form for one."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from ..manifest.checks import wrong
 from ..manifest.manifest import StateSpec, TensorSpec
 from .base import BATCH, CODES, KEPT_STEPS, Arithmetic, Array, Arrays, Method, Signature, rows_of
-from .restyle import look_back
+from .restyle import average_of, encoded, synthesis_of
 
 OFFSET_CODES = "offset_codes"
 #: Average code, noises and generator of a ReStyle encoder that gives the codes.
-ENCODER_AVERAGE, ENCODER_NOISE, ENCODER_SYNTHESIS = "encoder_latent_avg", "encoder_noise", "encoder_synthesis"
+ENCODER_AVERAGE, ENCODER_NOISE, ENCODER_SYNTHESIS = average_of("encoder"), "encoder_noise", synthesis_of("encoder")
 
 
 class HyperStyle(Method):
@@ -66,15 +66,7 @@ class HyperStyle(Method):
         return {ENCODER_AVERAGE: average} if self.manifest.method.encoder_steps else {}
 
     def start(self, backend: Arithmetic, photos: Array) -> list[Arrays]:
-        count = photos.shape[0]
-        if not self.manifest.method.encoder_steps:
-            codes = backend.run("encoder", {"image": photos})[CODES]
-            return [{CODES: row} for row in rows_of(backend, codes, count)]
-        own = [backend.constants[ENCODER_AVERAGE]] * count
-        for _ in range(self.manifest.method.encoder_steps):
-            drawn = [backend.run(ENCODER_SYNTHESIS, {CODES: codes})["reconstruction"] for codes in own]
-            own = look_back(backend, photos, drawn, own)
-        return [{CODES: codes} for codes in own]
+        return [{CODES: codes} for codes in encoded(backend, photos, self.manifest.method.encoder_steps)]
 
     def advance(
         self, backend: Arithmetic, photos: Array, reconstructions: Sequence[Array], states: Sequence[Arrays]

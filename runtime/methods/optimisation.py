@@ -46,6 +46,7 @@ class Optimisation(Method):
     gradient_graph: ClassVar[str]
     variables: ClassVar[tuple[str, ...]]
     own_drawing = True
+    styled = None
     #: The learning rate unless the user sets one, and how many steps.
     rate: ClassVar[float]
     usual_steps: ClassVar[int]

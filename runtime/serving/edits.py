@@ -94,12 +94,10 @@ def _drawn(
     session: Session, inversion: Inversion, rows: Sequence[Sequence[Edit]], on_picture: Callable[[], None]
 ) -> list[NDArray[np.uint8]]:
     """The inversion itself, then every edit, with weights that are computed once."""
-    codes = session.edited_codes(inversion, [{}, *(edit for row in rows for edit in row)])
-    person, pictures = session.person(inversion), []
-    for start in range(0, len(codes), BATCH):
-        for picture in person.draw(codes[start : start + BATCH]):
-            pictures.append(picture)
-            on_picture()
+    pictures = []
+    for picture in session.person(inversion).draw_edits([{}, *(edit for row in rows for edit in row)], BATCH):
+        pictures.append(picture)
+        on_picture()
     return pictures
 
 
@@ -128,7 +126,7 @@ def edits_document(session: Session, records: Sequence[Record], inversions: int)
     """What was written; ``interrupted`` says that it is less than the ``inversions`` that were asked for."""
     return {
         "backend": session.backend,
-        "method": session.manifest.method.name,
+        "method": session.method,
         "model": session.manifest.model,
         "interrupted": len(records) < inversions,
         "inversions": [

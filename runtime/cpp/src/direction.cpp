@@ -57,6 +57,12 @@ void check_arrays(const std::string& path, const InputFile& file, const Safetens
   for (const StoredTensor& tensor : header.tensors) found.insert(tensor.name);
   const std::string kind = header.text("kind");
   if (kind == "component") expected.insert({"mean", "deviation"});
+  if (kind == "channels") {
+    throw DirectionError(Message(path + " moves channels of styles")
+                             .got("a direction in StyleSpace")
+                             .expected("one in codes")
+                             .hint("The Python runtime draws with it: hyperstyle-deploy edit."));
+  }
   const bool known = kind == "vector" || kind == "component";
   if (!known || found != expected || header.text("sha256") != digest_of(file, header.tensors)) {
     throw DirectionError(Message(path + " is damaged").got("kind " + clipped(repr(kind), 20)).hint(

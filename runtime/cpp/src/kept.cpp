@@ -23,6 +23,16 @@ void check_array(const std::string& name, const Floats& array, const Shape& shap
                            .expected(repr(shape)));
 }
 
+// What a further generator of the bundle draws.
+void check_drawn_here(const Inversion& inversion) {
+  const std::size_t plus = inversion.method.find('+');
+  if (plus == std::string::npos) return;
+  throw InversionError(
+      Message("The inversion is drawn by the further generator " + clipped(inversion.method.substr(plus + 1), 40))
+          .got(clipped(inversion.method, 80))
+          .hint("The Python runtime draws with it: hyperstyle-deploy edit --generator."));
+}
+
 }  // namespace
 
 std::map<std::string, Floats> kept_state(Backend& backend, const Method& method, const State& state, int steps) {
@@ -57,6 +67,7 @@ State uploaded_state(Backend& backend, const Method& method, const Inversion& in
 }
 
 void check_inversion(const Manifest& manifest, const Method& method, const Inversion& inversion) {
+  check_drawn_here(inversion);
   check_same("model", inversion.model, manifest.model, "");
   check_same("method", inversion.method, method.name(), ", loaded with the method " + clipped(inversion.method, 20));
   if (inversion.steps < 0 || inversion.steps > max_steps) {

@@ -84,10 +84,18 @@ CheckpointSpec read_checkpoint(const Json& value, const std::string& where) {
   return {fields.text("role"), fields.text("file"), fields.text("sha256")};
 }
 
+FineTunedSpec read_fine_tuned(const Json& value, const std::string& where) {
+  const Fields fields(value, where, {"name", "offsets", "encoder_steps"});
+  FineTunedSpec spec{fields.text("name"), fields.items<std::int64_t>("offsets", integer), std::nullopt};
+  if (!fields["encoder_steps"].is_null()) spec.encoder_steps = fields.integer("encoder_steps");
+  return spec;
+}
+
 Manifest read_manifest(const Json& document) {
   const Fields fields(document, "bundle.json",
                       {"method", "domain", "model", "precision", "licence", "image", "generator", "state",
-                       "checkpoints", "constants", "graphs", "files", "provenance", "schema_version", "checksum"});
+                       "checkpoints", "constants", "graphs", "files", "provenance", "schema_version", "checksum"},
+                      {"generators"});
   fields.integer("schema_version");
   object(fields["provenance"], fields.where("provenance"));
   Manifest manifest;
@@ -103,6 +111,7 @@ Manifest read_manifest(const Json& document) {
   manifest.constants = fields.items<std::string>("constants", text);
   manifest.graphs = fields.entries<GraphSpec>("graphs", read_graph);
   manifest.files = fields.entries<FileSpec>("files", read_file_spec);
+  if (fields.has("generators")) manifest.generators = fields.items<FineTunedSpec>("generators", read_fine_tuned);
   return manifest;
 }
 
@@ -137,6 +146,7 @@ Manifest parse_manifest(std::string_view content, const std::string& path) {
   Manifest manifest = read_manifest(document);
   check_image(manifest);
   check_generator(manifest);
+  check_generators(manifest);
   check_files(manifest);
   make_method(manifest)->check();
   check_checksum(content, text(document.at("checksum"), "bundle.json.checksum"));

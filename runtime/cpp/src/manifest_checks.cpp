@@ -1,6 +1,7 @@
 #include "manifest_checks.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "hyperstyle_deploy/session.hpp"
@@ -91,6 +92,32 @@ void check_image(const Manifest& manifest) {
                                                         {"method.encoder_steps", manifest.method.encoder_steps}};
   for (const auto& [name, count] : steps) {
     if (count < 0 || count > max_steps) throw wrong(name, number(count), "0 to " + number(max_steps));
+  }
+}
+
+void check_generators(const Manifest& manifest) {
+  std::set<std::string> names;
+  for (std::size_t row = 0; row < manifest.generators.size(); ++row) {
+    const FineTunedSpec& spec = manifest.generators[row];
+    const std::string where = "generators[" + number(static_cast<std::int64_t>(row)) + "]";
+    const bool plain = std::all_of(spec.name.begin(), spec.name.end(), [](char c) {
+      return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+    });
+    const bool begins = !spec.name.empty() && spec.name[0] != '-' && spec.name[0] != '_';
+    if (!plain || !begins || spec.name.size() > 32 || !names.insert(spec.name).second) {
+      throw wrong(where + ".name", clipped(spec.name, 80), "a name of its own: up to 32 letters, digits, - and _");
+    }
+    const std::vector<std::int64_t>& offsets = spec.offsets;
+    const bool rising = std::adjacent_find(offsets.begin(), offsets.end(), std::greater_equal<>()) == offsets.end();
+    const bool tuned = std::all_of(offsets.begin(), offsets.end(), [&](std::int64_t index) {
+      const auto& layers = manifest.generator.layers;
+      return index >= 0 && index < static_cast<std::int64_t>(layers.size()) &&
+             layers[static_cast<std::size_t>(index)].tuned();
+    });
+    if (!rising || !tuned) throw wrong(where + ".offsets", "layers without offsets", "layers with offsets, in order");
+    if (spec.encoder_steps && (*spec.encoder_steps < 0 || *spec.encoder_steps > max_steps)) {
+      throw wrong(where + ".encoder_steps", number(*spec.encoder_steps), "0 to " + number(max_steps));
+    }
   }
 }
 

@@ -18,6 +18,9 @@ void check_image(const Manifest& manifest);
 // The layers follow from each other: what one writes is what the next one reads.
 void check_generator(const Manifest& manifest);
 
+// Each further generator has a name of its own, and takes offsets that there are.
+void check_generators(const Manifest& manifest);
+
 // Files are listed, checksums written out, and tensors of known types and of sizes that memory could have.
 void check_files(const Manifest& manifest);
 

@@ -39,14 +39,18 @@ bool boolean(const Json& value, const std::string& where) {
   return value.get<bool>();
 }
 
-Fields::Fields(const Json& value, std::string where, std::initializer_list<const char*> names)
+Fields::Fields(const Json& value, std::string where, std::initializer_list<const char*> names,
+               std::initializer_list<const char*> optional)
     : value_(object(value, where)), where_(std::move(where)) {
   std::vector<std::string> missing, unknown;
   for (const char* name : names) {
     if (!value_.contains(name)) missing.emplace_back(name);
   }
   for (const auto& entry : value_.items()) {
-    if (std::find(names.begin(), names.end(), entry.key()) == names.end()) unknown.push_back(entry.key());
+    const auto listed = [&](const auto& those) {
+      return std::find(those.begin(), those.end(), entry.key()) != those.end();
+    };
+    if (!listed(names) && !listed(optional)) unknown.push_back(entry.key());
   }
   if (missing.empty() && unknown.empty()) return;
   std::sort(missing.begin(), missing.end());

@@ -20,10 +20,13 @@ std::string text(const Json& value, const std::string& where);
 std::int64_t integer(const Json& value, const std::string& where);
 bool boolean(const Json& value, const std::string& where);
 
-// An object with exactly these fields.
+// An object with exactly these fields, of which `optional` ones may be left out.
 class Fields {
  public:
-  Fields(const Json& value, std::string where, std::initializer_list<const char*> names);
+  Fields(const Json& value, std::string where, std::initializer_list<const char*> names,
+         std::initializer_list<const char*> optional = {});
+
+  bool has(const char* name) const { return value_.contains(name); }
 
   const Json& operator[](const char* name) const { return value_.at(name); }
   std::string where(const char* name) const { return where_ + "." + name; }

@@ -22,7 +22,7 @@ from ....errors import (
 )
 from ...bundle.inversion import Inversion
 from ...drawing import Person
-from ...editing.change import Edit, edited_codes
+from ...editing.change import Edit
 from ...refinement.loop import Step
 from ...session import Session
 
@@ -114,8 +114,7 @@ def _look(work: Inverting, step: Step, photo: int) -> None:
 
 def draw(work: Drawing, person: Person) -> Pictures:
     """The pictures of all edits."""
-    codes = edited_codes(work.inversion.codes, work.edits)
-    return np.concatenate([person.draw(codes[first : first + TOGETHER]) for first in range(0, len(codes), TOGETHER)])
+    return np.stack(list(person.draw_edits(work.edits, TOGETHER)))
 
 
 def fail(works: Iterable[Work], error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Edits in C++ and C: what Python draws, from the same bundles; and the same files are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from hyperstyle_deploy.runtime.editing.folder import Directions
 from hyperstyle_deploy.runtime.editing.trajectory import Trajectory
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.hostile_directions import hostile_directions, sound_direction
-from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
+from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH, small_manifest
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
-from hyperstyle_deploy.tests.unit.cpp.test_readers import check_refusals
+from hyperstyle_deploy.tests.unit.cpp.test_readers import INVERSION_ERROR, check_refusals
 
 DIRECTION_ERROR = 11
 EDITS = ("", "smile=2.5", "pose=-1", "colour=4", "smile=-3.25,pose=1,colour=-20")
@@ -108,3 +109,18 @@ def test_hostile_directions_are_refused(probe: Probe, tmp_path: Path) -> None:
     check_refusals(cases, probe.run(*(("direction", path) for path in paths)), DIRECTION_ERROR)
     sound_direction(tmp_path)
     assert probe.run(("direction", tmp_path / "sound")) == [(0, "")]
+
+
+def test_directions_in_styles_and_further_generators_are_pythons(
+    probe: Probe, person: Inversion, toy_bundle: ToyBundle, tmp_path: Path
+) -> None:
+    layers = small_manifest().layers
+    vector = np.ones((1, sum(layer.in_channels for layer in layers)), np.float32)
+    Direction("brows", vector, (0, len(layers)), (-5, 5), "a" * 64, in_styles=True).save(tmp_path / "brows")
+    replace(person, method="hyperstyle+toonify").save(tmp_path / "toon")
+    answers = probe.run(
+        ("direction", tmp_path / "brows"), ("edit", toy_bundle.path, tmp_path / "toon", tmp_path / "out", "smile=1")
+    )
+    assert [code for code, _ in answers] == [DIRECTION_ERROR, INVERSION_ERROR]
+    assert "moves channels of styles. Got: a direction in StyleSpace" in answers[0][1]
+    assert answers[1][1].startswith("The inversion is drawn by the further generator toonify")

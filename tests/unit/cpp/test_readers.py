@@ -10,6 +10,7 @@ import pytest
 from hyperstyle_deploy.errors import BundleError, InversionError
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
+from hyperstyle_deploy.runtime.manifest.manifest import FineTunedSpec
 from hyperstyle_deploy.tests.hostile_bundles import Hostile, hostile_bundles, hostile_constants
 from hyperstyle_deploy.tests.hostile_inversions import HostileFile, hostile_inversions, split
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
@@ -61,9 +62,10 @@ def test_hostile_constants_are_refused(probe: Probe, tmp_path: Path) -> None:
 
 
 def test_sound_bundles_of_every_method_are_read(probe: Probe, tmp_path: Path) -> None:
+    further = {"adapted": ("hyperstyle", {"generators": (FineTunedSpec("toonify", (5, 7), 2),)})}
     lines = [
         ("constants", make_small_bundle(tmp_path / name / "bundle", method, **options).path)
-        for name, (method, options) in ALL_FORMS.items()
+        for name, (method, options) in {**ALL_FORMS, **further}.items()
     ]
     link = tmp_path / "link"
     link.symlink_to(lines[0][1])

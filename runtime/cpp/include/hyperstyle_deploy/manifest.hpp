@@ -89,6 +89,13 @@ struct GeneratorSpec {
   std::vector<Layer> layers;
 };
 
+// A further generator of the bundle, fine-tuned to draw in another domain; the Python runtime draws with it.
+struct FineTunedSpec {
+  std::string name;
+  std::vector<std::int64_t> offsets;          // indices of the layers whose weight offsets it takes
+  std::optional<std::int64_t> encoder_steps;  // of an encoder that gives its codes; none for the method's own codes
+};
+
 // An array that an inversion keeps of a photo, float32; the axis "steps" is as long as there were refinement steps.
 struct HYPERSTYLE_DEPLOY_API StateSpec {
   std::string name;
@@ -119,6 +126,7 @@ struct HYPERSTYLE_DEPLOY_API Manifest {
   std::vector<std::string> constants;
   std::vector<std::pair<std::string, GraphSpec>> graphs;
   std::vector<std::pair<std::string, FileSpec>> files;
+  std::vector<FineTunedSpec> generators;  // besides `generator`; most bundles have none
 
   std::int64_t image_height() const { return image.rows[1] - image.rows[0]; }  // of the result, in pixels
   std::int64_t image_width() const { return generator.size; }

@@ -85,8 +85,9 @@ def test_wrong_rows_people_and_lists_are_refused(session: Session, people: list[
         with pytest.raises(DirectionError, match="rows to mix"):
             session.edit(people[0], {Mix(people[1], rows): 1})
     stranger = Inversion({"codes": unit(STYLES, WIDTH)}, 0, "e4e", "0" * 64)
-    with pytest.raises(InversionError, match="another method"):
-        session.edit(people[0], {Mix(stranger, (0, 1)): 1})
+    foreign = Inversion({"codes": unit(STYLES, WIDTH)}, 0, "hyperstyle", "1" * 64)
+    with pytest.raises(InversionError, match="another model"):
+        session.edit(people[0], {Mix(foreign, (0, 1)): 1})
     with pytest.raises(InversionError, match="another method"):
         session.edit(stranger, {"smile": 1})
     with pytest.raises(ArrayError, match="No edits"):
