@@ -51,7 +51,7 @@ def export_triton(
     loading: dict[str, Any],
     **options: Any,
 ) -> None:
-    """Add a bundle to a model repository of Triton Inference Server.
+    """Add a bundle to a model repository of Triton.
 
     The model's folder holds a copy of the bundle and appears when it is whole. Its inputs and outputs are those of
     `serve`'s /v2, with the batch before every shape.

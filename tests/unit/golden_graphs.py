@@ -22,6 +22,7 @@ from hyperstyle_deploy.export.networks.stylegan2 import Generator
 from hyperstyle_deploy.export.onnx_writer import collect_constants, separate_twins, trace, write_graph
 from hyperstyle_deploy.export.seeded import draw, published_sizes
 from hyperstyle_deploy.runtime.bundle.constants import Constants
+from hyperstyle_deploy.runtime.bundle.onnx_scan import scan_graph
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.runtime.manifest.manifest import (
     CheckpointSpec,
@@ -49,6 +50,13 @@ class GraphsBundle:
 
     def graph(self, name: str) -> Path:
         return self.path / self.manifest.graphs[name].file
+
+    def graph_content(self, name: str) -> bytes:
+        return self.graph(name).read_bytes()
+
+    def constants_of(self, name: str) -> dict[str, np.ndarray]:
+        files = scan_graph(self.graph_content(name))
+        return {file: np.memmap(self.path / file, np.uint8, "r") for file in files}
 
     def constants(self) -> Mapping[str, np.ndarray]:
         return self.own
