@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from measure import describe_machine, load_average, progress, table
 from PIL import Image, ImageDraw
@@ -24,6 +25,7 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.photos import find_photos
 from hyperstyle_deploy.runtime.quality.evaluation import MEASURES, Summary, evaluate, summarize
+from hyperstyle_deploy.runtime.quality.json_values import finite
 from hyperstyle_deploy.runtime.quality.published import read_published
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.training.checkpoints import encoder_file, join
@@ -113,7 +115,7 @@ def main() -> None:
         "backend": BACKEND,
         "first_seed": HELD_OUT,
         "first": arguments.optimised,
-        "sets": {name: list(map(asdict, found)) for name, found in rows.items()},
+        "sets": {name: list(map(told, found)) for name, found in rows.items()},
         "paper": [{"method": row.method, **row.values} for row in read_published(PAPER)],
         "not_measured": NOT_MEASURED,
     }
@@ -121,6 +123,13 @@ def main() -> None:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     if arguments.strip:
         strip(arguments.work, arguments.person).save(arguments.strip)
+
+
+def told(row: Row) -> dict[str, Any]:
+    """A row as JSON has it: a measure without a value is null."""
+    measures = {name: {key: finite(value) for key, value in asdict(one).items()} for name, one in row.measures.items()}
+    first = {name: finite(value) for name, value in row.first.items()}
+    return {**asdict(row), "measures": measures, "first": first}
 
 
 def exported(name: str, work: Path) -> Path:

@@ -23,7 +23,7 @@ from hyperstyle_deploy.training.pictures import draw
 LIMITS = {
     "psp": (0.0076, 0.0195),
     "e4e": (0.0086, 0.0311),
-    "restyle-psp": (0.0130, 0.0269),
+    "restyle-psp": (0.0104, 0.0216),
     "restyle-e4e": (0.0153, 0.0359),
 }
 
