@@ -143,7 +143,7 @@ class Bundle:
     def _checked_graph(self, name: str) -> bytes:
         content = self.file(name).read_bytes()
         if sha256(content).hexdigest() != self.manifest.files[name].sha256:
-            raise BundleError(f"{self.path / name} changed while it was read", hint="Open the bundle again.")
+            raise BundleError(f"{self.path / name} is not the one that was exported", hint="Copy the bundle again.")
         if unlisted := sorted(scan_graph(content) - set(self.manifest.files)):
             raise BundleError(
                 f"{name} takes constants from files that are not the bundle's",

@@ -91,7 +91,7 @@ void check_files(const std::string& path, const Manifest& manifest) {
 std::string checked_graph(const std::string& path, const Manifest& manifest, const std::string& name) {
   std::string content = read_file(inside(path, name));
   if (sha256_of_bytes(content) != manifest.file(name)->sha256) {
-    throw BundleError(Message(path + "/" + name + " changed while it was read").hint("Open the bundle again."));
+    throw BundleError(Message(path + "/" + name + " is not the one that was exported").hint("Copy the bundle again."));
   }
   std::vector<std::string> unlisted;
   for (const std::string& file : scan_graph(content)) {
