@@ -36,8 +36,8 @@ _REFUSED = {
     ("attribute", 6): "a graph inside a node",
     ("attribute", 11): "graphs inside a node",
 }
-# A published model's largest graph has some hundred thousand.
-_MAX_FIELDS = 1_000_000
+# The largest graphs, gradients of published models, have some tens of thousands.
+_MAX_FIELDS = 250_000
 _MAX_TAG = (1 << 32) - 1
 
 

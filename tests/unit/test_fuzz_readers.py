@@ -7,6 +7,7 @@ fails, an example as small as possible is printed.
 import argparse
 import io
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -34,7 +35,10 @@ from hyperstyle_deploy.tests.hostile_inversions import sound_inversion
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle, small_manifest, with_graphs
 
 #: The same ones each time, some seconds; and ever new ones, for minutes.
-EXAMPLES = [150, pytest.param(20_000, marks=pytest.mark.exhaustive)]
+EXAMPLES = [
+    150,
+    pytest.param(int(os.environ.get("HYPERSTYLE_FUZZ_EXAMPLES", "20000")), marks=pytest.mark.exhaustive),
+]
 
 every_size = pytest.mark.parametrize("examples", EXAMPLES)
 #: Places as parts of the whole, what happens there, and bytes for it.

@@ -69,7 +69,7 @@ constexpr Refused refused[] = {
     {attribute, 6, "a graph inside a node"},
     {attribute, 11, "graphs inside a node"},
 };
-constexpr std::size_t max_fields = 1000000;
+constexpr std::size_t max_fields = 250000;
 constexpr std::uint64_t max_tag = 0xffffffff;
 
 struct Pending {
@@ -169,7 +169,7 @@ std::set<std::string> scan_graph(std::string_view content) {
     pending.pop_back();
     fields(next.message, [&](const Field& field) {
       if (left-- == 0) {
-        throw BundleError(Message("A graph of the bundle has too many parts").expected("at most 1,000,000"));
+        throw BundleError(Message("A graph of the bundle has too many parts").expected("at most 250,000"));
       }
       check_field(next.kind, field);
       for (const Below& row : table) {
