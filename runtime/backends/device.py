@@ -204,14 +204,12 @@ class DeviceBackend(Backend):
         spec = self.manifest.graphs[graph]
         sizes: dict[str, int] = {}
         for tensor in spec.inputs:
-            array = inputs[tensor.name]
-            for dim, size in zip(tensor.shape, array.shape, strict=True):
+            shape = inputs[tensor.name].shape
+            for dim, size in zip(tensor.shape, shape, strict=False):
                 if isinstance(dim, str):
                     sizes.setdefault(dim, size)
-                if size != (sizes[dim] if isinstance(dim, str) else dim):
-                    raise BackendError(
-                        f"{graph} cannot take {tensor.name}", got=list(array.shape), expected=list(tensor.shape)
-                    )
+            if shape != tuple(sizes.get(dim) if isinstance(dim, str) else dim for dim in tensor.shape):
+                raise BackendError(f"{graph} cannot take {tensor.name}", got=list(shape), expected=list(tensor.shape))
         return {
             tensor.name: self._device.allocate(
                 tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.shape), tensor.dtype

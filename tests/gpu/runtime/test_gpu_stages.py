@@ -54,7 +54,7 @@ def graph(name: str) -> Callable[[Backend, Inputs], Mapping[str, Any]]:
     """A graph on its inputs."""
 
     def run(backend: Backend, given: Inputs) -> Mapping[str, Any]:
-        placed = {each: backend.upload(np.ascontiguousarray(array)) for each, array in given.graphs[name].items()}
+        placed = {each: backend.upload(np.asarray(array, order="C")) for each, array in given.graphs[name].items()}
         return backend.run(name, placed)
 
     run.__name__ = name

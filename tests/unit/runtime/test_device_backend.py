@@ -2,6 +2,7 @@
 
 import gc
 from collections import Counter
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -194,6 +195,9 @@ def test_an_array_of_another_shape_is_refused_before_it_is_bound(plain: Rig) -> 
     wrong = plain.backend.upload(np.zeros((1, 3, 8, 8), np.float32))
     with pytest.raises(BackendError, match=r"encoder cannot take image. Got: \[1, 3, 8, 8\]"):
         plain.backend.run("encoder", {"image": wrong})
+    for shape in ((3, 32, 32), (1, 1, 3, 32, 32), ()):
+        with pytest.raises(BackendError, match=rf"encoder cannot take image. Got: {re.escape(str(list(shape)))}"):
+            plain.backend.run("encoder", {"image": plain.backend.upload(np.zeros(shape, np.float32))})
     with pytest.raises(BackendError, match=r"encoder takes other inputs. Got: photo. Expected: image"):
         plain.backend.run("encoder", {"photo": wrong})
     with pytest.raises(BackendError, match="no graph decoder"):
