@@ -1,8 +1,8 @@
 """The loop on a device, proved on the host: a strict fake device, ONNX Runtime for engines, the kernels for the CPU."""
 
 import gc
-from collections import Counter
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
