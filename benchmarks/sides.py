@@ -113,7 +113,8 @@ class TorchSide:
         # The whole loop once, two steps, so that every graph is compiled before a stage is timed.
         self.invert(steps=2)
         with torch.inference_mode():
-            codes = self._average.expand(len(batch), -1, -1).contiguous()
+            # A tensor of inference's own, as the loop's are: for another kind the generator would be compiled again.
+            codes = self._average.expand(len(batch), -1, -1).clone()
             _, drawn = self._generator(codes)
             pair = torch.cat([self._photo, drawn], 1)
             self._looked_at = pair if average is None else self._photo

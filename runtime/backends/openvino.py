@@ -4,16 +4,13 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 from openvino.frontend import FrontEndManager
 
 from ...errors import BackendError
-from ..bundle.mapped_graph import with_mapped_constants
 from ..bundle.reader import Bundle
 from ..methods.base import Array
 from .gradient_check import check_gradients
@@ -53,8 +50,6 @@ class OpenVinoBackend(HostBackend):
         }
         self._nodes = OpenVinoNodes() if nodes else None
         self._core = openvino.Core()
-        #: What compiled graphs point into.
-        self._mapped: dict[str, dict[str, NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
         self._requests = threading.local()
         loop = eager_graphs(bundle)
@@ -108,12 +103,10 @@ class OpenVinoBackend(HostBackend):
 
     def _read(self, graph: str, batch: int) -> Any:
         inputs = self.bundle.manifest.graphs[graph].inputs
-        # As what it is: OpenVINO would take a file that looks like its own format for that, and follow its paths. With
-        # its constants in memory, since a graph without a path takes them from the working directory.
+        # As what it is: OpenVINO would take a file that looks like its own format for that, and follow its paths.
+        # Not from memory: there it copies all constants, a gigabyte of an encoder's at 1024.
         frontend = FrontEndManager().load_by_framework("onnx")
-        self._mapped[graph] = self._mapped.get(graph) or self.bundle.constants_of(graph)
-        content = with_mapped_constants(self.bundle.graph_content(graph), self._mapped[graph])
-        model = frontend.convert(frontend.load(BytesIO(content)))
+        model = frontend.convert(frontend.load(str(self.bundle.unchanged_graph(graph))))
         model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
         return model
 

@@ -7,20 +7,21 @@ from typing import NamedTuple
 from ...errors import BundleError
 from .operators import OPERATORS
 
-NUMBER, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
-_WIDTHS = {DOUBLE: 8, FLOAT: 4}
+# Wire types of protobuf.
+_NUMBER, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
+_WIDTHS = {_DOUBLE: 8, _FLOAT: 4}
 # Message -> wire type -> fields of it that onnx.proto has; their numbers are the same in every version of the format.
 _FIELDS: dict[str, dict[int, set[int]]] = {
-    "model": {NUMBER: {1, 5}, BYTES: {2, 3, 4, 6, 7, 8, 14}},
-    "graph": {BYTES: {1, 2, 5, 10, 11, 12, 13, 14, 15, 16}},
-    "node": {BYTES: {1, 2, 3, 4, 5, 6, 7, 8, 9}},
-    "attribute": {NUMBER: {3, 8, 20}, FLOAT: {2, 7}, BYTES: {1, 4, 5, 7, 8, 9, 10, 13, 14, 15, 21, 22, 23}},
-    "sparse": {NUMBER: {3}, BYTES: {1, 2, 3}},
-    "tensor": {NUMBER: {1, 2, 5, 7, 11, 14}, FLOAT: {4}, DOUBLE: {10}, BYTES: {1, *range(4, 14), 16}},
-    "entry": {BYTES: {1, 2}},
+    "model": {_NUMBER: {1, 5}, _BYTES: {2, 3, 4, 6, 7, 8, 14}},
+    "graph": {_BYTES: {1, 2, 5, 10, 11, 12, 13, 14, 15, 16}},
+    "node": {_BYTES: {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+    "attribute": {_NUMBER: {3, 8, 20}, _FLOAT: {2, 7}, _BYTES: {1, 4, 5, 7, 8, 9, 10, 13, 14, 15, 21, 22, 23}},
+    "sparse": {_NUMBER: {3}, _BYTES: {1, 2, 3}},
+    "tensor": {_NUMBER: {1, 2, 5, 7, 11, 14}, _FLOAT: {4}, _DOUBLE: {10}, _BYTES: {1, *range(4, 14), 16}},
+    "entry": {_BYTES: {1, 2}},
 }
-#: Message -> {field number: message below it}, of those that lead to nodes and to files.
-BELOW: dict[str, dict[int, str]] = {
+# Message -> {field number: message below it}, of those that lead to nodes and to files.
+_BELOW: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
@@ -41,13 +42,12 @@ _MAX_FIELDS = 250_000
 _MAX_TAG = (1 << 32) - 1
 
 
-class Field(NamedTuple):
-    """A field of a protobuf message: its number, its wire type, its value's bytes, and the whole as it stands."""
+class _Field(NamedTuple):
+    """A field of a protobuf message: its number, its wire type, its value's bytes."""
 
     number: int
     wire: int
     value: memoryview
-    whole: memoryview
 
 
 def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
@@ -69,7 +69,7 @@ def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
     left = _MAX_FIELDS
     while pending:
         kind, message = pending.pop()
-        fields = list(islice(fields_of(message), left + 1))
+        fields = list(islice(_fields(message), left + 1))
         left -= len(fields)
         if left < 0:
             raise BundleError("A graph of the bundle has too many parts", expected=f"at most {_MAX_FIELDS:,}")
@@ -81,18 +81,18 @@ def scan_graph(content: bytes, also: Collection[str] = ()) -> set[str]:
                 locations.add(entry.get(2, b"").decode(errors="backslashreplace"))
         if kind == "node":
             _check_operator(fields, also)
-        pending += [(BELOW[kind][field.number], field.value) for field in fields if field.number in BELOW[kind]]
+        pending += [(_BELOW[kind][field.number], field.value) for field in fields if field.number in _BELOW[kind]]
     return locations
 
 
-def _check_field(kind: str, field: Field) -> None:
+def _check_field(kind: str, field: _Field) -> None:
     if (kind, field.number) in _REFUSED:
         raise BundleError("A graph of the bundle is more than a graph", got=_REFUSED[kind, field.number])
     if field.number not in _FIELDS[kind].get(field.wire, ()):
         raise BundleError("A graph of the bundle is not ONNX", got=f"field {field.number} in a {kind}")
 
 
-def _check_operator(fields: list[Field], also: Collection[str]) -> None:
+def _check_operator(fields: list[_Field], also: Collection[str]) -> None:
     names, domains = ([bytes(field.value) for field in fields if field.number == number] for number in (4, 7))
     name, domain = (b"/".join(values).decode(errors="backslashreplace") for values in (names, domains))
     domain = "" if domain == "ai.onnx" else domain
@@ -105,7 +105,7 @@ def _check_operator(fields: list[Field], also: Collection[str]) -> None:
         )
 
 
-def fields_of(message: memoryview) -> Iterator[Field]:
+def _fields(message: memoryview) -> Iterator[_Field]:
     """The fields of a protobuf message.
 
     Raises:
@@ -113,24 +113,23 @@ def fields_of(message: memoryview) -> Iterator[Field]:
     """
     at = 0
     while at < len(message):
-        start = at
         tag, at = _varint(message, at)
         wire = tag & 7
         if not 8 <= tag <= _MAX_TAG:
             raise BundleError("A graph of the bundle is not ONNX", got="the number of a field that cannot be")
         value = at
-        if wire == BYTES:
+        if wire == _BYTES:
             length, value = _varint(message, at)
             at = value + length
         elif wire in _WIDTHS:
             at += _WIDTHS[wire]
-        elif wire == NUMBER:
+        elif wire == _NUMBER:
             _, at = _varint(message, at)
         else:
             raise BundleError("A graph of the bundle is not ONNX", got=f"wire type {wire}")
         if at > len(message):
             raise BundleError("A graph of the bundle is not ONNX", got="a field past the end")
-        yield Field(tag >> 3, wire, message[value:at], message[start:at])
+        yield _Field(tag >> 3, wire, message[value:at])
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

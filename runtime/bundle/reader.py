@@ -95,13 +95,16 @@ class Bundle:
         """
         return self._contents[self.manifest.graphs[stage].file]
 
-    def constants_of(self, stage: str) -> dict[str, NDArray[np.uint8]]:
-        """The files that a stage's graph takes constants from, mapped: bytes [size], by name."""
-        names = scan_graph(self.graph_content(stage))
-        try:
-            return {name: np.memmap(self.file(name), np.uint8, "r") for name in names}
-        except (OSError, ValueError) as error:  # ValueError: an empty file
-            raise BundleError(f"Cannot map the constants of {stage}", got=error) from error
+    def unchanged_graph(self, stage: str) -> Path:
+        """A stage's ONNX file, for a library that maps constants of paths alone.
+
+        Raises:
+            BundleError: it is not what was checked any more.
+        """
+        path = self.graph(stage)
+        if path.read_bytes() != self.graph_content(stage):
+            raise BundleError(f"{path} is not the one that was exported", hint="Copy the bundle again.")
+        return path
 
     def check_files(self) -> None:
         """Compare every file's size and SHA-256 with the manifest; all that differ are named.

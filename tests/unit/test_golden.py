@@ -54,11 +54,9 @@ CARS512 = Golden("cars512", 512, 3, dataset_type="cars")
 SEPARABLE256 = Golden("separable256", 256, 2, separable=True)
 FACES1024 = Golden("faces1024", 1024, 3)
 PSP256 = Golden("psp256", 256, 0, "psp")
-OTHERS = (
-    *(FACES256, CARS512, SEPARABLE256, FACES1024),
-    Golden("e4e256", 256, 0, "e4e"),
-    Golden("restyle_e4e256", 256, 3, "restyle-e4e"),
-)
+E4E256 = Golden("e4e256", 256, 0, "e4e")
+RESTYLE256 = Golden("restyle_e4e256", 256, 3, "restyle-e4e")
+OTHERS = (FACES256, CARS512, SEPARABLE256, FACES1024, E4E256, RESTYLE256)
 GOLDEN = (PSP256, *(pytest.param(golden, marks=pytest.mark.exhaustive) for golden in OTHERS))
 
 

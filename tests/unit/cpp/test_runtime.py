@@ -24,7 +24,7 @@ from hyperstyle_deploy.tests.held_out import check_refinement, write_faces
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS, ROOT, Probe, build, missing, run
-from hyperstyle_deploy.tests.unit.test_golden import CARS512, FACES256, FACES1024, SEPARABLE256, Golden, largest
+from hyperstyle_deploy.tests.unit.test_golden import FACES256, OTHERS, PSP256, Golden, largest
 
 CONSUMER = ROOT / "examples" / "cpp" / "consumer"
 EXAMPLE = ROOT / "examples" / "cpp" / "invert"
@@ -126,8 +126,8 @@ def test_the_example_matches_the_authors_code(release: Path, faces256_bundle: Pa
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("golden", [CARS512, SEPARABLE256, FACES1024], ids=lambda golden: golden.tag)
-def test_the_other_golden_models_give_what_python_gives(release: Path, golden: Golden, tmp_path: Path) -> None:
+@pytest.mark.parametrize("golden", [*OTHERS, PSP256], ids=lambda golden: golden.tag)
+def test_the_golden_models_give_what_python_gives(release: Path, golden: Golden, tmp_path: Path) -> None:
     """Which is within 5e-5 of the authors' numbers: test_golden.py."""
     bundle = golden.export(tmp_path)
     run(release / "invert" / "invert", bundle, golden.photo, "-o", tmp_path, "--steps", golden.steps, "--threads", 2)

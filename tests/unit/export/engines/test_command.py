@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,20 @@ def test_every_stage_of_the_demo_bundle_is_built(demo_copy: Path) -> None:
     assert [entry["warnings"] for entry in built] == [[]] * len(GRAPHS)
     check_sizes(demo_copy, built)
     assert run("inspect", demo_copy).stdout.count("│ ready") == len(GRAPHS)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("method", ["psp", "e4e", "restyle-psp", "restyle-e4e", "separable"])
+def test_every_stage_of_every_method_is_built(
+    tinies: Callable[..., Path], tmp_path: Path, method: str, precision: str
+) -> None:
+    form = ("hyperstyle", precision, True) if method == "separable" else (method, precision, False)
+    bundle = shutil.copytree(tinies(form[0], form[1], separable=form[2]), tmp_path / "copy.bundle")
+    stages = sorted(read_manifest(bundle).graphs)
+    built = json.loads(run("build", bundle, "--target", RTX, "--stages", ",".join(stages), "--json").stdout)
+    assert sorted(entry["recipe"]["stage"] for entry in built) == stages
+    check_sizes(bundle, built)
 
 
 @pytest.mark.exhaustive
