@@ -37,7 +37,7 @@ from hyperstyle_deploy.tests.small_bundle import make_small_bundle, small_manife
 #: The same ones each time, some seconds; and ever new ones, for minutes.
 EXAMPLES = [
     150,
-    pytest.param(int(os.environ.get("HYPERSTYLE_FUZZ_EXAMPLES", "20000")), marks=pytest.mark.exhaustive),
+    pytest.param(int(os.environ.get("HYPERSTYLE_FUZZ_EXAMPLES", "60000")), marks=pytest.mark.exhaustive),
 ]
 
 every_size = pytest.mark.parametrize("examples", EXAMPLES)

@@ -17,7 +17,7 @@ from hyperstyle_deploy.tests.unit.cpp.conftest import SOURCES, build, build_fold
 #: Another compiler and another build: `make test-all`.
 pytestmark = pytest.mark.exhaustive
 
-SECONDS = int(os.environ.get("HYPERSTYLE_FUZZ_SECONDS", "60"))
+SECONDS = int(os.environ.get("HYPERSTYLE_FUZZ_SECONDS", "3600"))
 MANIFEST, GRAPH, INVERSION = b"\0", b"\1", b"\2"
 
 
