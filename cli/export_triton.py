@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .options import FILE, loading_options, user_errors
+from .options import BATCH_OPTION, BATCH_WAIT_OPTION, FILE, WAITING_OPTION, loading_options, user_errors
 
 _RUNTIME = click.option(
     *("--runtime", "backend"),
@@ -27,15 +27,9 @@ _RUNTIME = click.option(
     show_default=True,
     help="Who runs the model: this package in Triton's Python backend, or the C++ library as a backend of its own.",
 )
-@click.option("--batch", type=click.IntRange(1, 64), help="Photos that run together; 1 on a CPU, 4 on a GPU.")
-@click.option(
-    "--batch-wait",
-    type=click.FloatRange(0, 1000),
-    default=0,
-    show_default=True,
-    help="Milliseconds that a photo waits for others to run with.",
-)
-@click.option("--waiting", type=click.IntRange(1, 10_000), default=32, show_default=True, help="Photos that may wait.")
+@BATCH_OPTION
+@BATCH_WAIT_OPTION
+@WAITING_OPTION
 @click.option(
     "--deadline", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds that a photo may wait."
 )

@@ -58,6 +58,19 @@ UNTIL_GAIN_OPTION = click.option(
     metavar="SHARE",
     help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
+WAITING_OPTION = click.option(
+    "--waiting", type=click.IntRange(1, 10_000), default=32, show_default=True, help="Photos that may wait."
+)
+BATCH_OPTION = click.option(
+    "--batch", type=click.IntRange(1, 64), help="Photos that run together; 1 on a CPU, 4 on a GPU."
+)
+BATCH_WAIT_OPTION = click.option(
+    "--batch-wait",
+    type=click.FloatRange(0, 1000),
+    default=0,
+    show_default=True,
+    help="Milliseconds that a photo waits for others to run with.",
+)
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 
 

@@ -9,7 +9,7 @@ import click
 
 from ..demo import BUNDLE, FACE
 from ..errors import ServiceError
-from .options import FILE, loading_options, user_errors
+from .options import BATCH_OPTION, BATCH_WAIT_OPTION, FILE, WAITING_OPTION, loading_options, user_errors
 
 if TYPE_CHECKING:
     from ..runtime.alignment import FaceFinder
@@ -27,15 +27,9 @@ _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
 @click.option("--token-file", type=FILE, help="File whose text clients have to send: Authorization: Bearer TEXT.")
 @click.option("--detector", type=FILE, help="ONNX file of a network that finds faces (BlazeFace).")
 @click.option("--landmark-model", type=FILE, help="ONNX file of a network that places landmarks (FaceMesh).")
-@click.option("--waiting", type=click.IntRange(1, 10_000), default=32, show_default=True, help="Photos that may wait.")
-@click.option("--batch", type=click.IntRange(1, 64), help="Photos that run together; 1 on a CPU, 4 on a GPU.")
-@click.option(
-    "--batch-wait",
-    type=click.FloatRange(0, 1000),
-    default=0,
-    show_default=True,
-    help="Milliseconds that a photo waits for others to run with.",
-)
+@WAITING_OPTION
+@BATCH_OPTION
+@BATCH_WAIT_OPTION
 @click.option("--deadline", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds for an answer.")
 @click.option("--drain", type=click.FloatRange(0), default=30, show_default=True, help="Seconds to finish, at the end.")
 @click.option("--body", type=click.IntRange(1, 1024), default=16, show_default=True, help="Most MiB of a request.")
