@@ -1,8 +1,8 @@
-"""L2 over seconds on the trained demo model: projection, PTI, HyperStyle and HyperStyle+PTI, in one picture.
+"""L2 over seconds on the trained demo model: encoders, HyperStyle, projection and PTI, in one picture.
 
     python benchmarks/quality_over_time.py --work FOLDER [--photos 8] [--backend NAME] [--json FILE] [--picture FILE]
 
-The bundle with gradient graphs is exported to `--work` unless it is there. Faces were held out of training. The clock
+Bundles are exported to `--work` unless they are there. Faces were held out of training. The clock
 starts with the photo and stops at each state of the loop; loading is not counted. L2 is the loop's, at the networks'
 size. A projection's states before three quarters of its steps are of perturbed codes.
 """
@@ -17,9 +17,8 @@ from time import perf_counter
 import numpy as np
 from measure import NoiseClock, describe_machine, load_average, progress
 from numpy.typing import NDArray
+from systems import exported
 
-from hyperstyle_deploy.demo import CHECKPOINT, ENCODER
-from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.training.parameters import HELD_OUT, sample
@@ -28,6 +27,8 @@ from hyperstyle_deploy.training.pictures import draw
 Photo = NDArray[np.uint8]
 #: HyperStyle takes some more steps than it was trained for, to show where it levels off.
 HYPERSTYLE_STEPS = 10
+#: Name -> the bundle of `systems.py`. ReStyle takes its own steps.
+ENCODERS = {"pSp": "psp", "e4e": "e4e", "ReStyle-pSp": "restyle-psp", "ReStyle-e4e": "restyle-e4e"}
 #: How many marks on the axis of seconds a median curve has.
 MARKS = 60
 
@@ -79,13 +80,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    bundle = options.work / "gradients.bundle"
-    if not bundle.exists():
-        progress("exporting the demo model with gradient graphs")
-        options.work.mkdir(parents=True, exist_ok=True)
-        export((CHECKPOINT, ENCODER), bundle, gradients=["projection", "pti"], report=lambda what, _: progress(what))
+    photos, encoders = held_out(options.photos), {name: exported(of, options.work) for name, of in ENCODERS.items()}
+    optimised = exported("hyperstyle", options.work)
     noise = NoiseClock()
-    curves = measured(bundle, held_out(options.photos), options)
+    curves = [encoded(name, bundle, photos, options) for name, bundle in encoders.items()]
+    curves += measured(optimised, photos, options)
     shares = noise.lap()
     report(curves)
     machine = describe_machine(options.threads)
@@ -101,6 +100,16 @@ def held_out(count: int) -> list[Photo]:
     parameters, extras = sample(range(HELD_OUT, HELD_OUT + count))
     pictures = (draw(parameters, 64, extras).clamp(-1, 1) + 1) * 127.5
     return list(pictures.round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def encoded(name: str, bundle: Path, photos: list[Photo], options: argparse.Namespace) -> Curve:
+    """An encoder on every photo, in its own steps; the session has warmed up."""
+    session = load(bundle, options.backend, options.threads)
+    session.invert(photos[0])
+    curve = Curve(name, session.checked_steps(None))
+    for photo in photos:
+        curve.add(_states(session, photo, curve.steps))
+    return curve
 
 
 def measured(bundle: Path, photos: list[Photo], options: argparse.Namespace) -> list[Curve]:
@@ -176,7 +185,8 @@ def plot(curves: list[Curve], path: Path, title: str) -> None:
     for curve in curves:
         first, last = (max(s[0] for s in curve.seconds), max(s[-1] for s in curve.seconds))
         moments = np.geomspace(first, last, MARKS)
-        axes.plot(moments, [curve.at(moment) for moment in moments], label=curve.method)
+        values = [curve.at(moment) for moment in moments]
+        axes.plot(moments, values, marker=None if last > first else "o", label=curve.method)
     axes.set(xlabel="seconds from the photo", ylabel="L2 against the photo", xscale="log", yscale="log", title=title)
     axes.title.set_fontsize(9)
     axes.grid(alpha=0.3, which="both")

@@ -4,8 +4,10 @@ Run: python benchmarks/serving.py BUNDLE [--photos 60] [--clients 1,4,16,32]
 
 The bare session inverts the same photos one after the other in this process, from their files' bytes to a PNG's.
 The service is a process of its own; this one sends photos over the loopback, from as many threads as there are
-clients, each with a connection that it keeps. The median of one client's latency less the bare session's, photo by
-photo in turn, is the service's overhead. What overload does, and a long time: soak.py.
+clients, each with a connection that it keeps. One client and the bare session take turns, ten photos each: photo by
+photo every inversion would find the caches full of the other side's weights, which no service meets. What the median
+of a turn is above the bare session's, turn by turn, is the service's overhead. What overload does, and a long time:
+soak.py.
 """
 
 import argparse
@@ -27,6 +29,9 @@ from PIL import Image
 from hyperstyle_deploy.runtime.images import MAX_PIXELS, decode_photo
 from hyperstyle_deploy.runtime.session import Session, load
 
+#: Photos of a turn.
+BLOCK = 10
+
 
 def bare(session: Session, content: bytes) -> float:
     """Seconds of one photo without a service."""
@@ -35,6 +40,17 @@ def bare(session: Session, content: bytes) -> float:
     Image.fromarray(inversion.image).save(BytesIO(), "PNG", compress_level=4)
     inversion.to_bytes()
     return time.perf_counter() - started
+
+
+def one_client(address: tuple[str, int], session: Session, photos: list[bytes]) -> list[tuple[float, float]]:
+    """The median seconds of a photo by the service and without it, of each block of photos; the first warms up."""
+    pairs = []
+    with closing(HTTPConnection(*address, timeout=300)) as connection:
+        for start in (0, *range(0, len(photos), BLOCK)):
+            block = photos[start : start + BLOCK]
+            served = median([ask(connection, content)[1] for content in block])
+            pairs.append((served, median([bare(session, content) for content in block])))
+    return pairs[1:]
 
 
 def offered(address: tuple[str, int], photos: list[bytes], clients: int) -> dict[str, float]:
@@ -71,18 +87,16 @@ def main() -> None:
     options = ("--backend", arguments.backend, "--deadline", "600")
     with service(arguments.bundle, *options) as (address, _):
         session = load(arguments.bundle, backend=arguments.backend)
-        # In turn: what else the machine does meets both. The first three are not counted.
-        with closing(HTTPConnection(*address)) as connection:
-            pairs = [(ask(connection, content)[1], bare(session, content)) for content in photos[:3] + photos][3:]
+        pairs = one_client(address, session, photos)
         alone, one = (median(side) for side in zip(*pairs, strict=True))
-        more = median(served - without for served, without in pairs)
+        more = [served / without - 1 for served, without in pairs]
         loads = [offered(address, photos, int(clients)) for clients in arguments.clients.split(",")]
     result = {
         "session": str(session),
         "bare_seconds": one,
         "service_seconds": alone,
-        "overhead_seconds": more,
-        "overhead": more / one,
+        "overhead": median(more),
+        "overhead_of_blocks": more,
         "loads": loads,
         "load_average": os.getloadavg()[0],
     }

@@ -54,6 +54,9 @@ class GraphsBundle:
     def graph_content(self, name: str) -> bytes:
         return self.graph(name).read_bytes()
 
+    def unchanged_graph(self, name: str) -> Path:
+        return self.graph(name)
+
     def constants_of(self, name: str) -> dict[str, np.ndarray]:
         files = scan_graph(self.graph_content(name))
         return {file: np.memmap(self.path / file, np.uint8, "r") for file in files}
