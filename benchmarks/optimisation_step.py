@@ -9,8 +9,6 @@ published formulation with autograd and ``torch.optim.Adam``. Peak memory is eac
 
 import argparse
 import json
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +32,7 @@ from hyperstyle_deploy.export.gradients.tuning import tuning_constants, tuning_g
 from hyperstyle_deploy.export.methods.model import Model
 from hyperstyle_deploy.runtime.backends import Options, available, open_backend
 from hyperstyle_deploy.runtime.methods.settings import Settings
+from hyperstyle_deploy.runtime.profiling.environment import peak_memory
 from hyperstyle_deploy.runtime.refinement.loop import refine
 from hyperstyle_deploy.tests.unit.golden_graphs import GraphsBundle, generator_model, write_graphs
 
@@ -124,7 +123,7 @@ def alone(side: str, bundle: GraphsBundle, folder: Path, name: str, size: int, r
         seconds = torch_steps(folder, name, size, rounds)
     else:
         seconds = runtime_steps(bundle, name, side, size, rounds)
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return seconds, peak_memory()
 
 
 def main() -> None:
