@@ -74,4 +74,4 @@ def adam_graph(variable: str, shape: Sequence[int]) -> Graph:
 
 def lengths(tensors: Sequence[Tensor]) -> Tensor:
     """The length of each tensor, [K]: not finite if one of its numbers is not."""
-    return torch.stack([tensor.square().sum().sqrt() for tensor in tensors])
+    return torch.stack([tensor.flatten().dot(tensor.flatten()).sqrt() for tensor in tensors])

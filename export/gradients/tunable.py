@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,14 @@ class Tunable(nn.Module):
     """``G(codes; theta + differences)``, the differences of all tensors in one row [1, n], in checkpoint units.
 
     The style is on the activations, as docs/architecture.md has it, and energies are computed from the weights, so
-    that one person's weights serve any number of codes. The equalized learning rate's factors are applied here: Adam
-    moves the numbers that a checkpoint holds.
+    that one person's weights serve any number of codes. For a ``single`` code style and demodulation go onto the
+    weights where these are smaller than the activations. Adam moves the numbers that a checkpoint holds: the equalized
+    learning rate's factors are applied here, a convolution's to its style.
     """
 
-    def __init__(self, generator: Generator, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, generator: Generator, layers: tuple[Layer, ...], single: bool = True) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers, self.single = layers, single
         self.names = tuned_tensors(layers, generator.shape.width)
         held = dict(generator.named_parameters())
         self.base = nn.ParameterList([held[name].detach() for name in self.names])
@@ -67,28 +69,65 @@ class Tunable(nn.Module):
         return rgb
 
     def _style(self, layer: Layer, code: Tensor, own: Mapping[str, Tensor]) -> Tensor:
-        scale = self.scales[layer.index][1]
-        return F.linear(code, own["conv.modulation.weight"] * scale, own["conv.modulation.bias"])
+        """The style times the scale of the weights that it meets."""
+        weights, modulation = self.scales[layer.index]
+        style = F.linear(code, own["conv.modulation.weight"] * modulation, own["conv.modulation.bias"])
+        return style * weights
+
+    def _on_weights(self, layer: Layer) -> bool:
+        return self.single and prod(layer.weight_shape) < layer.in_channels * layer.input_resolution**2
 
     def _convolved(self, layer: Layer, x: Tensor, code: Tensor, own: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        """``sqrt(2) leaky_relu(conv(x s, W) d + strength noise + bias)``."""
-        weight = own["conv.weight"][0] * self.scales[layer.index][0]
-        style = self._style(layer, code, own)
-        energy = weight.square().sum((2, 3))
-        demodulation = torch.rsqrt(style.square() @ energy.t() + self.eps)[:, :, None, None]
-        x = x * style[:, :, None, None]
-        if layer.up:
-            x = self.blurs[str(layer.index)](F.conv_transpose2d(x, weight.transpose(0, 1), stride=2) * demodulation)
+        """``sqrt(2) leaky_relu(conv(x s, W) d + strength noise + bias)``, the gain in d, noise and bias."""
+        weight, style = own["conv.weight"][0], self._style(layer, code, own)
+        demodulation = SQRT2 * torch.rsqrt((style * style) @ energies(weight).t() + self.eps)
+        bias = SQRT2 * own["activate.bias"]
+        if self._on_weights(layer):
+            weight = weight * torch.outer(demodulation[0], style[0])[:, :, None, None]
+            y = self._resampled(layer, x, weight)
         else:
-            x = F.conv2d(x, weight, padding=1) * demodulation
-        moved = x + own["noise.weight"] * noise + own["activate.bias"].view(1, -1, 1, 1)
-        return F.leaky_relu(moved, LEAKY_SLOPE) * SQRT2
+            y = self._resampled(layer, x * style[:, :, None, None], weight) * demodulation[:, :, None, None]
+        if layer.up:
+            y = self.blurs[str(layer.index)](y)
+        return F.leaky_relu(y + SQRT2 * own["noise.weight"] * noise + bias.view(1, -1, 1, 1), LEAKY_SLOPE)
+
+    @staticmethod
+    def _resampled(layer: Layer, x: Tensor, weight: Tensor) -> Tensor:
+        if layer.up:
+            return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return F.conv2d(x, weight, padding=1)
 
     def _drawn(self, layer: Layer, x: Tensor, code: Tensor, own: Mapping[str, Tensor], below: Tensor | None) -> Tensor:
-        weight = own["conv.weight"][0] * self.scales[layer.index][0]
-        style = self._style(layer, code, own)
-        rgb = F.conv2d(x * style[:, :, None, None], weight) + own["bias"]
+        weight, style = own["conv.weight"][0], self._style(layer, code, own)
+        if self._on_weights(layer):
+            rgb = F.conv2d(x, weight * style[0][None, :, None, None])
+        else:
+            rgb = F.conv2d(x * style[:, :, None, None], weight)
+        rgb = rgb + own["bias"]
         return rgb if below is None else rgb + self.blurs[str(layer.index)](below)
+
+
+class _Energies(torch.autograd.Function):
+    """``energies`` with a gradient that makes nothing as large as the weights on its way but itself."""
+
+    @staticmethod
+    def forward(weight: Tensor) -> Tensor:
+        return (weight * weight).sum((2, 3))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (weight,) = ctx.saved_tensors
+        return weight * (2 * gradient)[:, :, None, None]
+
+
+def energies(weight: Tensor) -> Tensor:
+    """``sum over the taps of W^2``: [O, I, k, k] to [O, I]."""
+    found: Tensor = _Energies.apply(weight)
+    return found
 
 
 def _of(name: str, layer: Layer) -> bool:

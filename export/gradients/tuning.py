@@ -124,9 +124,10 @@ def tuning_graphs(model: Model, criterion: Criterion, locality: bool = False) ->
     outputs = (f"{GRADIENT}{DIFFERENCES}", NORMS, *(f"{LOSS}{term}" for term in objective.terms), RECONSTRUCTION)
     yield gradient_graph(GRADIENT_GRAPH, objective, inputs, outputs)
     codes = Samples(model.image).codes(model.latent_avg)
-    drawing = TunedSynthesis(model, objective.tunable)
-    for name, rows in zip(Tuning.syntheses, (codes, codes[:1]), strict=True):
-        axes = ({0: BATCH} if len(rows) > 1 else None, None)
+    several = Tunable(model.generator, model.layers, single=False)
+    drawn = (codes, several), (codes[:1], objective.tunable)
+    for name, (rows, tunable) in zip(Tuning.syntheses, drawn, strict=True):
+        drawing, axes = TunedSynthesis(model, tunable), ({0: BATCH} if len(rows) > 1 else None, None)
         args, named = (rows, inputs[DIFFERENCES]), (CODES, DIFFERENCES)
         yield Graph(name, drawing, args, axes, named, (IMAGE, RECONSTRUCTION))
     yield adam_graph(DIFFERENCES, inputs[DIFFERENCES].shape)

@@ -39,7 +39,13 @@ def normal(*shape: int) -> Tensor:
 #: (input, weight, options of the convolution): what generators and perceptual networks have.
 CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "3x3": ((2, 3, 7, 5), (4, 3, 3, 3), {"padding": 1}),
+    "3x3, few pixels": ((2, 3, 3, 3), (4, 3, 3, 3), {"padding": 1}),
+    "3x3, one channel": ((1, 1, 9, 8), (4, 1, 3, 3), {"padding": 1}),
+    "3x3, not padded": ((1, 3, 8, 7), (4, 3, 3, 3), {}),
+    "4x4": ((1, 3, 9, 8), (4, 3, 4, 4), {"padding": 1}),
+    "stride 2": ((2, 3, 9, 7), (4, 3, 3, 3), {"padding": 1, "stride": 2}),
     "1x1": ((1, 5, 4, 4), (3, 5, 1, 1), {}),
+    "1x1, padded": ((1, 5, 4, 4), (3, 5, 1, 1), {"padding": 1}),
     "stride 4, rows left over": ((1, 3, 35, 34), (4, 3, 11, 11), {"stride": 4, "padding": 2}),
     "up": ((2, 3, 5, 4), (3, 4, 3, 3), {"transposed": True, "stride": 2}),
     "blur": ((1, 3, 8, 8), (3, 1, 4, 4), {"padding": 1, "groups": 3}),
@@ -125,7 +131,7 @@ def test_a_traced_objective_is_its_gradient_at_other_inputs_too() -> None:
 
 
 class Twice(Objective):
-    """Two convolutions with the same weight: forward and backward read it four times."""
+    """Two convolutions with the same weight: it is read twice forward, and twice backward or once to turn it."""
 
     variables = ("x",)
 
@@ -143,11 +149,12 @@ class Twice(Objective):
         return {"gradient": gradients["x"]}
 
 
+@pytest.mark.parametrize(("side", "twins"), [(4, 3), (16, 2)], ids=["transposed convolutions", "turned weights"])
 @torch.no_grad()
-def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_path: Path) -> None:
+def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_path: Path, side: int, twins: int) -> None:
     constants, traced = Constants(tmp_path), []
-    for channels in (8, 12):
-        x = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(2))
+    for channels in (32, 40):  # smaller weights are turned by the exporter
+        x = torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(2))
         graph = gradient_graph(f"twice{channels}", Twice(channels), {"x": x}, ("gradient",))
         program = trace(graph, 20)
         separate_twins(program)
@@ -155,7 +162,7 @@ def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_pat
     places = constants.write()
     for graph, program, homes, expected in traced:
         copies = {places[home] for home in homes.values() if "twin" in home.name}
-        assert len(copies) == 3
+        assert len(copies) == twins
         assert all(home.name.startswith(graph.name) for home in homes.values() if "twin" in home.name)
         path = tmp_path / f"{graph.name}.onnx"
         write_graph(program, graph, path, homes, places)
