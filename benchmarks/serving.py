@@ -6,7 +6,8 @@ The bare session inverts the same photos one after the other in this process, fr
 The service is a process of its own; this one sends photos over the loopback, from as many threads as there are
 clients, each with a connection that it keeps. One client and the bare session take turns, ten photos each: photo by
 photo every inversion would find the caches full of the other side's weights, which no service meets. What the median
-of a turn is above the bare session's, turn by turn, is the service's overhead. What overload does, and a long time:
+of a turn is above the bare session's, turn by turn, is the service's overhead; that of the processor's seconds, which
+other programs on the machine disturb less, stands beside it. What overload does, and a long time:
 soak.py.
 """
 
@@ -17,13 +18,15 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from asking import ask, photo, service
+import psutil
+from asking import Address, ask, photo, service
 from PIL import Image
 
 from hyperstyle_deploy.runtime.images import MAX_PIXELS, decode_photo
@@ -42,18 +45,33 @@ def bare(session: Session, content: bytes) -> float:
     return time.perf_counter() - started
 
 
-def one_client(address: tuple[str, int], session: Session, photos: list[bytes]) -> list[tuple[float, float]]:
-    """The median seconds of a photo by the service and without it, of each block of photos; the first warms up."""
-    pairs = []
-    with closing(HTTPConnection(*address, timeout=300)) as connection:
-        for start in (0, *range(0, len(photos), BLOCK)):
-            block = photos[start : start + BLOCK]
+@dataclass(frozen=True)
+class Turn:
+    """Of a photo, in the median of a turn: seconds served and bare; and the mean of the processor's seconds of each."""
+
+    served: float
+    bare: float
+    served_cpu: float
+    bare_cpu: float
+
+
+def one_client(address: Address, process: psutil.Process, session: Session, photos: list[bytes]) -> list[Turn]:
+    """Turns of the service and of the bare session; the first one, which warms up, is left out."""
+    turns = []
+    for start in (0, *range(0, len(photos), BLOCK)):
+        block = photos[start : start + BLOCK]
+        before = sum(process.cpu_times()[:2])
+        with closing(HTTPConnection(*address, timeout=300)) as connection:  # a service closes one that idles
             served = median([ask(connection, content)[1] for content in block])
-            pairs.append((served, median([bare(session, content) for content in block])))
-    return pairs[1:]
+        served_cpu = sum(process.cpu_times()[:2]) - before
+        before = time.process_time()
+        without = median([bare(session, content) for content in block])
+        bare_cpu = time.process_time() - before
+        turns.append(Turn(served, without, served_cpu / len(block), bare_cpu / len(block)))
+    return turns[1:]
 
 
-def offered(address: tuple[str, int], photos: list[bytes], clients: int) -> dict[str, float]:
+def offered(address: Address, photos: list[bytes], clients: int) -> dict[str, float]:
     """Latency and throughput with that many clients at once."""
 
     def client(number: int) -> list[tuple[int, float]]:
@@ -85,18 +103,15 @@ def main() -> None:
     arguments = parser.parse_args()
     photos = [photo(seed) for seed in range(arguments.photos)]
     options = ("--backend", arguments.backend, "--deadline", "600")
-    with service(arguments.bundle, *options) as (address, _):
+    with service(arguments.bundle, *options) as (address, process):
         session = load(arguments.bundle, backend=arguments.backend)
-        pairs = one_client(address, session, photos)
-        alone, one = (median(side) for side in zip(*pairs, strict=True))
-        more = [served / without - 1 for served, without in pairs]
+        turns = one_client(address, process, session, photos)
         loads = [offered(address, photos, int(clients)) for clients in arguments.clients.split(",")]
     result = {
         "session": str(session),
-        "bare_seconds": one,
-        "service_seconds": alone,
-        "overhead": median(more),
-        "overhead_of_blocks": more,
+        "overhead": median([turn.served / turn.bare - 1 for turn in turns]),
+        "overhead_cpu": sum(turn.served_cpu for turn in turns) / sum(turn.bare_cpu for turn in turns) - 1,
+        "turns": [asdict(turn) for turn in turns],
         "loads": loads,
         "load_average": os.getloadavg()[0],
     }
