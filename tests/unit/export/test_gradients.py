@@ -204,7 +204,9 @@ def test_the_exported_projection_descends_alike_in_every_backend(optimised: Path
         session = load(optimised, backend=backend, method="projection", settings=settings)
         steps = list(session.refine(session.prepare([PHOTO]), 30))
         first, last = steps[0].losses(0), steps[-1].losses(0)
-        assert last["mse"] + last["lpips"] < 0.7 * (first["mse"] + first["lpips"])
+        # A seeded network's LPIPS goes up and down by a tenth from step to step.
+        assert last["mse"] < 0.5 * first["mse"]
+        assert last["mse"] + last["lpips"] < 0.8 * (first["mse"] + first["lpips"])
         np.testing.assert_allclose(steps[-1].l2[0], last["mse"], rtol=1e-5)
         assert np.ptp(steps[-1].codes[0], axis=0).max() == 0  # in W
         # The last state is not perturbed: what is drawn of it is what its loss was of.
