@@ -173,6 +173,8 @@ def test_killed_at_any_moment_it_resumes(
     draw = random.Random(times)
     for _ in range(times):
         before = done(tmp_path)
+        if before == COUNT:  # a machine may do the rest between two looks
+            break
         with running(*command) as process:
             wait_for(lambda before=before: done(tmp_path) > before)  # type: ignore[misc]
             time.sleep(draw.random() / 5)
