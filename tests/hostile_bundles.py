@@ -231,6 +231,8 @@ def _methods() -> Iterator[Hostile]:
         lambda document: document["graphs"]["hypernet"]["outputs"].append(document["state"][0] | {"dtype": "float32"})
     )
     yield Hostile("one output more", more, r"graphs\[hypernet\]\.outputs")
+    styled = edited(lambda document: document["graphs"].update(synthesis_styles=document["graphs"]["synthesis"]))
+    yield Hostile("styles that are none", styled, r"graphs\[synthesis_styles\]\.inputs\[1\]")
 
 
 #: A further generator as bundles list it, and what is wrong with others.
@@ -247,6 +249,7 @@ _GENERATORS = {
     "steps in words": ([{**_GENERATOR, "encoder_steps": "two"}], r"generators\[0\]\.encoder_steps"),
     "an unknown field": ([{**_GENERATOR, "domain": "toons"}], r"generators\[0\].*unknown \['domain'\]"),
     "no list": (_GENERATOR, "generators is wrong"),
+    "none of its graphs": ([_GENERATOR], r"graphs is wrong\. Got: no (weights|generator_encoder)"),
 }
 
 

@@ -23,15 +23,21 @@ TAG = "domain_adaptation256"
 RUNS = ((1, 1), (2, 2))
 
 
-@pytest.fixture(scope="module")
-def adapted_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder, sizes = tmp_path_factory.mktemp(TAG), published_sizes(256)
+def export_adapted(folder: Path) -> Path:
+    """The golden run's checkpoints as a bundle in a folder: minutes, gigabytes."""
+    sizes = published_sizes(256)
     paths = write_checkpoints(folder, "hyperstyle", sizes)
     (encoder,) = write_checkpoints(folder, "restyle-e4e", sizes, prefix="restyle/")
     soften(encoder)
     generator = write_generator(folder / "finetuned.pt", sizes)
     choices = Choices(fine_tuned=FineTuned({"toonify": generator}, encoder))
-    yield export(paths, folder / "bundle", choices=choices).path
+    return export(paths, folder / "bundle", choices=choices).path
+
+
+@pytest.fixture(scope="module")
+def adapted_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp(TAG)
+    yield export_adapted(folder)
     shutil.rmtree(folder)
 
 

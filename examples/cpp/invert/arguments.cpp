@@ -11,7 +11,7 @@ namespace {
 
 const char* const usage =
     "usage: invert BUNDLE PHOTO... [-o FOLDER] [--steps N] [--until-gain SHARE] [--threads N] [--backend NAME]\n"
-    "              [--device N] [--trust-engines]\n"
+    "              [--device N] [--trust-engines] [--generator NAME]\n"
     "              [--method projection|pti] [--seed N] [--rate NUMBER] [--space w|w+] [--locality] [--until-lpips NUMBER]\n"
     "              [--pivot FILE.inversion] [--loss TERM=WEIGHT] [--store float32|float16|int8]\n"
     "Writes NAME.png, NAME.strip.png (input, first reconstruction, every step) and NAME.inversion for each photo.\n"
@@ -60,6 +60,7 @@ Arguments parse(int argc, char** argv) {
   };
   const std::map<std::string, Take> options{
       {"--method", [&](const std::string&, const std::string& value) { arguments.options.method = value; }},
+      {"--generator", [&](const std::string&, const std::string& value) { arguments.options.generator = value; }},
       {"--store", [&](const std::string&, const std::string& value) { arguments.stored = value; }},
       {"--space", [&](const std::string&, const std::string& value) { settings().space = value; }},
       {"--seed",

@@ -1,4 +1,6 @@
 // The C interface to directions and edits.
+#include <cstddef>
+
 #include "c_handles.hpp"
 
 using hyperstyle::guarded;
@@ -21,7 +23,8 @@ hyperstyle::Edit edit_of(const HyperstyleEdit& given) {
 int hyperstyle_direction(const HyperstyleSession* session, int64_t index, HyperstyleDirection* direction) {
   return guarded([&] {
     const HyperstyleDirection defaults = HYPERSTYLE_DIRECTION;
-    const std::size_t asked = known_part(needed(direction, "direction"), defaults, sizeof defaults).struct_size;
+    const std::size_t first_version = offsetof(HyperstyleDirection, in_styles);
+    const std::size_t asked = known_part(needed(direction, "direction"), defaults, first_version).struct_size;
     const hyperstyle::Session& reading = needed(session, "session").session;
     const std::vector<std::string> names = reading.directions();
     if (index < 0 || index >= static_cast<std::int64_t>(names.size())) {
@@ -35,6 +38,7 @@ int hyperstyle_direction(const HyperstyleSession* session, int64_t index, Hypers
     told.least_strength = found.least_strength;
     told.greatest_strength = found.greatest_strength;
     told.is_component = found.is_component() ? 1 : 0;
+    told.in_styles = found.in_styles ? 1 : 0;
     std::memcpy(direction, &told, std::min(asked, sizeof told));
     direction->struct_size = asked;
   });
@@ -51,12 +55,8 @@ int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion*
   return guarded([&] {
     std::vector<hyperstyle::Edit> listed;
     for (std::int64_t at = 0; at < count; ++at) listed.push_back(edit_of((&needed(edits, "edits"))[at]));
-    uint8_t* target = &needed(pixels, "pixels");
     const hyperstyle::Inversion& person = needed(inversion, "inversion").inversion;
-    for (const hyperstyle::Image& image : needed(session, "session").session.edit(person, listed)) {
-      std::memcpy(target, image.pixels.data(), image.pixels.size());
-      target += image.pixels.size();
-    }
+    hyperstyle::copy_pixels(needed(session, "session").session.edit(person, listed), &needed(pixels, "pixels"));
   });
 }
 
@@ -66,7 +66,7 @@ int hyperstyle_between(const HyperstyleSession* session, const HyperstyleInversi
     const hyperstyle::Inversion& from = needed(first, "first").inversion;
     const hyperstyle::Inversion& to = needed(second, "second").inversion;
     const hyperstyle::Edit changes = edit == nullptr ? hyperstyle::Edit{} : edit_of(*edit);
-    const hyperstyle::Image image = needed(session, "session").session.between(from, to, time, changes);
-    std::memcpy(&needed(pixels, "pixels"), image.pixels.data(), image.pixels.size());
+    hyperstyle::copy_pixels({needed(session, "session").session.between(from, to, time, changes)},
+                            &needed(pixels, "pixels"));
   });
 }

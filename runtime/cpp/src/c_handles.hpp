@@ -68,6 +68,11 @@ inline ImageView view_of(const HyperstyleImage& image) {
   return {image.data, image.height, image.width, static_cast<std::ptrdiff_t>(image.stride)};
 }
 
+// One behind the other.
+inline void copy_pixels(const std::vector<Image>& images, std::uint8_t* target) {
+  for (const Image& image : images) target = std::copy(image.pixels.begin(), image.pixels.end(), target);
+}
+
 // An array's name, values and sizes; a free axis is -1.
 template <typename Sizes>
 HyperstyleArray array_of(const std::string& name, const float* values, const Sizes& sizes) {

@@ -79,6 +79,7 @@ int hyperstyle_open(const char* path, const HyperstyleOptions* given, Hyperstyle
     options.steps = from.steps;
     options.trust_engines = from.trust_engines != 0;
     if (from.method != nullptr) options.method = from.method;
+    if (from.generator != nullptr) options.generator = from.generator;
     const hyperstyle::Bundle bundle = hyperstyle::Bundle::open(&needed(path, "path"));
     if (from.settings != nullptr) options.settings = settings_of(*from.settings, bundle.manifest().generator);
     *session = new HyperstyleSession{hyperstyle::Session(bundle, options)};
@@ -105,8 +106,10 @@ int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes) {
                                    manifest.generator.styles,
                                    manifest.generator.width,
                                    static_cast<std::int64_t>(opened.state().size()),
-                                   opened.steps()};
-    const HyperstyleSizes asked = known_part(needed(sizes, "sizes"), found, sizeof found);
+                                   opened.steps(),
+                                   opened.style_channels()};
+    const std::size_t first_version = offsetof(HyperstyleSizes, style_channels);
+    const HyperstyleSizes asked = known_part(needed(sizes, "sizes"), found, first_version);
     std::memcpy(sizes, &found, std::min(asked.struct_size, sizeof found));
     sizes->struct_size = asked.struct_size;
   });
@@ -161,14 +164,16 @@ int hyperstyle_loss(const HyperstyleStep* step, int64_t photo, const char* term,
 
 int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                           const HyperstyleArray* codes, uint8_t* pixels) {
+  return hyperstyle_synthesize_styles(session, inversion, codes, nullptr, pixels);
+}
+
+int hyperstyle_synthesize_styles(const HyperstyleSession* session, const HyperstyleInversion* inversion,
+                                 const HyperstyleArray* codes, const HyperstyleArray* styles, uint8_t* pixels) {
   return guarded([&] {
     const hyperstyle::Session& drawing = needed(session, "session").session;
     const hyperstyle::Inversion& person = needed(inversion, "inversion").inversion;
-    uint8_t* target = &needed(pixels, "pixels");
-    for (const hyperstyle::Image& image :
-         codes == nullptr ? drawing.synthesize(person) : drawing.synthesize(person, floats_of(*codes))) {
-      std::memcpy(target, image.pixels.data(), image.pixels.size());
-      target += image.pixels.size();
-    }
+    const hyperstyle::Floats drawn = codes == nullptr ? person.codes() : floats_of(*codes);
+    const hyperstyle::Floats added = styles == nullptr ? hyperstyle::Floats{} : floats_of(*styles);
+    hyperstyle::copy_pixels(drawing.synthesize(person, drawn, added), &needed(pixels, "pixels"));
   });
 }

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "array.hpp"
+#include "channels.hpp"
 #include "directions.hpp"
 #include "files.hpp"
 #include "hyperstyle_deploy/errors.hpp"
@@ -19,6 +20,8 @@ namespace {
 const std::string format = "hyperstyle-deploy direction";
 const std::string format_version = "1";
 const std::string source_prefix = "source.";
+// The kind of directions that move channels of styles.
+const std::string in_styles = "channels";
 constexpr std::uint64_t max_bytes = 8u << 20;
 
 // Numbers as Python writes them: a sign, digits, a fraction, an exponent.
@@ -57,13 +60,7 @@ void check_arrays(const std::string& path, const InputFile& file, const Safetens
   for (const StoredTensor& tensor : header.tensors) found.insert(tensor.name);
   const std::string kind = header.text("kind");
   if (kind == "component") expected.insert({"mean", "deviation"});
-  if (kind == "channels") {
-    throw DirectionError(Message(path + " moves channels of styles")
-                             .got("a direction in StyleSpace")
-                             .expected("one in codes")
-                             .hint("The Python runtime draws with it: hyperstyle-deploy edit."));
-  }
-  const bool known = kind == "vector" || kind == "component";
+  const bool known = kind == "vector" || kind == "component" || kind == in_styles;
   if (!known || found != expected || header.text("sha256") != digest_of(file, header.tensors)) {
     throw DirectionError(Message(path + " is damaged").got("kind " + clipped(repr(kind), 20)).hint(
         "Import the direction again."));
@@ -101,6 +98,7 @@ Direction read_direction(const std::string& path) {
   Direction direction;
   direction.name = header.text("name");
   direction.model = header.text("model");
+  direction.in_styles = header.text("kind") == in_styles;
   direction.first_row = read_row(path, header, "first_row");
   direction.end_row = read_row(path, header, "end_row");
   direction.least_strength = read_number(path, header, "least_strength");
@@ -146,7 +144,7 @@ void check_parts(const Direction& direction, const std::string& where) {
   }
   const Shape& shape = direction.vector.shape;
   const std::int64_t width = shape.empty() ? 0 : shape.back();
-  const bool many = shape.size() == 2 && shape[0] == rows && !direction.is_component();
+  const bool many = shape.size() == 2 && shape[0] == rows && !direction.is_component() && !direction.in_styles;
   check_array(where, "vector", direction.vector, {many ? rows : 1, width});
   if (direction.is_component()) {
     check_array(where, "mean", direction.mean, {1, width});
@@ -165,6 +163,10 @@ void check_direction(const Manifest& manifest, const Direction& direction) {
     throw DirectionError(Message("The direction " + direction.name + " belongs to another model")
                              .got(clipped(direction.model, 12))
                              .expected(clipped(manifest.model, 12)));
+  }
+  if (direction.in_styles) {
+    check_channels(manifest, direction);
+    return;
   }
   const std::int64_t styles = manifest.generator.styles, width = manifest.generator.width;
   if (direction.vector.shape.back() == width && direction.end_row <= styles) return;

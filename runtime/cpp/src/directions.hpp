@@ -1,4 +1,4 @@
-// The directions that a bundle carries, and what edits make of codes.
+// The directions that a bundle carries, and what edits make of codes and styles.
 #ifndef HYPERSTYLE_DEPLOY_DIRECTIONS_HPP
 #define HYPERSTYLE_DEPLOY_DIRECTIONS_HPP
 
@@ -10,10 +10,8 @@
 
 namespace hyperstyle {
 
-class Method;
-
 // All throw DirectionError. A name has letters, digits, "-" and "_"; the parts of a direction fit each other (`where`
-// names it in errors), and it moves the codes of a bundle.
+// names it in errors), and it moves the codes or styles of a bundle, which can draw that.
 void check_direction_name(const std::string& name);
 void check_parts(const Direction& direction, const std::string& where);
 void check_direction(const Manifest& manifest, const Direction& direction);
@@ -22,9 +20,14 @@ void check_direction(const Manifest& manifest, const Direction& direction);
 std::vector<std::string> direction_names(const Bundle& bundle);
 Direction read_direction(const Bundle& bundle, const std::string& name);
 
-// The codes of a person after each edit, [N, styles, width]; everything in the edits is checked. Throws DirectionError,
+// Edits with the bundle's directions in the place of names, everything in them checked. Throws DirectionError,
 // InversionError of one that is mixed in, and ArrayError for no edits.
-Floats edited_codes(const Bundle& bundle, const Method& method, const Floats& codes, const std::vector<Edit>& edits);
+std::vector<Edit> resolved(const Bundle& bundle, const std::vector<Edit>& edits);
+
+// Of edits without names: the codes of a person after each, [N, styles, width]; and what each adds to the styles of all
+// layers, [N, channels], nothing if none adds anything.
+Floats edited_codes(const Floats& codes, const std::vector<Edit>& edits);
+Floats edited_styles(const std::vector<Edit>& edits);
 
 }  // namespace hyperstyle
 

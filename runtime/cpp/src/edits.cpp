@@ -22,16 +22,36 @@ std::string shown(double number) {
   return text;
 }
 
-float checked_strength(const std::string& name, double strength) {
-  if (std::isfinite(strength) && std::abs(strength) <= max_strength) return static_cast<float>(strength);
+void check_strength(const std::string& name, double strength) {
+  if (std::isfinite(strength) && std::abs(strength) <= max_strength) return;
   throw DirectionError(Message("The strength of " + name + " is out of range")
                            .got(shown(strength))
                            .expected("-" + shown(max_strength) + " to " + shown(max_strength)));
 }
 
+void check_mix(const Manifest& manifest, const Mix& mix) {
+  check_model(manifest, mix.other);
+  if (mix.first_row >= 0 && mix.first_row < mix.end_row && mix.end_row <= manifest.generator.styles) return;
+  throw DirectionError(Message("The rows to mix are not those of the codes")
+                           .got(std::to_string(mix.first_row) + ":" + std::to_string(mix.end_row))
+                           .expected("FIRST:END inside 0:" + std::to_string(manifest.generator.styles)));
+}
+
+Change resolved(const Bundle& bundle, Change change) {
+  if (const auto* name = std::get_if<std::string>(&change.what)) change.what = read_direction(bundle, *name);
+  if (const auto* direction = std::get_if<Direction>(&change.what)) {
+    check_direction(bundle.manifest(), *direction);
+    check_strength(direction->name, change.strength);
+  } else {
+    check_mix(bundle.manifest(), std::get<Mix>(change.what));
+    check_strength("mix", change.strength);
+  }
+  return change;
+}
+
 // strength * v; of a component (strength - <w - mean, v> / deviation) * deviation * v, with w the first row.
 void add(const Direction& direction, double strength, const Floats& codes, float* target) {
-  checked_strength(direction.name, strength);
+  if (direction.in_styles) return;
   const auto width = static_cast<std::size_t>(codes.shape[1]);
   const std::vector<float>& vector = direction.vector.values;
   double factor = strength;
@@ -52,7 +72,7 @@ void add(const Direction& direction, double strength, const Floats& codes, float
 }
 
 void add(const Mix& mix, double strength, const Floats& codes, float* target) {
-  const float factor = checked_strength("mix", strength);
+  const auto factor = static_cast<float>(strength);
   const auto width = static_cast<std::size_t>(codes.shape[1]);
   const std::vector<float>& theirs = mix.other.codes().values;
   for (std::size_t at = static_cast<std::size_t>(mix.first_row) * width;
@@ -61,25 +81,10 @@ void add(const Mix& mix, double strength, const Floats& codes, float* target) {
   }
 }
 
-void check_mix(const Manifest& manifest, const Method& method, const Mix& mix) {
-  check_inversion(manifest, method, mix.other);
-  if (mix.first_row >= 0 && mix.first_row < mix.end_row && mix.end_row <= manifest.generator.styles) return;
-  throw DirectionError(Message("The rows to mix are not those of the codes")
-                           .got(std::to_string(mix.first_row) + ":" + std::to_string(mix.end_row))
-                           .expected("FIRST:END inside 0:" + std::to_string(manifest.generator.styles)));
-}
-
-void apply(const Bundle& bundle, const Method& method, const Change& change, const Floats& codes, float* target) {
-  if (const auto* name = std::get_if<std::string>(&change.what)) {
-    add(read_direction(bundle, *name), change.strength, codes, target);
-  } else if (const auto* direction = std::get_if<Direction>(&change.what)) {
-    check_direction(bundle.manifest(), *direction);
-    add(*direction, change.strength, codes, target);
-  } else {
-    const Mix& mix = std::get<Mix>(change.what);
-    check_mix(bundle.manifest(), method, mix);
-    add(mix, change.strength, codes, target);
-  }
+// A direction in styles; null for every other change.
+const Direction* in_styles(const Change& change) {
+  const auto* direction = std::get_if<Direction>(&change.what);
+  return direction != nullptr && direction->in_styles ? direction : nullptr;
 }
 
 }  // namespace
@@ -120,13 +125,51 @@ Direction read_direction(const Bundle& bundle, const std::string& name) {
   return direction;
 }
 
-Floats edited_codes(const Bundle& bundle, const Method& method, const Floats& codes, const std::vector<Edit>& edits) {
+std::vector<Edit> resolved(const Bundle& bundle, const std::vector<Edit>& edits) {
   if (edits.empty()) throw ArrayError(Message("No edits to draw").got("an empty list").expected("at least one"));
+  std::vector<Edit> found;
+  for (const Edit& edit : edits) {
+    found.emplace_back();
+    for (const Change& change : edit) found.back().push_back(resolved(bundle, change));
+  }
+  return found;
+}
+
+Floats edited_codes(const Floats& codes, const std::vector<Edit>& edits) {
   Floats found{{static_cast<std::int64_t>(edits.size()), codes.shape[0], codes.shape[1]}, {}};
   for (const Edit& edit : edits) {
     std::vector<float> edited = codes.values;
-    for (const Change& change : edit) apply(bundle, method, change, codes, edited.data());
+    for (const Change& change : edit) {
+      if (const auto* mix = std::get_if<Mix>(&change.what)) {
+        add(*mix, change.strength, codes, edited.data());
+      } else {
+        add(std::get<Direction>(change.what), change.strength, codes, edited.data());
+      }
+    }
     found.values.insert(found.values.end(), edited.begin(), edited.end());
+  }
+  return found;
+}
+
+Floats edited_styles(const std::vector<Edit>& edits) {
+  std::size_t channels = 0;
+  for (const Edit& edit : edits) {
+    for (const Change& change : edit) {
+      if (const Direction* direction = in_styles(change)) channels = direction->vector.values.size();
+    }
+  }
+  if (channels == 0) return {};
+  Floats found{{static_cast<std::int64_t>(edits.size()), static_cast<std::int64_t>(channels)},
+               std::vector<float>(edits.size() * channels)};
+  float* row = found.values.data();
+  for (const Edit& edit : edits) {
+    for (const Change& change : edit) {
+      const Direction* direction = in_styles(change);
+      for (std::size_t at = 0; direction != nullptr && at < channels; ++at) {
+        row[at] += static_cast<float>(change.strength) * direction->vector.values[at];
+      }
+    }
+    row += channels;
   }
   return found;
 }

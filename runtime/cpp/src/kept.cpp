@@ -8,12 +8,13 @@
 namespace hyperstyle {
 namespace {
 
-void check_same(const char* what, const std::string& found, const std::string& expected, const std::string& hint) {
-  if (found == expected) return;
-  throw InversionError(Message(std::string("The inversion belongs to another ") + what)
-                           .got(clipped(found, 12))
-                           .expected(clipped(expected, 12))
-                           .hint("Use the bundle that it was made with" + hint + "."));
+const std::string made_with = "Use the bundle that it was made with";
+
+// What to load a bundle with for the inversions of a method, or of one that a further generator draws.
+std::string loaded_as(const std::string& method) {
+  const std::size_t plus = method.find('+');
+  return plus == std::string::npos ? "method " + clipped(method, 40)
+                                   : "generator " + clipped(method.substr(plus + 1), 40);
 }
 
 void check_array(const std::string& name, const Floats& array, const Shape& shape) {
@@ -21,16 +22,6 @@ void check_array(const std::string& name, const Floats& array, const Shape& shap
   throw InversionError(Message("The inversion's " + name + " do not fit")
                            .got(std::to_string(array.values.size()) + " values for " + repr(array.shape))
                            .expected(repr(shape)));
-}
-
-// What a further generator of the bundle draws.
-void check_drawn_here(const Inversion& inversion) {
-  const std::size_t plus = inversion.method.find('+');
-  if (plus == std::string::npos) return;
-  throw InversionError(
-      Message("The inversion is drawn by the further generator " + clipped(inversion.method.substr(plus + 1), 40))
-          .got(clipped(inversion.method, 80))
-          .hint("The Python runtime draws with it: hyperstyle-deploy edit --generator."));
 }
 
 }  // namespace
@@ -66,10 +57,24 @@ State uploaded_state(Backend& backend, const Method& method, const Inversion& in
   return state;
 }
 
+void check_model(const Manifest& manifest, const Inversion& inversion) {
+  if (inversion.model != manifest.model) {
+    throw InversionError(Message("The inversion belongs to another model")
+                             .got(clipped(inversion.model, 12))
+                             .expected(clipped(manifest.model, 12))
+                             .hint(made_with + "."));
+  }
+  check_array("codes", inversion.codes(), {manifest.generator.styles, manifest.generator.width});
+}
+
 void check_inversion(const Manifest& manifest, const Method& method, const Inversion& inversion) {
-  check_drawn_here(inversion);
-  check_same("model", inversion.model, manifest.model, "");
-  check_same("method", inversion.method, method.name(), ", loaded with the method " + clipped(inversion.method, 20));
+  check_model(manifest, inversion);
+  if (inversion.method != method.name()) {
+    throw InversionError(Message("The inversion belongs to another method")
+                             .got(clipped(inversion.method, 44))
+                             .expected(method.name())
+                             .hint(made_with + ", loaded with the " + loaded_as(inversion.method) + "."));
+  }
   if (inversion.steps < 0 || inversion.steps > max_steps) {
     throw InversionError(Message("The inversion's steps do not fit")
                              .got(std::to_string(inversion.steps))

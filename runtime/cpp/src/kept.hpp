@@ -17,6 +17,9 @@ Shape batched(const StateSpec& spec, std::int64_t steps);
 // The arrays of an inversion as the loop has them after its steps.
 State uploaded_state(Backend& backend, const Method& method, const Inversion& inversion);
 
+// Throws InversionError: its codes are not of the bundle's model, whatever method found them, or are of another shape.
+void check_model(const Manifest& manifest, const Inversion& inversion);
+
 // Throws InversionError: it belongs to another model or method, or its arrays do not fit.
 void check_inversion(const Manifest& manifest, const Method& method, const Inversion& inversion);
 

@@ -148,7 +148,7 @@ Manifest parse_manifest(std::string_view content, const std::string& path) {
   check_generator(manifest);
   check_generators(manifest);
   check_files(manifest);
-  make_method(manifest)->check();
+  check_methods(manifest);
   check_checksum(content, text(document.at("checksum"), "bundle.json.checksum"));
   return manifest;
 }

@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "directions.hpp"
+#include "drawing.hpp"
 #include "hyperstyle_deploy/errors.hpp"
 #include "images.hpp"
 #include "kept.hpp"
-#include "runner.hpp"
 #include "settling.hpp"
 #include "text.hpp"
 
@@ -31,11 +31,6 @@ const Options& checked(const Options& options) {
     throw ArrayError(Message("threads is out of range").got(std::to_string(options.threads)).expected("1 or more"));
   }
   return options;
-}
-
-Image image_of(const Array& pixels) {
-  const auto* first = static_cast<const std::uint8_t*>(pixels.data);
-  return {pixels.shape[1], pixels.shape[2], {first, first + pixels.bytes()}};
 }
 
 // A GPU's kernels make pixels of NaN. It shows in L2, or where there is none, in the difference of a drawing from
@@ -75,40 +70,6 @@ bool shown(const StepCallback& on_step, Backend& backend, const Step& step, cons
   return on_step({step.index, step.reconstructions.shape[0], figures.l2(), reconstruction, figures.losses.data()});
 }
 
-Array checked_codes(const GeneratorSpec& generator, const Floats& codes) {
-  const Shape one{generator.styles, generator.width};
-  Shape shape = codes.shape;
-  if (shape.size() == 2) shape.insert(shape.begin(), 1);
-  const bool fits = shape.size() == 3 && shape[0] > 0 && shape[1] == one[0] && shape[2] == one[1];
-  // The count of values comes first: it keeps the product of the sizes within 64 bits.
-  if (!fits || codes.values.size() / static_cast<std::size_t>(count(one)) != static_cast<std::size_t>(shape[0]) ||
-      codes.values.size() % static_cast<std::size_t>(count(one)) != 0) {
-    throw ArrayError(Message("codes has the wrong shape")
-                         .got(std::to_string(codes.values.size()) + " values for " + repr(codes.shape))
-                         .expected("float32 [N, " + std::to_string(one[0]) + ", " + std::to_string(one[1]) + "]"));
-  }
-  if (!std::all_of(codes.values.begin(), codes.values.end(), [](float code) { return std::isfinite(code); })) {
-    throw ArrayError(Message("codes has NaN or Inf in it").expected("finite numbers"));
-  }
-  const Array batch = host_array(Dtype::float32, shape);
-  std::copy(codes.values.begin(), codes.values.end(), static_cast<float*>(batch.data));
-  return batch;
-}
-
-// Codes with the weights of a person, whose steps may be a fraction.
-std::vector<Image> drawn(const Runner& runner, const Inversion& person, float steps, const Floats& codes) {
-  const Manifest& manifest = runner.bundle.manifest();
-  const Array batch = checked_codes(manifest.generator, codes);
-  Backend& backend = *runner.backend;
-  const Method& method = *runner.method;
-  Arrays given = own_weights(backend, method, uploaded_state(backend, method, person), steps);
-  given["codes"] = backend.upload(batch);
-  const Array image = backend.run(batch.shape[0] == 1 ? method.drawing_one() : method.drawing(), given).at("image");
-  std::vector<Image> images;
-  for (const Array& pixels : backend.download(backend.pixels(image)).rows()) images.push_back(image_of(pixels));
-  return images;
-}
-
 }  // namespace
 
 Runner::Runner(const Bundle& opened, const Options& options)
@@ -132,6 +93,11 @@ const std::string& Session::method() const { return runner_->method->name(); }
 const std::vector<StateSpec>& Session::state() const { return runner_->state; }
 
 std::int64_t Session::steps() const { return runner_->steps; }
+
+std::int64_t Session::style_channels() const {
+  const bool takes_them = found_graph(manifest(), runner_->method->styled()) != nullptr;
+  return takes_them ? manifest().generator.channels() : 0;
+}
 
 Inversion Session::invert(const ImageView& photo, const InvertOptions& options) const {
   return std::move(invert(std::vector<ImageView>{photo}, options)[0]);
@@ -165,9 +131,9 @@ std::vector<Image> Session::synthesize(const Inversion& inversion) const {
   return synthesize(inversion, inversion.codes());
 }
 
-std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats& codes) const {
+std::vector<Image> Session::synthesize(const Inversion& inversion, const Floats& codes, const Floats& styles) const {
   check_inversion(manifest(), *runner_->method, inversion);
-  return drawn(*runner_, inversion, static_cast<float>(inversion.steps), codes);
+  return drawn(*runner_, {inversion, static_cast<float>(inversion.steps)}, codes, styles);
 }
 
 std::vector<std::string> Session::directions() const { return direction_names(runner_->bundle); }
@@ -175,12 +141,13 @@ std::vector<std::string> Session::directions() const { return direction_names(ru
 Direction Session::direction(const std::string& name) const { return read_direction(runner_->bundle, name); }
 
 std::vector<Image> Session::edit(const Inversion& inversion, const std::vector<Edit>& edits) const {
-  return synthesize(inversion, edited_codes(inversion, edits));
+  check_inversion(manifest(), *runner_->method, inversion);
+  return drawn_edits(*runner_, {inversion, static_cast<float>(inversion.steps)}, resolved(runner_->bundle, edits));
 }
 
 Floats Session::edited_codes(const Inversion& inversion, const std::vector<Edit>& edits) const {
   check_inversion(manifest(), *runner_->method, inversion);
-  return hyperstyle::edited_codes(runner_->bundle, *runner_->method, inversion.codes(), edits);
+  return hyperstyle::edited_codes(inversion.codes(), resolved(runner_->bundle, edits));
 }
 
 Image Session::between(const Inversion& first, const Inversion& second, double time, const Edit& edit) const {
@@ -202,8 +169,7 @@ Image Session::between(const Inversion& first, const Inversion& second, double t
     }
   }
   const double steps = static_cast<double>(first.steps) + static_cast<double>(second.steps - first.steps) * time;
-  const Floats codes = hyperstyle::edited_codes(runner_->bundle, *runner_->method, middle.codes(), {edit});
-  return std::move(drawn(*runner_, middle, static_cast<float>(steps), codes)[0]);
+  return std::move(drawn_edits(*runner_, {middle, static_cast<float>(steps)}, resolved(runner_->bundle, {edit}))[0]);
 }
 
 const char* version() noexcept { return HYPERSTYLE_DEPLOY_VERSION; }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hyperstyle_deploy.tests.unit.test_session import FORMS
 
@@ -21,6 +22,7 @@ ALL_FORMS = {
     "labels": ("psp", {"kind": "labels"}),
 }
 ROOT = Path(__file__).parents[3]
+PHOTO = ROOT / "tests" / "data" / "faces.png"
 SOURCES, PROGRAMS = ROOT / "runtime" / "cpp", Path(__file__).parent / "programs"
 #: Triton's interface as far as our backend uses it; with TRITON_HEADERS=DIR Triton's own headers.
 TRITON_HEADERS = os.environ.get("TRITON_HEADERS", ROOT / "tests" / "unit" / "triton" / "headers")
@@ -63,6 +65,16 @@ def missing(reason: str) -> None:
     if REQUIRED:
         pytest.fail(f"REQUIRE_CPP is set, and {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two pictures of odd sizes. One pass of a resize is left out, since the two runtimes may differ in their order."""
+    folder = tmp_path_factory.mktemp("pictures")
+    face = Image.open(PHOTO).convert("RGB")
+    face.resize((32, 57)).save(folder / "one.png")
+    face.rotate(90).resize((45, 32)).save(folder / "other.png")
+    return [folder / "one.png", folder / "other.png"]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.runtime.alignment import Crop, align, paste_back
+from hyperstyle_deploy.runtime.alignment.given import GivenBox
 from hyperstyle_deploy.runtime.alignment.record import ALIGNMENT
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
@@ -69,6 +70,31 @@ def test_layouts_are_pythons(probe: Probe, points: int, tmp_path: Path) -> None:
     line = ("align", tmp_path / "in.png", spoken(landmarks), 80, tmp_path / "out", tmp_path / "record")
     assert probe.run(line) == [(0, "")]
     assert differences(pixels_in(tmp_path / "out"), align(photo, landmarks, 80).picture).max() <= 1
+
+
+@pytest.mark.parametrize("box", [(60.0, 70.0, 140.0, 160.0), (0.5, 10.25, 90.75, 120.0)])
+def test_a_box_serves_for_landmarks(probe: Probe, box: tuple[float, ...], tmp_path: Path) -> None:
+    photo = noise(240, 200)
+    photo.save(tmp_path / "in.png")
+    rest = (80, tmp_path / "out", tmp_path / "record")
+    assert probe.run(("align", tmp_path / "in.png", ",".join(map(repr, box)), *rest)) == [(0, "")]
+    (landmarks,) = GivenBox(box).find(photo, "in.png")
+    expected = align(photo, landmarks, 80)
+    assert differences(pixels_in(tmp_path / "out"), expected.picture).max() <= 1
+    crop = Crop.parse((tmp_path / "record").read_bytes())
+    np.testing.assert_allclose(crop.quad, expected.crop.quad, rtol=0, atol=1e-9)
+
+
+def test_what_is_no_box_is_refused(probe: Probe, tmp_path: Path) -> None:
+    noise(240, 200).save(tmp_path / "in.png")
+    rest = (80, tmp_path / "out", tmp_path / "record")
+    lines = [
+        ("align", tmp_path / "in.png", box, *rest)
+        for box in ("60.0,70.0,60.0,160.0", "60.0,70.0,140.0,20.0", "nan,70.0,140.0,160.0", "60.0,70.0,inf,160.0")
+    ]
+    for code, text in probe.run(*lines):
+        assert code == ALIGNMENT_ERROR
+        assert text.startswith("That is no box. Got: ")
 
 
 def test_a_tiny_photo_is_reflected_again_and_again(probe: Probe, tmp_path: Path) -> None:

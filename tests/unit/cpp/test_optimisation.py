@@ -23,8 +23,8 @@ from hyperstyle_deploy.runtime.methods.tuning import tuned_tensors
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
-from hyperstyle_deploy.tests.unit.cpp.conftest import ROOT, Probe, run
-from hyperstyle_deploy.tests.unit.cpp.test_runtime import PHOTO, check_equal
+from hyperstyle_deploy.tests.unit.cpp.conftest import PHOTO, ROOT, Probe, run
+from hyperstyle_deploy.tests.unit.cpp.test_runtime import check_equal
 from hyperstyle_deploy.tests.unit.runtime.test_optimisation import broken, with_root
 from hyperstyle_deploy.tests.unit.test_golden_optimisation import FIRST_LOSS, LATER_LOSS, drawn, sample
 
@@ -45,16 +45,6 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[object, ...]]] = {
         ("--locality", "--seed", 3, "--rate", 0.01),
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two pictures of odd sizes, whose resizes both runtimes do in one pass."""
-    folder = tmp_path_factory.mktemp("pictures")
-    face = Image.open(PHOTO).convert("RGB")
-    face.resize((32, 57)).save(folder / "one.png")
-    face.rotate(90).resize((45, 32)).save(folder / "other.png")
-    return [folder / "one.png", folder / "other.png"]
 
 
 def python(bundle: Path, method: str, settings: dict[str, Any]) -> Session:

@@ -14,22 +14,24 @@ from PIL import Image
 
 from hyperstyle_deploy import __version__
 from hyperstyle_deploy.demo import BUNDLE
+from hyperstyle_deploy.runtime.alignment import align, crop_of, paste_back
+from hyperstyle_deploy.runtime.alignment.given import GivenBox
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
+from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
+from hyperstyle_deploy.runtime.editing.trajectory import Trajectory
 from hyperstyle_deploy.runtime.quality.tolerance import TOLERANCE
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.held_out import check_refinement, write_faces
 from hyperstyle_deploy.tests.small_bundle import make_small_bundle
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
-from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS, ROOT, Probe, build, missing, run
+from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS, PHOTO, ROOT, Probe, build, missing, run
 from hyperstyle_deploy.tests.unit.test_golden import FACES256, OTHERS, PSP256, Golden, largest
 
 CONSUMER = ROOT / "examples" / "cpp" / "consumer"
 EXAMPLE = ROOT / "examples" / "cpp" / "invert"
-DOCS = ROOT / "docs" / "cpp.md"
-PHOTO = ROOT / "tests" / "data" / "faces.png"
 MAX_LIBRARY_BYTES = 1 << 20
 
 
@@ -54,16 +56,6 @@ def check_equal(found: Inversion, expected: Inversion) -> None:
         np.testing.assert_array_equal(found.arrays[name], array, strict=True, err_msg=name)
     assert (found.l2, found.steps) == (expected.l2, expected.steps)
     assert (found.method, found.model) == (expected.method, expected.model)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two pictures of odd sizes. One pass of a resize is left out, since the two runtimes may differ in their order."""
-    folder = tmp_path_factory.mktemp("pictures")
-    face = Image.open(PHOTO).convert("RGB")
-    face.resize((32, 57)).save(folder / "one.png")
-    face.rotate(90).resize((45, 32)).save(folder / "other.png")
-    return [folder / "one.png", folder / "other.png"]
 
 
 @pytest.mark.parametrize("form", ALL_FORMS)
@@ -261,6 +253,45 @@ def test_the_consumer_uses_the_installed_package_alone(consumer: Path, toy_bundl
     assert np.abs(np.asarray(Image.open(tmp_path / "invert_c.png")).astype(int) - own).max() <= 1
 
 
+def test_the_example_of_edits_draws_what_python_draws(consumer: Path, toy_bundle: ToyBundle, tmp_path: Path) -> None:
+    session, draw = load(toy_bundle.path, backend="onnxruntime"), np.random.default_rng(4)
+    generator = session.manifest.generator
+    for name in ("smile", "age"):
+        vector = draw.standard_normal((1, generator.width), np.float32)
+        session.directions.add([Direction(name, vector, (0, generator.styles), (-5, 5), session.manifest.model)])
+    people = [session.invert(np.full((40, 40, 3), colour, np.uint8), steps=2) for colour in (40, 200)]
+    for person, name in zip(people, ("me", "you"), strict=True):
+        person.save(tmp_path / f"{name}.inversion")
+    run(consumer / "edits", toy_bundle.path, tmp_path / "me.inversion", tmp_path / "you.inversion", tmp_path / "out")
+    me, you = people
+    edits = [*({"smile": strength, "age": 2.0} for strength in (-3.0, 0.0, 3.0)), {Mix(you, (0, 4)): 1.0}]
+    _, middle, _ = session.frames(Trajectory([me, you], easing="linear"), 3)
+    expected = [*session.edit(me, edits), middle]
+    pictures = [np.asarray(Image.open(tmp_path / f"out{at}.png")).astype(int) for at in range(5)]
+    assert np.abs(np.stack(pictures) - np.stack(expected)).max() <= 1
+    assert len({picture.tobytes() for picture in pictures}) == 5
+
+
+def test_a_c_program_takes_a_face_out_of_a_photo_and_puts_it_back(
+    consumer: Path, toy_bundle: ToyBundle, tmp_path: Path
+) -> None:
+    box, out = (70.0, 60.0, 190.0, 200.0), tmp_path / "out.png"
+    run(consumer / "face_c", toy_bundle.path, PHOTO, *box, out)
+    (landmarks,) = GivenBox(box).find(Image.open(PHOTO), PHOTO.name)
+    aligned, session = align(PHOTO, landmarks, 32), load(toy_bundle.path, backend="onnxruntime", threads=1)
+    found = Inversion.load(tmp_path / "out.png.inversion")
+    np.testing.assert_allclose(found.codes, session.invert(aligned.picture).codes, atol=1e-2)  # a grey level apart
+    np.testing.assert_allclose(crop_of(found).quad, aligned.crop.quad, rtol=0, atol=1e-9)
+    pasted = np.asarray(Image.open(out)).astype(int)
+    expected = np.asarray(paste_back(PHOTO, session.synthesize(found)[0], aligned.crop)).astype(int)
+    assert np.abs(pasted - expected).max() <= 1
+    assert np.abs(pasted - np.asarray(Image.open(PHOTO).convert("RGB"))).max() > 20
+    command = [consumer / "face_c", toy_bundle.path, PHOTO, "70", "60", "50", "200", tmp_path / "none.png"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, refused.stderr[:15]) == (2, "That is no box.")
+    assert not list(tmp_path.glob("none*"))
+
+
 @pytest.mark.exhaustive
 def test_the_example_builds_from_the_installed_package(installed: Path, tmp_path: Path) -> None:
     assert run(build(EXAMPLE, tmp_path / "build", [installed]) / "invert", "--help").startswith("usage: invert")
@@ -278,7 +309,8 @@ def test_pkg_config_knows_the_library(installed: Path, tmp_path: Path) -> None:
         check=True,
     ).stdout.split()
     strict = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-    run("cc", *strict, CONSUMER / "invert.c", "-o", tmp_path / "x", *flags)
+    for program in ("invert.c", "face.c"):
+        run("cc", *strict, CONSUMER / program, "-o", tmp_path / "x", *flags)
 
 
 def test_the_library_is_small_shows_its_interface_alone_and_has_the_projects_version(
@@ -302,6 +334,7 @@ def test_the_library_is_small_shows_its_interface_alone_and_has_the_projects_ver
     assert (foreign, inner) == ([], [])
 
 
-def test_the_example_in_the_docs_is_the_consumers() -> None:
-    (example,) = re.findall(r"```cpp\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    assert example == (CONSUMER / "smile.cpp").read_text()
+@pytest.mark.parametrize(("page", "program"), [("cpp.md", "smile.cpp"), ("editing.md", "edits.cpp")])
+def test_the_example_in_the_docs_is_the_consumers(page: str, program: str) -> None:
+    (example,) = re.findall(r"```cpp\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    assert example == (CONSUMER / program).read_text()

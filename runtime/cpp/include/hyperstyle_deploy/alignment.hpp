@@ -40,6 +40,19 @@ struct Aligned {
   Crop crop;
 };
 
+// A box around a face, from its brows to its chin and from cheek to cheek; edges in the upright photo's pixels, 0 being
+// the outer edge of the first.
+struct Box {
+  double left = 0;
+  double upper = 0;
+  double right = 0;
+  double lower = 0;
+};
+
+// Five landmarks of the face in a box, upright, with its eyes and mouth where an average face has them. Throws
+// AlignmentError: it is no box.
+HYPERSTYLE_DEPLOY_API std::vector<Point> landmarks_in(const Box& box);
+
 // Cut a face out of an upright photo as FFHQ's are cut. Landmarks are in its pixels, whole numbers being the middles of
 // pixels: 68 as dlib gives them, 5 (eyes, nose, mouth's corners), 6 (BlazeFace's), 468 or 478 (FaceMesh's); left is left
 // in the picture. The size is 16 to 4096. Throws ArrayError for no pixels, AlignmentError for landmarks that are no

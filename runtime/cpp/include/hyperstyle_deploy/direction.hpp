@@ -1,4 +1,4 @@
-// Directions in a model's codes, and edits: changes of a person's codes with their strengths.
+// Directions in a model's codes and styles, and edits: changes of a person with their strengths.
 #ifndef HYPERSTYLE_DEPLOY_DIRECTION_HPP
 #define HYPERSTYLE_DEPLOY_DIRECTION_HPP
 
@@ -19,14 +19,15 @@ constexpr double max_strength = 100;
 struct HYPERSTYLE_DEPLOY_API Direction {
   std::string name;
   std::string model;           // identifies the checkpoints whose codes it moves
-  std::int64_t first_row = 0;  // the rows that it moves, to before end_row
+  std::int64_t first_row = 0;  // the rows that it moves, to before end_row; in styles the layers
   std::int64_t end_row = 0;
   double least_strength = 0;  // what looks well: advice, what is beyond is drawn all the same
   double greatest_strength = 0;
-  Floats vector;     // [1, width] for all rows alike, or one for each row
+  Floats vector;     // [1, width] for all rows alike, or one for each row; in styles [1, channels of all layers]
   Floats mean;       // of GANSpace's components the mean code [1, width], and the standard deviation [1]: the strength
   Floats deviation;  // is then the coordinate that the rows are moved to. Empty of others, whose strength is a factor
   std::map<std::string, std::string> source;  // free text about where it comes from
+  bool in_styles = false;  // moves channels of the styles that the layers make of codes (StyleSpace), not codes
 
   bool is_component() const { return !mean.values.empty(); }
 

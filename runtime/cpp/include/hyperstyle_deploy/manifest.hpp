@@ -87,9 +87,16 @@ struct GeneratorSpec {
   std::int64_t styles;
   std::int64_t width;
   std::vector<Layer> layers;
+
+  // Channels of the styles of all layers, in their order: a point of StyleSpace.
+  std::int64_t channels() const {
+    std::int64_t count = 0;
+    for (const Layer& layer : layers) count += layer.in_channels;
+    return count;
+  }
 };
 
-// A further generator of the bundle, fine-tuned to draw in another domain; the Python runtime draws with it.
+// A further generator of the bundle: the same network, fine-tuned to draw in another domain.
 struct FineTunedSpec {
   std::string name;
   std::vector<std::int64_t> offsets;          // indices of the layers whose weight offsets it takes

@@ -1,4 +1,4 @@
-/* Inversion and editing behind a plain C interface: for C, Rust, C#, Swift and whatever else can call C.
+/* Inversion, editing and alignment behind a plain C interface: for C, Rust, C#, Swift and whatever else can call C.
  *
  * Every function that can fail returns a code: HYPERSTYLE_OK, or what went wrong; hyperstyle_error() then has the
  * message. No exception leaves a function. Strings are UTF-8. Handles belong to the caller, who frees each once with the
@@ -33,6 +33,7 @@ enum HyperstyleCode {
   HYPERSTYLE_CANCELLED = 9,
   HYPERSTYLE_INTERNAL_ERROR = 10,
   HYPERSTYLE_DIRECTION_ERROR = 11,
+  HYPERSTYLE_ALIGNMENT_ERROR = 12,
   HYPERSTYLE_OPTIMISATION_ERROR = 13
 };
 
@@ -73,8 +74,9 @@ typedef struct HyperstyleOptions {
   int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
   const char* method;    /* "projection" or "pti", where the bundle has its graphs; null: the bundle's own */
   const HyperstyleSettings* settings; /* of that optimisation; null: its usual ones */
+  const char* generator; /* a further generator of the bundle that draws what the method finds; null: the bundle's own */
 } HyperstyleOptions;
-#define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0, NULL, NULL}
+#define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0, NULL, NULL, NULL}
 
 /* 8-bit RGB that belongs to the caller: `height` rows of `width` pixels, `stride` bytes apart (0: 3 * width). */
 typedef struct HyperstyleImage {
@@ -100,8 +102,9 @@ typedef struct HyperstyleSizes {
   int64_t style_width;
   int64_t arrays; /* how many an inversion keeps; hyperstyle_state tells each */
   int64_t steps;  /* those of the session's options, or of the method */
+  int64_t style_channels; /* of the styles of all layers; 0 where no graph of the bundle takes them */
 } HyperstyleSizes;
-#define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define HYPERSTYLE_SIZES {sizeof(HyperstyleSizes), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* A dense array: its first `axes` sizes are in `shape`. It belongs to what gave it, or to the caller who gives it. */
 #define HYPERSTYLE_MAX_AXES 4
@@ -139,8 +142,8 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOpti
                                           HyperstyleSession** session);
 /* No call on the session may be running. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
-/* The method that runs: "psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle", "projection" or "pti"; null for a null
- * handle. */
+/* The method that runs: "psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle", "projection" or "pti", or
+ * "hyperstyle+toonify" where the further generator "toonify" draws; null for a null handle. */
 HYPERSTYLE_DEPLOY_API const char* hyperstyle_method(const HyperstyleSession* session);
 /* Code: ARRAY_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_sizes(const HyperstyleSession* session, HyperstyleSizes* sizes);
@@ -174,8 +177,15 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_loss(const HyperstyleStep* step, int64_t ph
 HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                                                 const HyperstyleArray* codes, uint8_t* pixels);
 
-/* A direction that the bundle carries: which rows of the codes it moves, and which strengths look well. Fill with
- * HYPERSTYLE_DIRECTION before hyperstyle_direction writes it. */
+/* The same with `styles` [N, style_channels], which are added to what the layers' affine maps make of the codes; null
+ * styles: nothing is. Codes: those, and DIRECTION_ERROR where no graph of the bundle takes styles. */
+HYPERSTYLE_DEPLOY_API int hyperstyle_synthesize_styles(const HyperstyleSession* session,
+                                                       const HyperstyleInversion* inversion,
+                                                       const HyperstyleArray* codes, const HyperstyleArray* styles,
+                                                       uint8_t* pixels);
+
+/* A direction that the bundle carries: which rows of the codes it moves, or the styles of which layers, and which strengths
+ * look well. Fill with HYPERSTYLE_DIRECTION before hyperstyle_direction writes it. */
 typedef struct HyperstyleDirection {
   size_t struct_size; /* sizeof(HyperstyleDirection) */
   char name[65];
@@ -184,8 +194,9 @@ typedef struct HyperstyleDirection {
   int64_t end_row; /* not included */
   double least_strength;
   double greatest_strength;
+  int32_t in_styles; /* not 0: it moves channels of styles; rows count layers */
 } HyperstyleDirection;
-#define HYPERSTYLE_DIRECTION {sizeof(HyperstyleDirection), {0}, 0, 0, 0, 0, 0}
+#define HYPERSTYLE_DIRECTION {sizeof(HyperstyleDirection), {0}, 0, 0, 0, 0, 0, 0}
 
 /* How many directions the bundle carries, and one by its number from 0, in the order of their names. Codes:
  * DIRECTION_ERROR (damaged, of another model), ARRAY_ERROR. */
@@ -235,6 +246,44 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_image(const HyperstyleInversion* inversion,
 HYPERSTYLE_DEPLOY_API int hyperstyle_photo_read(const char* path, HyperstyleImage* photo);
 HYPERSTYLE_DEPLOY_API void hyperstyle_photo_free(HyperstyleImage* photo);
 HYPERSTYLE_DEPLOY_API int hyperstyle_png_write(const char* path, const HyperstyleImage* image);
+
+/* A place in a photo, in pixels of the upright photo. */
+typedef struct HyperstylePoint {
+  double x;
+  double y;
+} HyperstylePoint;
+
+/* Where in a photo an aligned picture lies: the photo's size, the picture's side, and the corners, upper left, lower left,
+ * lower right, upper right, 0 being the outer edge of the photo's first pixel. */
+typedef struct HyperstyleCrop {
+  int64_t photo_width;
+  int64_t photo_height;
+  int64_t size;
+  HyperstylePoint quad[4];
+} HyperstyleCrop;
+
+/* Landmarks (5 of them) of an average face, upright, in a box from its brows to its chin and from cheek to cheek: left,
+ * upper, right and lower edge. Code: ALIGNMENT_ERROR (no box). */
+#define HYPERSTYLE_BOX_LANDMARKS 5
+HYPERSTYLE_DEPLOY_API int hyperstyle_landmarks_in(const double box[4], HyperstylePoint* landmarks);
+
+/* Cut a face out of an upright photo as FFHQ's are cut. There are 68 landmarks as dlib gives them, 5 (eyes, nose, mouth's
+ * corners), 6 (BlazeFace's), 468 or 478 (FaceMesh's), whole numbers being the middles of pixels. `pixels` has room for
+ * size * size * 3 bytes, the size is 16 to 4096; `crop` may be null. Codes: ARRAY_ERROR (no pixels), ALIGNMENT_ERROR (no
+ * face's landmarks, outside the photo, a size out of range). */
+HYPERSTYLE_DEPLOY_API int hyperstyle_align(const HyperstyleImage* photo, const HyperstylePoint* landmarks, int64_t count,
+                                           int64_t size, uint8_t* pixels, HyperstyleCrop* crop);
+
+/* Put a face, of any size, into the photo that it was aligned from; it fades into it over `feather` of its side, 0 to 0.5,
+ * usually 0.1. `pixels` has room for the photo's height * width * 3 bytes. Codes: ARRAY_ERROR (no pixels), ALIGNMENT_ERROR
+ * (no alignment, one of another photo, a face that is no square, a feather out of range). */
+HYPERSTYLE_DEPLOY_API int hyperstyle_paste_back(const HyperstyleImage* photo, const HyperstyleImage* face,
+                                                const HyperstyleCrop* crop, double feather, uint8_t* pixels);
+
+/* Where in its photo an inverted face was, as an inversion and its file keep it. Code: ALIGNMENT_ERROR (it keeps none, or
+ * what is kept is no alignment). */
+HYPERSTYLE_DEPLOY_API int hyperstyle_keep_crop(HyperstyleInversion* inversion, const HyperstyleCrop* crop);
+HYPERSTYLE_DEPLOY_API int hyperstyle_crop_of(const HyperstyleInversion* inversion, HyperstyleCrop* crop);
 
 #ifdef __cplusplus
 }

@@ -32,6 +32,7 @@ struct Options {
   bool trust_engines = false;           // load engines that this user did not build; they are programs
   std::string method;                // "projection" or "pti", where the bundle has its graphs; empty: the bundle's own
   std::optional<Settings> settings;  // of that optimisation
+  std::string generator;             // a further generator of the bundle ("toonify") that draws what the method finds
 };
 
 // What a callback sees of a step. Everything is on the host and valid only during the call.
@@ -77,7 +78,7 @@ class Runner;
 // moved, not copied; it must not be destroyed or moved while another thread is in one of its methods.
 class HYPERSTYLE_DEPLOY_API Session {
  public:
-  // Load the bundle's graphs. Throws BundleError (a constant that is damaged or missing, no gradient graphs),
+  // Load the bundle's graphs. Throws BundleError (a constant that is damaged or missing, no gradient graphs or generator),
   // BackendError (unknown, not built in, cannot load a graph or run the bundle's precision; another is never taken
   // instead), EngineError, and ArrayError for options out of range.
   explicit Session(const Bundle& bundle, const Options& options = {});
@@ -88,10 +89,13 @@ class HYPERSTYLE_DEPLOY_API Session {
   // All are valid as long as the session.
   const Manifest& manifest() const;
   const std::string& backend() const;
-  // The method that runs, the arrays that its inversions keep, and the steps that it takes unless told otherwise.
+  // The method that runs ("hyperstyle+toonify" where a further generator draws), the arrays that its inversions keep, and the steps that it takes unless told otherwise.
   const std::string& method() const;
   const std::vector<StateSpec>& state() const;
   std::int64_t steps() const;
+  // Channels of the styles of all layers, which `synthesize` and directions in styles move; 0 where the bundle or the
+  // method has no graph that takes them.
+  std::int64_t style_channels() const;
 
   // Invert a photo of any size, or a batch that goes through the networks together; results in the same order, each
   // with its image. Throws ArrayError (no photos, no pixels, steps or until_gain out of range, NaN from a network),
@@ -100,10 +104,12 @@ class HYPERSTYLE_DEPLOY_API Session {
   std::vector<Inversion> invert(const std::vector<ImageView>& photos, const InvertOptions& options = {}) const;
 
   // Draw one person with the inversion's own codes, or with any: [styles, width] or [N, styles, width], one image each.
-  // Throws InversionError if the inversion belongs to another model or its arrays do not fit, ArrayError for codes of
-  // another shape or not finite, BackendError and KernelError.
+  // `styles` [N, channels of all layers] are added to what the layers' affine maps make of the codes; empty: nothing is.
+  // Throws InversionError if the inversion belongs to another model, method or generator or its arrays do not fit,
+  // ArrayError for codes or styles of another shape or not finite, DirectionError for styles where the bundle has no
+  // graph that takes them, BackendError and KernelError.
   std::vector<Image> synthesize(const Inversion& inversion) const;
-  std::vector<Image> synthesize(const Inversion& inversion, const Floats& codes) const;
+  std::vector<Image> synthesize(const Inversion& inversion, const Floats& codes, const Floats& styles = {}) const;
 
   // The names of the directions that the bundle carries, in order, and one of them. They are read from its folder when
   // they are asked for. Throws DirectionError: none of that name, damaged, or of another model.

@@ -14,6 +14,8 @@ namespace {
 
 constexpr double min_side = 4, max_sides = 4, max_coordinate = 1e6;
 constexpr std::int64_t max_padded = 100'000'000;
+// Where an average face has its eyes, nose and corners of the mouth in a box, in shares of its sides.
+constexpr Point in_box[] = {{0.28, 0.21}, {0.72, 0.21}, {0.5, 0.5}, {0.32, 0.67}, {0.68, 0.67}};
 
 Point operator+(Point a, Point b) { return {a.x + b.x, a.y + b.y}; }
 Point operator-(Point a, Point b) { return {a.x - b.x, a.y - b.y}; }
@@ -108,6 +110,23 @@ void check(const ImageView& photo, const Square& square, std::int64_t size) {
 std::int64_t rounded(double value) { return static_cast<std::int64_t>(std::nearbyint(value)); }
 
 }  // namespace
+
+std::vector<Point> landmarks_in(const Box& box) {
+  const double width = box.right - box.left, height = box.lower - box.upper;
+  const bool finite = std::isfinite(box.left) && std::isfinite(box.upper) && std::isfinite(width + height);
+  if (!finite || !(width > 0) || !(height > 0)) {
+    std::vector<std::string> texts;
+    for (const double edge : {box.left, box.upper, box.right, box.lower}) texts.push_back(std::to_string(edge));
+    throw AlignmentError(
+        Message("That is no box").got(joined(texts)).expected("left, upper, right, lower edge, rising"));
+  }
+  std::vector<Point> landmarks;
+  for (const Point& share : in_box) {
+    // Edges count from the outer edge of the first pixel, landmarks from its middle.
+    landmarks.push_back({box.left + share.x * width - 0.5, box.upper + share.y * height - 0.5});
+  }
+  return landmarks;
+}
 
 Aligned align(const ImageView& view, const std::vector<Point>& landmarks, std::int64_t size) {
   check_photo(view);

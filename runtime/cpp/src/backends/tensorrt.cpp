@@ -81,7 +81,9 @@ class EngineRunner : public GraphRunner {
     if (!runtime_) throw failure(name_ + " cannot start");
     const Machine machine{name_, loaded_version(), device.name(), device.compute_capability(), this_platform()};
     for (const std::string& stage : graphs_to_load(method, "weights")) load(machine, stage, options.trust_engines);
-    if (has_engine(bundle, name_, method.drawing())) load(machine, method.drawing(), options.trust_engines);
+    for (const std::string& stage : {method.drawing(), method.styled()}) {  // the loop can do without
+      if (has_engine(bundle, name_, stage)) load(machine, stage, options.trust_engines);
+    }
     for (const auto& engine : engines_) {
       scratch_bytes_ = std::max(scratch_bytes_, engine.second->getDeviceMemorySizeV2());
     }

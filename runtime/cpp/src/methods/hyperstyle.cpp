@@ -1,7 +1,6 @@
 #include "hyperstyle.hpp"
 
 #include "../layers.hpp"
-#include "psp.hpp"
 #include "restyle.hpp"
 
 namespace hyperstyle {
@@ -36,28 +35,18 @@ std::vector<Signature> HyperStyle::graphs() const {
       {"offsets", {kept, steps}, offset_specs(manifest_)},
       {"weights", {kept, steps}, weight_specs(manifest_)}};
   if (looks_back()) {
-    Signature synthesis{
-        "encoder_synthesis", noise_specs(manifest_, "encoder_noise."), {reconstruction_spec(manifest_, 1)}};
-    synthesis.inputs.insert(synthesis.inputs.begin(), codes_spec(manifest_, 1));
-    graphs.push_back(synthesis);
+    graphs.push_back(looked_at_signature(manifest_, synthesis_of("encoder"), "encoder_noise."));
   }
   return graphs;
 }
 
 std::vector<TensorSpec> HyperStyle::constants() const {
   if (!looks_back()) return {};
-  return {average_spec(manifest_, "encoder_latent_avg")};
+  return {average_spec(manifest_, average_of("encoder"))};
 }
 
 std::vector<State> HyperStyle::start(Backend& backend, const Array& photos) const {
-  if (!looks_back()) return encoded(backend, photos);
-  std::vector<State> states = averaged(backend, photos, "encoder_latent_avg");
-  for (std::int64_t step = 0; step < manifest_.method.encoder_steps; ++step) {
-    std::vector<Array> drawn;
-    for (const State& state : states) drawn.push_back(backend.run("encoder_synthesis", state).at("reconstruction"));
-    states = look_back(backend, photos, backend.concatenate(drawn), std::move(states));
-  }
-  return states;
+  return encoded(backend, photos, manifest_.method.encoder_steps);
 }
 
 std::vector<State> HyperStyle::advance(Backend& backend, const Array& photos, const Array& reconstructions,

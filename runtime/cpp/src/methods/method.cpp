@@ -5,6 +5,7 @@
 #include "../layers.hpp"
 #include "../manifest_checks.hpp"
 #include "../text.hpp"
+#include "adaptation.hpp"
 #include "hyperstyle.hpp"
 #include "projection.hpp"
 #include "psp.hpp"
@@ -91,6 +92,11 @@ void Method::check() const {
   check_method();
   check_state();
   for (const Signature& signature : signatures()) check_signature(manifest_, signature);
+  if (found_graph(manifest_, styled()) == nullptr) return;
+  Signature with_styles = synthesis_signature(manifest_, styled(), "batch", drawing_inputs());
+  with_styles.inputs.insert(with_styles.inputs.begin() + 1,
+                            {"styles", "float32", {"batch", manifest_.generator.channels()}});
+  check_signature(manifest_, with_styles);
 }
 
 void Method::check_method() const {
@@ -152,10 +158,20 @@ std::unique_ptr<const Method> make_method(const Manifest& manifest) {
                         .hint("Upgrade hyperstyle-deploy, if the bundle is from a newer version."));
 }
 
+void check_methods(const Manifest& manifest) {
+  make_method(manifest)->check();
+  for (const FineTunedSpec& spec : manifest.generators) Adaptation(manifest, make_method(manifest), spec).check();
+}
+
 std::unique_ptr<const Method> make_method(const Manifest& manifest, const Options& options) {
   std::unique_ptr<const Method> own = make_method(manifest);
   for (const Optimiser& entry : optimisers) {
     if (options.method != entry.name) continue;
+    if (!options.generator.empty()) {
+      throw ArrayError(Message("An optimisation has the generator that the bundle's own method draws with")
+                           .got(options.method + " with the generator " + clipped(options.generator, 40))
+                           .hint("Leave one of them out."));
+    }
     std::unique_ptr<const Method> method = entry.make(manifest, std::move(own), options.settings.value_or(Settings{}));
     method->check();
     return method;
@@ -170,7 +186,7 @@ std::unique_ptr<const Method> make_method(const Manifest& manifest, const Option
   if (options.settings) {
     throw ArrayError(Message(own->name() + " has no settings").expected("none, or an optimisation as the method"));
   }
-  return own;
+  return options.generator.empty() ? std::move(own) : make_adaptation(manifest, std::move(own), options.generator);
 }
 
 }  // namespace hyperstyle

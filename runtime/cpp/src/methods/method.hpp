@@ -30,8 +30,11 @@ class Method {
   std::vector<Signature> signatures() const;
   // The graphs that draw any number of codes, and one, with what a photo has of its own; and what these take besides.
   virtual std::string drawing() const { return "synthesis"; }
-  std::string drawing_one() const { return drawing() + "_one"; }
+  virtual std::string drawing_one() const { return drawing() + "_one"; }
   virtual std::vector<TensorSpec> drawing_inputs() const;
+  // The graph that also takes what to add to the styles of all layers, where the bundle has it; empty for methods that
+  // draw otherwise.
+  virtual std::string styled() const { return "synthesis_styles"; }
   // Constants that the method itself reads; and all, with those that its graphs take.
   virtual std::vector<TensorSpec> constants() const { return {}; }
   std::vector<TensorSpec> needed_constants() const;
@@ -79,8 +82,11 @@ class Method {
 
 // The method that a manifest names. Throws BundleError for one that this version does not have.
 std::unique_ptr<const Method> make_method(const Manifest& manifest);
-// The method that `options` choose on a bundle: its own, or an optimisation that it has the graphs of, which is
-// checked. Throws BundleError: it has not; and ArrayError: neither the one nor the other, or settings that do not fit.
+// Throws BundleError unless the bundle has what its method needs, and what each of its further generators needs.
+void check_methods(const Manifest& manifest);
+// The method that `options` choose on a bundle: its own, perhaps drawn by a further generator, or an optimisation that it
+// has the graphs of, which is checked. Throws BundleError: it has no such graphs or generator; and ArrayError: neither the
+// one nor the other, settings that do not fit, or an optimisation with a generator.
 std::unique_ptr<const Method> make_method(const Manifest& manifest, const Options& options);
 
 }  // namespace hyperstyle

@@ -18,6 +18,7 @@ class Optimisation : public Method {
   const std::string& name() const override { return name_; }
   std::int64_t default_steps() const override { return usual_steps_; }
   std::vector<Signature> graphs() const override;
+  std::string styled() const override { return ""; }
   bool own_from_start() const override { return true; }
   bool own_drawing() const override { return true; }
   Arrays given(int index, int steps) const override;

@@ -1,17 +1,11 @@
 #include "psp.hpp"
 
-namespace hyperstyle {
+#include "restyle.hpp"
 
-std::vector<State> encoded(Backend& backend, const Array& photos) {
-  std::vector<State> states;
-  for (const Array& codes : backend.run("encoder", {{"image", photos}}).at("codes").rows()) {
-    states.push_back({{"codes", codes}});
-  }
-  return states;
-}
+namespace hyperstyle {
 
 std::vector<Signature> OnePass::graphs() const { return {encoder_signature(manifest_, false)}; }
 
-std::vector<State> OnePass::start(Backend& backend, const Array& photos) const { return encoded(backend, photos); }
+std::vector<State> OnePass::start(Backend& backend, const Array& photos) const { return encoded(backend, photos, 0); }
 
 }  // namespace hyperstyle

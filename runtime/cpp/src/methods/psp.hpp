@@ -17,9 +17,6 @@ class OnePass : public Method {
   std::vector<State> start(Backend& backend, const Array& photos) const override;
 };
 
-// Every photo's codes from the photo alone.
-std::vector<State> encoded(Backend& backend, const Array& photos);
-
 }  // namespace hyperstyle
 
 #endif

@@ -18,11 +18,12 @@ class ReStyle : public Method {
                              const std::vector<State>& states) const override;
 };
 
-// The same codes for every photo: the constant of that name.
-std::vector<State> averaged(Backend& backend, const Array& photos, const std::string& name);
-// One step of a ReStyle encoder: every photo's codes, and what it adds to them.
-std::vector<State> look_back(Backend& backend, const Array& photos, const Array& reconstructions,
-                             std::vector<State> states);
+// Where an encoder that loops in front of something else starts, and the graph of the generator that it looks at.
+std::string average_of(const std::string& encoder);
+std::string synthesis_of(const std::string& encoder);
+// Each photo's codes from an encoder in front of something else: in one pass, or a ReStyle encoder's in so many steps.
+std::vector<State> encoded(Backend& backend, const Array& photos, std::int64_t steps,
+                           const std::string& encoder = "encoder");
 
 }  // namespace hyperstyle
 

@@ -55,15 +55,18 @@ Specs noise_specs(const Manifest& manifest, const std::string& prefix) {
   return specs;
 }
 
-Specs weight_specs(const Manifest& manifest) {
+Specs weight_specs(const Manifest& manifest, const std::vector<Layer>& layers, const std::string& prefix) {
   Specs specs;
-  const std::vector<Layer> tuned = tuned_layers(manifest);
-  for (const Layer& layer : tuned) specs.push_back({"weight." + layer.name, manifest.precision, weight_shape(layer)});
-  for (const Layer& layer : tuned) {
-    if (layer.demodulated()) specs.push_back({"energy." + layer.name, "float32", energy_shape(layer)});
+  for (const Layer& layer : layers) {
+    specs.push_back({"weight." + prefix + layer.name, manifest.precision, weight_shape(layer)});
+  }
+  for (const Layer& layer : layers) {
+    if (layer.demodulated()) specs.push_back({"energy." + prefix + layer.name, "float32", energy_shape(layer)});
   }
   return specs;
 }
+
+Specs weight_specs(const Manifest& manifest) { return weight_specs(manifest, tuned_layers(manifest), ""); }
 
 Specs offset_specs(const Manifest& manifest) {
   Specs specs;
@@ -73,10 +76,17 @@ Specs offset_specs(const Manifest& manifest) {
   return specs;
 }
 
-Signature encoder_signature(const Manifest& manifest, bool looks_back) {
-  Signature encoder{"encoder", {image_spec(manifest)}, {codes_spec(manifest, "batch")}};
+Signature encoder_signature(const Manifest& manifest, bool looks_back, const std::string& graph) {
+  Signature encoder{graph, {image_spec(manifest)}, {codes_spec(manifest, "batch")}};
   if (looks_back) encoder.inputs.push_back(reconstruction_spec(manifest, "batch"));
   return encoder;
+}
+
+Signature looked_at_signature(const Manifest& manifest, const std::string& graph, const std::string& noises) {
+  Signature signature{graph, {codes_spec(manifest, 1)}, {reconstruction_spec(manifest, 1)}};
+  const Specs more = noise_specs(manifest, noises);
+  signature.inputs.insert(signature.inputs.end(), more.begin(), more.end());
+  return signature;
 }
 
 Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch,

@@ -24,13 +24,17 @@ TensorSpec image_spec(const Manifest& manifest);
 TensorSpec reconstruction_spec(const Manifest& manifest, const Dimension& batch);
 // "<prefix><layer>" of every 3x3 layer.
 std::vector<TensorSpec> noise_specs(const Manifest& manifest, const std::string& prefix);
-// "weight.<layer>" of every tuned layer, then "energy.<layer>" of the tuned 3x3 ones.
+// "weight.<prefix><layer>" of these layers, then "energy.<prefix><layer>" of the 3x3 ones; and those of every tuned layer.
+std::vector<TensorSpec> weight_specs(const Manifest& manifest, const std::vector<Layer>& layers,
+                                     const std::string& prefix);
 std::vector<TensorSpec> weight_specs(const Manifest& manifest);
 // "offset.<layer>" of every tuned layer.
 std::vector<TensorSpec> offset_specs(const Manifest& manifest);
 
-// `encoder`: codes from a photo, or what to add to the codes so far from a photo and what they draw.
-Signature encoder_signature(const Manifest& manifest, bool looks_back);
+// An encoder: codes from a photo, or what to add to the codes so far from a photo and what they draw.
+Signature encoder_signature(const Manifest& manifest, bool looks_back, const std::string& graph = "encoder");
+// What an encoder looks at that loops in front of something else: codes to a reconstruction, with noises.
+Signature looked_at_signature(const Manifest& manifest, const std::string& graph, const std::string& noises);
 // The generator: codes and what else it takes to images and reconstructions.
 Signature synthesis_signature(const Manifest& manifest, const std::string& graph, const Dimension& batch,
                               const std::vector<TensorSpec>& others);

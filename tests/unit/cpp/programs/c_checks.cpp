@@ -94,6 +94,51 @@ void check_edits(const HyperstyleSession* session, const HyperstyleInversion* in
   check(hyperstyle_direction_count(session, &count) == HYPERSTYLE_OK && count == 0, "C: no directions");
   HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
   check(hyperstyle_direction(session, 0, &direction) == HYPERSTYLE_ARRAY_ERROR, "C: and none by its number");
+  direction.struct_size = offsetof(HyperstyleDirection, in_styles) - 1;
+  check(hyperstyle_direction(session, 0, &direction) == HYPERSTYLE_ARRAY_ERROR, "C: a direction of an unknown struct");
+}
+
+void check_styles(const HyperstyleSession* session, const HyperstyleInversion* inversion, const hs::Inversion& last) {
+  HyperstyleSizes sizes = HYPERSTYLE_SIZES;
+  check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_OK && sizes.style_channels == 0, "C: nothing takes styles");
+  sizes.struct_size = offsetof(HyperstyleSizes, style_channels);
+  sizes.style_channels = -1;
+  check(hyperstyle_sizes(session, &sizes) == HYPERSTYLE_OK && sizes.style_channels == -1, "C: sizes of before");
+  std::vector<std::uint8_t> pixels(last.image.pixels.size());
+  const float one = 1;
+  const HyperstyleArray styles{nullptr, &one, 2, {1, 1}};
+  const int code = hyperstyle_synthesize_styles(session, inversion, nullptr, &styles, pixels.data());
+  check(code == HYPERSTYLE_ARRAY_ERROR, "C: styles of another width");
+}
+
+void check_alignment(HyperstyleInversion* inversion, const HyperstyleImage& photo) {
+  const auto middle = static_cast<double>(photo.width) / 2, size = middle / 2;
+  const double box[4] = {middle - size, middle - size, middle + size, middle + size};
+  HyperstylePoint landmarks[HYPERSTYLE_BOX_LANDMARKS];
+  check(hyperstyle_landmarks_in(box, landmarks) == HYPERSTYLE_OK, "C: landmarks in a box");
+  const double none[4] = {10, 10, 5, 20}, nan[4] = {0, 0, NAN, 1};
+  check(hyperstyle_landmarks_in(none, landmarks) == HYPERSTYLE_ALIGNMENT_ERROR, "C: no box");
+  check(hyperstyle_landmarks_in(nan, landmarks) == HYPERSTYLE_ALIGNMENT_ERROR, "C: NaN is no box");
+  const std::vector<hs::Point> points = hs::landmarks_in({box[0], box[1], box[2], box[3]});
+  const hs::ImageView view{photo.data, photo.height, photo.width, 0};
+  const hs::Aligned expected = hs::align(view, points, 64);
+  std::vector<std::uint8_t> pixels(expected.picture.pixels.size());
+  HyperstyleCrop crop{}, kept{};
+  check(hyperstyle_align(&photo, landmarks, 5, 64, pixels.data(), &crop) == HYPERSTYLE_OK, "C: aligns");
+  check(pixels == expected.picture.pixels, "C: as C++ does");
+  check(hyperstyle_align(&photo, landmarks, 4, 64, pixels.data(), nullptr) == HYPERSTYLE_ALIGNMENT_ERROR, "C: no face");
+  check(hyperstyle_crop_of(inversion, &kept) == HYPERSTYLE_ALIGNMENT_ERROR, "C: an inversion keeps none");
+  check(hyperstyle_keep_crop(inversion, &kept) == HYPERSTYLE_ALIGNMENT_ERROR, "C: nor what is none");
+  check(hyperstyle_keep_crop(inversion, &crop) == HYPERSTYLE_OK, "C: but an alignment");
+  check(hyperstyle_crop_of(inversion, &kept) == HYPERSTYLE_OK && std::memcmp(&kept, &crop, sizeof crop) == 0,
+        "C: which comes back");
+  const hs::Image pasted = hs::paste_back(view, expected.picture.view(), expected.crop, 0.2);
+  std::vector<std::uint8_t> whole(pasted.pixels.size());
+  const HyperstyleImage face{pixels.data(), 64, 64, 0};
+  check(hyperstyle_paste_back(&photo, &face, &crop, 0.2, whole.data()) == HYPERSTYLE_OK, "C: pastes back");
+  check(whole == pasted.pixels, "C: as C++ does");
+  check(hyperstyle_paste_back(&photo, &face, &crop, 0.7, whole.data()) == HYPERSTYLE_ALIGNMENT_ERROR, "C: a feather");
+  check(hyperstyle_paste_back(&face, &face, &crop, 0.1, whole.data()) == HYPERSTYLE_ALIGNMENT_ERROR, "C: another photo");
 }
 
 }  // namespace
@@ -117,6 +162,10 @@ void check_c_interface(const char* bundle, const char* method, const hs::Image& 
   check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_OK, "C: opens for programs of before");
   hyperstyle_close(session);
   options.struct_size = sizeof options;
+  options.generator = "anime";
+  const int unknown = method == nullptr ? HYPERSTYLE_BUNDLE_ERROR : HYPERSTYLE_ARRAY_ERROR;
+  check(hyperstyle_open(bundle, &options, &session) == unknown, "C: no such generator");
+  options.generator = nullptr;
   check(hyperstyle_open(bundle, &options, &session) == HYPERSTYLE_OK, "C: opens");
   const HyperstyleImage view{photo.pixels.data(), photo.height, photo.width, 0};
   HyperstyleInversion* inversion = nullptr;
@@ -132,6 +181,8 @@ void check_c_interface(const char* bundle, const char* method, const hs::Image& 
   check_arrays(inversion, last);
   check_drawing(session, inversion, last);
   check_edits(session, inversion, last);
+  check_styles(session, inversion, last);
+  check_alignment(inversion, view);
   hyperstyle_inversion_free(inversion);
   HyperstyleInversion* several[] = {inversion, inversion};  // freed, as memory that was used before may look
   check(hyperstyle_invert(session, nullptr, 2, &inverting, several) == HYPERSTYLE_ARRAY_ERROR, "C: null");

@@ -1,4 +1,5 @@
 // Does what each line of its input says - a verb and paths, between tabs - and prints "code<tab>text" for it.
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -34,12 +35,21 @@ std::vector<std::pair<std::string, double>> strengths_of(const std::string& text
   return strengths;
 }
 
-// Edits of an inversion, drawn through C++ and through C: both give the same pixels. Codes and pictures go to a file.
+// With one thread, as bits can depend on how many share a sum.
+hyperstyle::Options drawn_by(const std::string& generator) {
+  hyperstyle::Options options;
+  options.generator = generator;
+  options.threads = 1;
+  return options;
+}
+
+// A bundle, a generator of it, an inversion, a file, edits: drawn through C++ and through C, which give the same pixels.
+// Codes and pictures go to the file.
 void edit(const Words& words) {
-  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)));
-  const hyperstyle::Inversion person = hyperstyle::Inversion::load(words.at(2));
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), drawn_by(words.at(2)));
+  const hyperstyle::Inversion person = hyperstyle::Inversion::load(words.at(3));
   std::vector<std::vector<std::pair<std::string, double>>> listed;
-  for (std::size_t at = 4; at < words.size(); ++at) listed.push_back(strengths_of(words[at]));
+  for (std::size_t at = 5; at < words.size(); ++at) listed.push_back(strengths_of(words[at]));
   std::vector<hyperstyle::Edit> edits;
   std::vector<std::vector<HyperstyleStrength>> c_strengths;
   std::vector<HyperstyleEdit> c_edits;
@@ -60,8 +70,11 @@ void edit(const Words& words) {
   HyperstyleSession* handle = nullptr;
   HyperstyleInversion* inversion = nullptr;
   std::vector<std::uint8_t> from_c(pixels.size());
-  if (hyperstyle_open(words.at(1).c_str(), nullptr, &handle) != HYPERSTYLE_OK ||
-      hyperstyle_inversion_load(words.at(2).c_str(), &inversion) != HYPERSTYLE_OK ||
+  HyperstyleOptions options = HYPERSTYLE_OPTIONS;
+  options.generator = words.at(2).empty() ? nullptr : words.at(2).c_str();
+  options.threads = 1;
+  if (hyperstyle_open(words.at(1).c_str(), &options, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_inversion_load(words.at(3).c_str(), &inversion) != HYPERSTYLE_OK ||
       hyperstyle_edit(handle, inversion, c_edits.data(), static_cast<std::int64_t>(c_edits.size()), from_c.data()) !=
           HYPERSTYLE_OK ||
       from_c != pixels) {
@@ -69,7 +82,7 @@ void edit(const Words& words) {
   }
   hyperstyle_inversion_free(inversion);
   hyperstyle_close(handle);
-  hyperstyle::write_atomically(words.at(3), [&](std::FILE* file) {
+  hyperstyle::write_atomically(words.at(4), [&](std::FILE* file) {
     hyperstyle::write_all(file, codes.values.data(), codes.values.size() * sizeof(float));
     hyperstyle::write_all(file, pixels.data(), pixels.size());
   });
@@ -90,6 +103,46 @@ void draw(const Words& words) {
     pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
   }
   hyperstyle::write_atomically(words.at(4),
+                               [&](std::FILE* file) { hyperstyle::write_all(file, pixels.data(), pixels.size()); });
+}
+
+// A bundle, a generator, an inversion, floats [N, channels] in a file, a file: an inversion's codes with so much added to
+// their styles, through C++ and C.
+void styles(const Words& words) {
+  const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), drawn_by(words.at(2)));
+  const hyperstyle::Inversion person = hyperstyle::Inversion::load(words.at(3));
+  const std::string content = hyperstyle::read_file(words.at(4));
+  const auto* first = reinterpret_cast<const float*>(content.data());
+  hyperstyle::Floats added{{0, session.style_channels()}, {first, first + content.size() / sizeof(float)}};
+  added.shape[0] = static_cast<std::int64_t>(added.values.size()) / added.shape[1];
+  hyperstyle::Floats codes = person.codes();
+  codes.shape.insert(codes.shape.begin(), added.shape[0]);
+  for (std::int64_t row = 1; row < added.shape[0]; ++row) {
+    codes.values.insert(codes.values.end(), person.codes().values.begin(), person.codes().values.end());
+  }
+  std::vector<std::uint8_t> pixels;
+  for (const auto& image : session.synthesize(person, codes, added)) {
+    pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+  }
+  HyperstyleSession* handle = nullptr;
+  HyperstyleInversion* inversion = nullptr;
+  HyperstyleOptions options = HYPERSTYLE_OPTIONS;
+  options.generator = words.at(2).empty() ? nullptr : words.at(2).c_str();
+  options.threads = 1;
+  HyperstyleSizes sizes = HYPERSTYLE_SIZES;
+  const HyperstyleArray c_codes{nullptr, codes.values.data(), 3, {codes.shape[0], codes.shape[1], codes.shape[2]}};
+  const HyperstyleArray c_styles{nullptr, added.values.data(), 2, {added.shape[0], added.shape[1]}};
+  std::vector<std::uint8_t> from_c(pixels.size());
+  if (hyperstyle_open(words.at(1).c_str(), &options, &handle) != HYPERSTYLE_OK ||
+      hyperstyle_sizes(handle, &sizes) != HYPERSTYLE_OK || sizes.style_channels != added.shape[1] ||
+      hyperstyle_inversion_load(words.at(3).c_str(), &inversion) != HYPERSTYLE_OK ||
+      hyperstyle_synthesize_styles(handle, inversion, &c_codes, &c_styles, from_c.data()) != HYPERSTYLE_OK ||
+      from_c != pixels) {
+    throw std::runtime_error(hyperstyle_error());
+  }
+  hyperstyle_inversion_free(inversion);
+  hyperstyle_close(handle);
+  hyperstyle::write_atomically(words.at(5),
                                [&](std::FILE* file) { hyperstyle::write_all(file, pixels.data(), pixels.size()); });
 }
 
@@ -133,7 +186,7 @@ void directions(const Words& words) {
   for (std::int64_t at = 0; at < count; ++at) {
     HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
     if (hyperstyle_direction(handle, at, &direction) != HYPERSTYLE_OK) throw std::runtime_error(hyperstyle_error());
-    told << direction.name << " " << direction.is_component << " " << direction.first_row << " " << direction.end_row
+    told << direction.name << " " << direction.is_component << " " << direction.in_styles << " " << direction.first_row << " " << direction.end_row
          << " " << direction.least_strength << " " << direction.greatest_strength << "\n";
   }
   HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
@@ -144,11 +197,18 @@ void directions(const Words& words) {
                                [&](std::FILE* file) { hyperstyle::write_all(file, text.data(), text.size()); });
 }
 
-// A photo, landmarks (x and y of each between spaces), a size; the picture and the record go to files.
+// A photo, landmarks (x and y of each between spaces) or four edges of a box between commas, a size; the picture and the
+// record go to files.
 void align(const Words& words) {
   std::vector<hyperstyle::Point> landmarks;
-  std::istringstream numbers(words.at(2));
+  std::string places = words.at(2);
+  const bool is_box = places.find(',') != std::string::npos;
+  std::replace(places.begin(), places.end(), ',', ' ');
+  std::istringstream numbers(places);
   for (std::string x, y; numbers >> x >> y;) landmarks.push_back({std::stod(x), std::stod(y)});
+  if (is_box) {
+    landmarks = hyperstyle::landmarks_in({landmarks.at(0).x, landmarks[0].y, landmarks.at(1).x, landmarks[1].y});
+  }
   const hyperstyle::Image photo = hyperstyle::read_photo(words.at(1));
   const hyperstyle::Aligned aligned = hyperstyle::align(photo.view(), landmarks, std::stol(words.at(3)));
   write_pixels(aligned.picture, words.at(4));
@@ -185,10 +245,11 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
        const hyperstyle::Bundle bundle = hyperstyle::Bundle::open(words.at(1));
        hyperstyle::constants(bundle, *hyperstyle::make_method(bundle.manifest()));
      }},
-    {"session",
+    {"session",  // a bundle, a backend, perhaps an optimisation, perhaps a generator
      [](const Words& words) {
-       hyperstyle::Options options;
+       hyperstyle::Options options = drawn_by(words.size() > 4 ? words[4] : "");
        options.backend = words.at(2);
+       if (words.size() > 3) options.method = words[3];
        const hyperstyle::Session session(hyperstyle::Bundle::open(words.at(1)), options);
      }},
     {"invert",
@@ -209,6 +270,7 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
     {"direction", [](const Words& words) { hyperstyle::Direction::load(words.at(1)); }},
     {"directions", directions},
     {"edit", edit},
+    {"styles", styles},
     {"between", between},
     {"photo", [](const Words& words) { write_pixels(hyperstyle::read_photo(words.at(1)), words.at(2)); }},
     {"png", [](const Words& words) { hyperstyle::write_png(words.at(2), hyperstyle::read_photo(words.at(1)).view()); }},
