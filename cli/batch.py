@@ -12,6 +12,7 @@ from ..runtime.manifest.strict_json import dump
 from .options import (
     EXIT_FAILED,
     FILE,
+    GENERATOR_OPTION,
     JSON_OPTION,
     STEPS_OPTION,
     UNTIL_GAIN_OPTION,
@@ -75,6 +76,7 @@ def batch() -> None:
 )
 @STEPS_OPTION
 @UNTIL_GAIN_OPTION
+@GENERATOR_OPTION
 @click.option(
     "--workers", type=click.IntRange(1, 256), help="Processes, a session each; unless said 1 for 2 CPUs or a GPU."
 )
@@ -103,6 +105,7 @@ def run(
     shard: int,
     steps: int | None,
     until_gain: float | None,
+    generator: str | None,
     workers: int | None,
     attempts: int,
     deadline: float,
@@ -135,7 +138,8 @@ def run(
     found = listed(photos, column, output)
     Outputs(output, 0).check_folder(())
     loading["backend"] = resolve(loading["backend"])
-    opened = Bundle.open(bundle)
+    loading["generator"] = generator
+    opened = Bundle.open(bundle, generator=generator)
     on_gpu = BACKENDS[loading["backend"]].gpu
     workers = workers or (1 if on_gpu else max(1, _cpus() // 2))
     if not on_gpu:
@@ -151,6 +155,7 @@ def run(
         thumbnail=thumbnail_size,
         shard=shard,
         folder=os.path.relpath(output, path.parent),
+        generator=generator,
     )
     recipe.check_kinds()
     job = Job(path, bundle, loading, attempts, deadline, None if memory is None else memory << 20)

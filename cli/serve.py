@@ -1,6 +1,5 @@
 """`serve`: bundles over HTTP, and a page."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from .options import BATCH_OPTION, BATCH_WAIT_OPTION, FILE, WAITING_OPTION, load
 
 if TYPE_CHECKING:
     from ..runtime.alignment import FaceFinder
-    from ..runtime.session import Session
 
 #: Of a file that holds a token.
 _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
@@ -25,6 +23,13 @@ _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--page/--no-page", default=None, help="Show the page at /; unless said, on the loopback alone.")
 @click.option("--token-file", type=FILE, help="File whose text clients have to send: Authorization: Bearer TEXT.")
+@click.option(
+    "--generator",
+    "generators",
+    metavar="NAME",
+    multiple=True,
+    help="A further generator of the bundles, such as toonify, that requests may name; again for more.",
+)
 @click.option("--detector", type=FILE, help="ONNX file of a network that finds faces (BlazeFace).")
 @click.option("--landmark-model", type=FILE, help="ONNX file of a network that places landmarks (FaceMesh).")
 @WAITING_OPTION
@@ -41,6 +46,7 @@ def serve(
     port: int,
     page: bool | None,
     token_file: Path | None,
+    generators: tuple[str, ...],
     detector: Path | None,
     landmark_model: Path | None,
     waiting: int,
@@ -76,12 +82,10 @@ def serve(
         queueing=Queueing(waiting, batch, batch_wait / 1000),
     )
     finder = _finder(detector, landmark_model, loading["threads"])
-    loaders: dict[str, Callable[[], Session]] = {
-        name: partial(load, path, **loading) for name, path in names_of(bundles or (BUNDLE,)).items()
-    }
+    loaders = {name: partial(load, path, **loading) for name, path in names_of(bundles or (BUNDLE,)).items()}
     # The demo's photo is of the demo's model: nobody drew other models' people.
     example = FACE.read_bytes() if not bundles or BUNDLE.resolve() in {path.resolve() for path in bundles} else None
-    service = Service(loaders, settings, finder, example)
+    service = Service(loaders, settings, finder, example, generators)
     if not settings.on_loopback and settings.token is None:
         click.echo("Whoever reaches this address can use the service: --token-file would ask for a token.", err=True)
     run(service, lambda address: _started(address, service.bundles, settings.shows_page))

@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 from pyarrow import parquet
 
 from hyperstyle_deploy.cli import main
+from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.manifest.manifest import FineTunedSpec
 from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, Ledger
+from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.unit.runtime.bulk.conftest import results_in, write_photos
 
 COUNT = 16
@@ -124,6 +129,25 @@ def test_a_batch_from_its_first_run_to_its_tables(toys: Callable[..., Path], pho
     assert run("export", out, "-o", tmp_path / "none.csv", "--state", "failed").stdout.startswith("0 photos")
 
 
+def test_a_further_generator_draws(toys: Callable[..., Path], tmp_path: Path) -> None:
+    """What `invert --generator` gives; and a ledger's photos have one generator."""
+    bundle = toys("hyperstyle", generators=(FineTunedSpec("toonify", (5, 7), 2),))
+    photos = write_photos(tmp_path, "a.png", "b.png")
+    settings = ("--backend", "onnxruntime", "--steps", 2, "--workers", 1, "--threads", 1)
+    drawn = run("run", bundle, *photos, "-o", tmp_path / "out", *settings, "--generator", "toonify")
+    assert drawn.exit_code == 0, drawn.output
+    session = load(bundle, backend="onnxruntime", threads=1, generator="toonify")
+    for photo in photos:
+        (file,) = (tmp_path / "out").glob(f"{photo.stem}-*.inversion")
+        found, expected = Inversion.load(file), session.invert(photo, steps=2)
+        assert found.method == "hyperstyle+toonify"
+        np.testing.assert_array_equal(found.codes, expected.codes)
+        np.testing.assert_array_equal(np.asarray(Image.open(file.with_suffix(".png"))), expected.image)
+    other = run("run", bundle, "-o", tmp_path / "out", *settings)
+    assert other.exit_code == 2
+    assert "other settings. Got: generator None. Expected: generator toonify." in other.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,6 +157,7 @@ def test_a_batch_from_its_first_run_to_its_tables(toys: Callable[..., Path], pho
         (("{tmp}", "{photos}", "-o", "{tmp}/new"), "is not a bundle"),
         (("{bundle}", "{photos}", "-o", "{tmp}/new", "--write", "films"), "Unknown results"),
         (("{bundle}", "{photos}", "-o", "{tmp}/new", "--backend", "nothing"), "Unknown backend"),
+        (("{bundle}", "{photos}", "-o", "{tmp}/new", "--generator", "toonify"), "The bundle has no generator toonify"),
         (("{bundle}", "{photos}", "-o", "{photos}/0.png"), "Cannot make the folder"),
         (("{bundle}", "{photos}", "-o", "{tmp}/new", "--ledger", "{tmp}/nowhere/ledger"), "Cannot make the ledger"),
     ],

@@ -72,6 +72,7 @@ def test_what_it_cannot_start_with_is_said(toys: Callable[..., Path], tmp_path: 
             ((toys(), "--token-file", short), "holds no token"),
             ((tmp_path,), "bundle"),
             ((toys(), "--landmark-model", short), "--detector"),
+            ((toys(), "--generator", "toonify"), "No bundle has a generator toonify. Got: none but their own."),
         ):
             result = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
             assert (result.returncode, said in result.stderr) == (2, True), result.stderr

@@ -57,6 +57,7 @@ class Recipe:
         thumbnail: longer side of thumbnails in pixels.
         shard: hexadecimal digits of a photo's identity that name the subfolder of its results; 0 for none.
         folder: where results go, relative to the ledger's own folder.
+        generator: the further generator of the bundle that draws; None for the bundle's own.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Recipe:
     thumbnail: int
     shard: int
     folder: str
+    generator: str | None = None
 
     def to_json(self) -> str:
         """As the ledger keeps it."""

@@ -22,11 +22,12 @@ from .requests import (
     mixes_of,
     number,
     of_photo,
+    session_of,
     whole_number,
 )
 from .service import Service, service_of
 
-_EDIT_FIELDS = ("bundle", "inversion", "edits", "mixes", "format", "film")
+_EDIT_FIELDS = ("bundle", "generator", "inversion", "edits", "mixes", "format", "film")
 _EVENTS, _PNG = "text/event-stream", "image/png"
 
 
@@ -124,7 +125,7 @@ async def _inverting(service: Service, request: Request) -> tuple[Served, Invert
     """What a request wants to have inverted. A busy bundle is noticed before the photo is read."""
     served = service.bundle(request.query_params.get("bundle"))
     served.worker.check_room(Inverting)
-    session = served.session
+    session = session_of(served, request.query_params.get("generator"))
     steps = whole_number(request, "steps", 0, service.settings.steps)
     steps = session.checked_steps(steps)
     gain = request.query_params.get("until_gain")
@@ -141,11 +142,12 @@ async def _inverting(service: Service, request: Request) -> tuple[Served, Invert
 
 def _drawing(service: Service, served: Served, document: Mapping[str, Any]) -> Drawing:
     """What a request wants to have drawn."""
-    inversion, edits = inversion_of(served, document.get("inversion")), document.get("edits", [{}])
+    session = session_of(served, document.get("generator"))
+    inversion, edits = inversion_of(session, document.get("inversion")), document.get("edits", [{}])
     if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:
         raise RefusedError(400, "edits are none", expected=f"a list of 1 to {service.settings.edits}")
-    mixes = mixes_of(served, document.get("mixes", {}))
-    return Drawing(served.session, inversion, [served.resolved(each, mixes) for each in edits])
+    mixes = mixes_of(served, session, document.get("mixes", {}))
+    return Drawing(session, inversion, [served.resolved(each, mixes) for each in edits])
 
 
 def _one_of(document: Mapping[str, Any], name: str, known: list[str]) -> str | None:

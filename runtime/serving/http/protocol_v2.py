@@ -17,7 +17,7 @@ from ..live.tensors import INPUTS, TensorSpec, inverting, output_specs, outputs_
 from ..live.work import Inverting
 from .answers import answer_to
 from .refusals import RefusedError
-from .requests import body_of, document_of, option_of
+from .requests import body_of, document_of, option_of, session_of
 from .service import Service, service_of
 from .tensors_v2 import HEADER, answered, tensors_of
 
@@ -53,7 +53,7 @@ async def model(request: Request) -> Response:
 
 
 async def infer(request: Request) -> Response:
-    """POST /v2/models/{model}/infer: a photo's inversion; `steps` and `until_gain` are parameters of the request."""
+    """POST /v2/models/{model}/infer: a photo's inversion; `steps`, `until_gain` and `generator` are parameters."""
     service = service_of(request)
     served = _model(service, request)
     served.worker.check_room(Inverting)
@@ -78,7 +78,9 @@ def _described(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
 def _asked(service: Service, served: Served, text: bytes, raw: bytes) -> tuple[dict[str, Any], Inverting]:
     document = document_of(text, _FIELDS)
     photo = photo_of(tensors_of(document, raw), service.settings.pixels)
-    return document, inverting(served.session, photo, document.get("parameters"), service.settings.steps)
+    parameters = document.get("parameters")
+    session = session_of(served, parameters.get("generator") if isinstance(parameters, dict) else None)
+    return document, inverting(session, photo, parameters, service.settings.steps)
 
 
 ROUTES = [

@@ -18,6 +18,7 @@ from ...bundle.inversion import Inversion
 from ...editing.change import Mix
 from ...images import decode_photo
 from ...manifest import strict_json
+from ...session import Session
 from ..alignments import FaceAlignment
 from ..live.served import Served
 from .refusals import LeftError, RefusedError
@@ -82,6 +83,20 @@ async def of_photo(service: Service, request: Request, use: Callable[[Image.Imag
         return await service.in_thread(lambda: use(decode_photo(content, "the photo", service.settings.pixels)))
 
 
+def session_of(served: Served, generator: object) -> Session:
+    """A bundle's session: its own for None, or that of the further generator of this name.
+
+    Raises:
+        RefusedError: 404, it is not served with such a generator.
+    """
+    if generator is None:
+        return served.session
+    if not isinstance(generator, str) or generator not in served.further:
+        expected = ", ".join(served.further) or "none but its own"
+        raise RefusedError(404, f"{served.name} has no such generator", got=str(generator)[:40], expected=expected)
+    return served.further[generator]
+
+
 def asks_for_alignment(request: Request) -> bool:
     """Whether the options say where the face is, or that it is to be found."""
     return any(name in request.query_params for name in ("box", "landmarks", "face"))
@@ -109,11 +124,11 @@ def aligned(service: Service, served: Served, request: Request, photo: Image.Ima
     return align_face(alignment.finder, photo, "the photo", served.session.manifest.generator.size, alignment.face)
 
 
-def inversion_of(served: Served, text: Any) -> Inversion:
+def inversion_of(session: Session, text: Any) -> Inversion:
     """An inversion of a bundle in base64.
 
     Raises:
-        InversionError: it is none, or of another model.
+        InversionError: it is none, or of another model, method or generator.
         RefusedError: it is no base64.
     """
     try:
@@ -121,11 +136,11 @@ def inversion_of(served: Served, text: Any) -> Inversion:
     except (binascii.Error, ValueError) as error:
         raise RefusedError(400, "The inversion is no base64", expected="what /v1/invert answers") from error
     inversion = Inversion.from_bytes(content)
-    served.session.check(inversion)
+    session.check(inversion)
     return inversion
 
 
-def mixes_of(served: Served, value: Any) -> dict[str, Mix]:
+def mixes_of(served: Served, session: Session, value: Any) -> dict[str, Mix]:
     """Other people to mix in, by the names that edits call them: `{"inversion": base64, "rows": [first, end]}` each.
 
     Raises:
@@ -142,7 +157,7 @@ def mixes_of(served: Served, value: Any) -> dict[str, Mix]:
         rows = given.get("rows", [0, styles])
         if not isinstance(rows, list) or len(rows) != 2 or not all(type(row) is int for row in rows):
             raise RefusedError(400, f"{name[:40]} has no rows", expected="[first, end]")
-        mixes[name] = Mix(inversion_of(served, given.get("inversion")), (rows[0], rows[1]), name)
+        mixes[name] = Mix(inversion_of(session, given.get("inversion")), (rows[0], rows[1]), name)
         mixes[name].check(served.session.manifest)
     return mixes
 

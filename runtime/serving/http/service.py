@@ -2,15 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import Request
 
+from ....errors import BundleError
 from ...alignment import FaceFinder
-from ...session import Session
-from ..live.served import Served
+from ..live.served import Loader, Served
 from .metrics import Metrics
 from .refusals import RefusedError
 from .settings import Settings
@@ -26,21 +26,26 @@ class Service:
         settings: bounds, and where it listens.
         finder: finds faces for requests that say nothing of where they are.
         example: a photo that the page offers, a PNG file's content.
+        generators: further generators that requests may name, each of one bundle at least.
 
     Raises:
-        BundleError, BackendError, DirectionError: a bundle cannot be loaded.
+        BundleError, BackendError, DirectionError: a bundle cannot be loaded, or none has a generator.
     """
 
     def __init__(
         self,
-        loaders: Mapping[str, Callable[[], Session]],
+        loaders: Mapping[str, Loader],
         settings: Settings,
         finder: FaceFinder | None = None,
         example: bytes | None = None,
+        generators: Collection[str] = (),
     ) -> None:
         self.settings, self.finder, self.example = settings, finder, example
         self.metrics = Metrics()
-        self.bundles = {name: Served(name, load, settings.queueing, self.metrics) for name, load in loaders.items()}
+        self.bundles = {
+            name: Served(name, load, settings.queueing, self.metrics, generators) for name, load in loaders.items()
+        }
+        _check_generators(generators, self.bundles.values())
         self.metrics.watch(self.bundles.values())
         self.draining = False
         #: Held while a body is read and decoded.
@@ -79,6 +84,16 @@ class Service:
         self.drain()
         done = [served.worker.close(self.settings.drain) for served in self.bundles.values()]
         return all(done)
+
+
+def _check_generators(generators: Collection[str], bundles: Collection[Served]) -> None:
+    there = {spec.name for served in bundles for spec in served.session.manifest.generators}
+    if missing := [name for name in generators if name not in there]:
+        raise BundleError(
+            f"No bundle has a generator {missing[0][:40]}",
+            got=", ".join(sorted(there)) or "none but their own",
+            hint=f"Export the checkpoint again with --generator {missing[0][:40]}=FILE.",
+        )
 
 
 def service_of(request: Request) -> Service:

@@ -1,10 +1,11 @@
-"""A bundle that is served: its session and directions, which may be exchanged while it serves, and its worker."""
+"""A bundle that is served: its sessions and directions, which may be exchanged while it serves, and its worker."""
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ....errors import DirectionError, HyperStyleDeployError
 from ...editing.change import Change, Edit, Mix, check_strength
@@ -14,6 +15,17 @@ from ..facts import bundle_facts
 from .worker import Meter, Queueing, Worker
 
 LOGGER = logging.getLogger(__name__)
+#: Opens a bundle where it is now; with ``generator=NAME`` to be drawn by that further generator.
+Loader: TypeAlias = Callable[..., Session]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a bundle was when it was loaded: its session, those of further generators by their names, its directions."""
+
+    session: Session
+    further: Mapping[str, Session]
+    directions: Mapping[str, Direction]
 
 
 class Served:
@@ -21,22 +33,45 @@ class Served:
 
     Args:
         name: what requests call it.
-        load: opens the bundle where it is now.
+        load: opens the bundle.
         queueing, meter: of its worker.
+        generators: further generators that requests may name, of those that the bundle has.
 
     Raises:
         BundleError, BackendError, DirectionError: it cannot be loaded.
     """
 
-    def __init__(self, name: str, load: Callable[[], Session], queueing: Queueing, meter: Meter) -> None:
-        self.name, self._load = name, load
-        self.session, self.directions = _opened(load)
-        self.worker = Worker(name, queueing, meter)
+    def __init__(
+        self, name: str, load: Loader, queueing: Queueing, meter: Meter, generators: Collection[str] = ()
+    ) -> None:
+        self.name, self._load, self._generators = name, load, generators
+        self._opened = _opened(load, generators)
+        self.worker = Worker(name, queueing, meter, lambda: self.sessions)
+
+    @property
+    def session(self) -> Session:
+        """The bundle as its own method and generator."""
+        return self._opened.session
+
+    @property
+    def further(self) -> Mapping[str, Session]:
+        """The same drawn by further generators, by their names."""
+        return self._opened.further
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """All that requests may come to now."""
+        return (self.session, *self.further.values())
+
+    @property
+    def directions(self) -> Mapping[str, Direction]:
+        """Its directions by their names."""
+        return self._opened.directions
 
     def reload(self) -> bool:
         """Load the bundle again; a damaged one changes nothing. Work that waits is done by what it was made for."""
         try:
-            self.session, self.directions = _opened(self._load)
+            self._opened = _opened(self._load, self._generators)
         except HyperStyleDeployError as error:
             LOGGER.error("%s stays as it was: %s", self.name, error)
             return False
@@ -66,12 +101,15 @@ class Served:
             "backend": session.backend,
             "precision": session.precision,
             "default_steps": session.checked_steps(None),
+            "generators": list(self.further),
         }
 
 
-def _opened(load: Callable[[], Session]) -> tuple[Session, dict[str, Direction]]:
+def _opened(load: Loader, generators: Collection[str]) -> Opened:
     session = load()
-    return session, {direction.name: direction for direction in session.directions.all()}
+    there = [spec.name for spec in session.manifest.generators if spec.name in generators]
+    further = {name: load(generator=name) for name in there}
+    return Opened(session, further, {direction.name: direction for direction in session.directions.all()})
 
 
 def names_of(paths: Sequence[Path]) -> dict[str, Path]:

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,10 +56,17 @@ class Worker:
 
     Photos that wait, with equal settings, go through the networks together. Between two steps of them drawings are
     done, so that sliders answer while somebody's photo is refined.
+
+    Args:
+        name: of its thread.
+        queueing, meter: bounds, and who is told how long things take.
+        sessions: those that are served now; people of others are not kept.
     """
 
-    def __init__(self, name: str, queueing: Queueing, meter: Meter) -> None:
-        self._queueing, self._meter = queueing, meter
+    def __init__(
+        self, name: str, queueing: Queueing, meter: Meter, sessions: Callable[[], Collection[Session]]
+    ) -> None:
+        self._queueing, self._meter, self._sessions = queueing, meter, sessions
         self._changed = threading.Condition(threading.RLock())
         self._drawings: deque[Drawing] = deque()
         self._photos: deque[Inverting] = deque()
@@ -212,12 +219,13 @@ class Worker:
 
     def _person(self, work: Drawing) -> Person:
         """The person's generator: of those who were drawn last, it is there already."""
-        key = work.person
+        key, sessions = work.person, self._sessions()
         # Sessions that were exchanged must not be held for their people's sake.
-        for other in [other for other in self._people if other[0] is not work.session]:
+        for other in [other for other in self._people if other[0] not in sessions]:
             del self._people[other]
         person = self._people.pop(key, None) or work.session.person(work.inversion)
-        self._people[key] = person
+        if work.session in sessions:
+            self._people[key] = person
         while len(self._people) > self._queueing.people:
             self._people.popitem(last=False)
         return person

@@ -1,6 +1,7 @@
 """The ledger: every photo one row and one worker, whatever comes together; counts, retries, foreign files."""
 
 import dataclasses
+import json
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -208,3 +209,9 @@ def test_the_document_tells_rate_and_time_left(ledger: Ledger) -> None:
     assert document["seconds"] == 0.75
     assert document["photos_per_second"] == pytest.approx(2, rel=0.2)
     assert document["seconds_left"] == pytest.approx(3.5, abs=1)
+
+
+def test_a_ledger_of_before_further_generators_is_read(recipe: Recipe) -> None:
+    document = json.loads(recipe.to_json())
+    del document["generator"]
+    assert Recipe.from_json(json.dumps(document)) == recipe

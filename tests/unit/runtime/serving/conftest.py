@@ -101,7 +101,7 @@ def running(service: Service) -> Iterator[Running]:
     assert not thread.is_alive()
 
 
-def loader(bundle: Path) -> Callable[[], Session]:
+def loader(bundle: Path) -> Callable[..., Session]:
     return partial(load, bundle, backend="onnxruntime", threads=1)
 
 
