@@ -65,7 +65,7 @@ OPTIMISATIONS = ["projection", "pti", "pti-locality"]
     multiple=True,
     type=Named(),
     metavar="NAME=FILE",
-    help="Also export a fine-tuned generator (a file with `g_ema`), for `--generator NAME`; may be repeated.",
+    help="Also export a fine-tuned generator (`g_ema`, or ADA's .pkl), for `--generator NAME`; may be repeated.",
 )
 @click.option(
     "--generator-encoder",

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..runtime.bundle.files import sha256_of
+from ..runtime.bundle.files import kind_of, sha256_of
+from ..runtime.inspection import content_of
+from .ada import generator_of, renamed, stored_tensors
 from .archive import Archive, open_archive
-from .pickles import StoredStorage, StoredTensor, Unread, read_pickle
+from .pickles import PlainPickle, StoredStorage, StoredTensor, Unread, read_pickle, read_plain_pickle
 
 MAX_AXES = 16
 #: Files that are a state dict and nothing else, by a tensor that they alone have: IDInvert's three, LPIPS's two.
@@ -67,21 +69,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_generator(path: Path) -> Checkpoint:
-    """Read a fine-tuned generator as rosinality's StyleGAN2 and its heirs save it, below the key `g_ema`.
+    """Read a fine-tuned generator: as rosinality's StyleGAN2 and its heirs save it, below the key `g_ema`.
+
+    Or a pickle as StyleGAN2-ADA publishes it, whose module `G_ema` is stored whole; its source does not run.
 
     Returns:
-        Its tensors under `g_ema.`; `latent_avg` of such files is that of its own W, which nobody here needs.
+        Its tensors by rosinality's names under `g_ema.`; an average code is that of its own W, which nobody here needs.
 
     Raises:
         CheckpointError: as ``read_checkpoint`` does; or it holds no such generator.
     """
-    if path.suffix == ".pkl":
-        raise CheckpointError(
-            f"{path} is a pickle as StyleGAN2-ADA and StyleGAN3 publish them",
-            got="a module together with its source code, which would have to be run to be read",
-            expected="a file with `g_ema`, a state dict with rosinality's names of tensors",
-            hint="Convert it where you trust it: rosinality's convert_weight.py for StyleGAN2, a fork's for ADA.",
-        )
+    if kind_of(path) == "a file" and content_of(path) == "a pickle":
+        return _ada_generator(path)
     archive, content = read_content(path)
     state = content.get(GENERATOR) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(name, str) for name in state):
@@ -91,6 +90,13 @@ def read_generator(path: Path) -> Checkpoint:
     tensors = Tensors(archive)
     named = {f"{GENERATOR}.{name}": tensors.tensor(name, value) for name, value in state.items()}
     return Checkpoint(path, named, {}, None)
+
+
+def _ada_generator(path: Path) -> Checkpoint:
+    pickle, content = read_plain_pickle(path)
+    tensors = Tensors(pickle)
+    found = {name: tensors.tensor(name, value) for name, value in stored_tensors(generator_of(path, content))}
+    return Checkpoint(path, {f"{GENERATOR}.{name}": tensor for name, tensor in renamed(found).items()}, {}, None)
 
 
 def read_state(path: Path) -> Checkpoint:
@@ -150,7 +156,7 @@ def _checkpoint(archive: Archive, content: Any) -> Checkpoint:
 class Tensors:
     """The tensors of an archive, in the mapped file; those of one storage stay so."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive | PlainPickle) -> None:
         self._archive = archive
         self._storages: dict[str, torch.UntypedStorage] = {}
 

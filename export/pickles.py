@@ -6,26 +6,39 @@ of StyleGAN2-ADA's whole modules: such a module carries its class as source, whi
 """
 
 import argparse
+import mmap
 import pickletools
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..runtime.bundle.files import open_plain
 
 #: Largest pickle that is looked at, in bytes; that of a published checkpoint has about 0.3 MB.
 MAX_BYTES = 16 << 20
 #: Most opcodes, most values as a reader meets them (one that stands in two places counts twice), deepest nesting.
 MAX_OPCODES, MAX_VALUES, MAX_DEPTH = 1_000_000, 1_000_000, 64
 _INT64 = 1 << 63
+#: Opcodes of each of the four pickles in front of a storage's numbers in a plain pickle.
+_MOST_INNER = 1000
+#: What makes a storage of the bytes that `torch.save` wrote of it before PyTorch 1.6; how these begin; their version.
+_LOAD = "torch.storage _load_from_bytes"
+_MAGIC, _VERSION = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", 1001
 #: Types of storages by name, as ``torch.dtype``s are called.
 STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
+#: What to do about files that name what is not read here; and where StyleGAN2's first, TensorFlow's, begin with.
+_SAVE_AGAIN = "Save it again from the program that made it, with plain values in its options."
+_CONVERT = "It is of StyleGAN2's TensorFlow code: convert it, where you trust it, with rosinality's convert_weight.py."
+_TENSORFLOW = "dnnlib.tflib."
 _DTYPES = {*STORAGES.values(), "complex64", "complex128", "float", "half", "double", "long", "int"}
 
 
@@ -86,9 +99,43 @@ def read_pickle(data: bytes, path: Path) -> Any:
     """
     if len(data) > MAX_BYTES:
         raise _costs_too_much(path, f"a pickle of {len(data)} bytes")
+    return _value_of(_Machine(path), data)
+
+
+@dataclass(frozen=True)
+class PlainPickle:
+    """A file that is a pickle and nothing else, with its tensors' numbers inside; ``record`` as an archive's."""
+
+    path: Path
+    storages: dict[str, bytearray] = field(default_factory=dict)
+
+    def record(self, name: str) -> memoryview:
+        """The bytes of a storage."""
+        return memoryview(self.storages[name])
+
+
+def read_plain_pickle(path: Path) -> tuple[PlainPickle, Any]:
+    """Read a file that is a pickle, as StyleGAN2-ADA publishes its networks.
+
+    Returns:
+        Its storages, and the same values as ``read_pickle``'s.
+
+    Raises:
+        CheckpointError: as ``read_pickle``, or it cannot be opened.
+    """
+    found = PlainPickle(path)
     try:
-        value = _Machine(path).run(data)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        with open_plain(path) as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return found, _value_of(_Machine(path, found.storages, len(mapped)), mapped)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"Cannot read {path}", got=getattr(error, "strerror", None) or error) from error
+
+
+def _value_of(machine: "_Machine", data: "bytes | mmap.mmap") -> Any:
+    path = machine.path
+    try:
+        value = machine.run(data)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error) as error:
         text = str(error) or type(error).__name__
         raise CheckpointError(
             f"Cannot read {path}", got=text[:200], hint="It is damaged: download it again."
@@ -98,20 +145,30 @@ def read_pickle(data: bytes, path: Path) -> Any:
 
 
 class _Machine:
-    """The pickle machine: a stack, marks in it, and the memo."""
+    """The pickle machine: a stack, marks in it, and the memo.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: the file, for messages.
+        storages: where those go that the pickle has inside; None where they are beside it.
+        room: bytes that these may take together, the file's own size.
+        most: opcodes.
+    """
+
+    def __init__(
+        self, path: Path, storages: dict[str, bytearray] | None = None, room: int = 0, most: int = MAX_OPCODES
+    ) -> None:
+        self.path, self.storages, self.room, self.most = path, storages, room, most
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.copied = 0
 
-    def run(self, data: bytes) -> Any:
-        """The one value that the pickle leaves."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if count > MAX_OPCODES:
-                raise _costs_too_much(self.path, f"more than {MAX_OPCODES} opcodes")
+    def run(self, data: "bytes | mmap.mmap | BytesIO") -> Any:
+        """The one value that the pickle leaves; a stream is then at its end."""
+        # A map of a file reads as a file does.
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]
+            if count > self.most:
+                raise _costs_too_much(self.path, f"more than {self.most} opcodes")
             if opcode.name == "STOP":
                 (value,) = self.stack
                 return value
@@ -156,18 +213,21 @@ class _Machine:
 
     def name(self, text: str) -> None:
         """Push a name, if it is known."""
-        if text not in _KNOWN:
+        if text not in _KNOWN and not (text == _LOAD and self.storages is not None):
             raise CheckpointError(
                 f"{self.path} asks for Python code to be run",
                 got=text.replace(" ", ".")[:200],
                 expected="tensors, numbers, strings, lists, dicts and argparse.Namespace",
-                hint="Save it again from the program that made it, with plain values in its options.",
+                hint=_CONVERT if text.startswith(_TENSORFLOW) else _SAVE_AGAIN,
             )
         dtype = text.removeprefix("torch ")
         self.push(f"torch.{dtype}" if text.startswith("torch ") and dtype in _DTYPES else _Name(text))
 
     def call(self) -> None:
         arguments, name = self.stack.pop(), self.stack.pop()
+        if isinstance(name, _Name) and name.text == _LOAD and isinstance(arguments, tuple):
+            self.push(self.storage(*arguments))
+            return
         if not isinstance(name, _Name) or name.text not in _CALLS or not isinstance(arguments, tuple):
             raise ValueError("a call of what is no function")
         self.charge(arguments)
@@ -179,9 +239,29 @@ class _Machine:
         if self.copied > MAX_BYTES:
             raise _costs_too_much(self.path, "the same values copied many times over")
 
+    def storage(self, content: Any) -> StoredStorage:
+        """A storage out of its bytes: magic number, version, machine, what it is, its key; and its numbers."""
+        if not isinstance(content, bytes) or not content.startswith(_MAGIC) or self.storages is None:
+            raise ValueError("a storage in an unknown form")
+        self.room -= len(content)
+        if self.room < 0:
+            raise _costs_too_much(self.path, "the same numbers many times over")
+        stream = BytesIO(content)
+        stream.seek(len(_MAGIC))
+        version, _, stored, keys = (_Machine(self.path, most=_MOST_INNER).run(stream) for _ in range(4))
+        if version != _VERSION or not isinstance(stored, StoredStorage) or keys != [stored.key]:
+            raise ValueError("a storage in an unknown form")
+        if struct.unpack("<q", stream.read(8)) != (stored.numel,):
+            raise ValueError("a storage of another length than it says")
+        key = str(len(self.storages))
+        self.storages[f"data/{key}"] = bytearray(stream.read())
+        return replace(stored, key=key)
+
     def persistent(self) -> None:
         """A storage, which lies beside the pickle: ("storage", its type, its key, where it was, how many numbers)."""
-        kind, storage, key, _, numel = self.stack.pop()
+        kind, storage, key, _, numel, *view = self.stack.pop()
+        if view not in ([], [None]):
+            raise ValueError("a view of a storage")
         if kind != "storage" or not isinstance(storage, _Name) or not isinstance(key, str):
             raise ValueError("an external value that is no storage")
         dtype = STORAGES.get(storage.text.removeprefix("torch "))

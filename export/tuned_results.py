@@ -4,9 +4,8 @@ It saves the generator as a whole module, whose class's source would run when Py
 tensors are taken from the attributes of stored modules (`export/pickles.py`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +18,11 @@ from ..runtime.bundle.reader import Bundle
 from ..runtime.manifest.layers import Layer
 from ..runtime.methods.base import CODES
 from ..runtime.methods.tuning import DIFFERENCES, INPUT, tuned_tensors
+from .ada import CONVOLUTION, GENERATOR, TO_RGB, stored_tensors, their_layer
 from .checkpoint import Tensors, read_content
 from .personal_weights import generator_state
 from .pickles import StoredModule, StoredTensor
 
-#: Names below a layer: those of the checkpoints that bundles are exported from, and StyleGAN2-ADA's.
-_NAMES = {
-    "conv.weight": "weight",
-    "conv.modulation.weight": "affine.weight",
-    "conv.modulation.bias": "affine.bias",
-}
-_CONVOLUTION = {**_NAMES, "activate.bias": "bias", "noise.weight": "noise_strength"}
-_TO_RGB = {**_NAMES, "bias": "bias"}
 #: Largest accepted difference between noise buffers: both are copies of the same numbers.
 _NOISE_TOLERANCE = 1e-4
 
@@ -68,8 +60,8 @@ def read_tuned(path: Path) -> Mapping[str, Tensor]:
         CheckpointError: it cannot be read, or holds no such generator.
     """
     archive, content = read_content(path)
-    if isinstance(content, StoredModule) and content.kind == "Generator":
-        found = dict(_stored_tensors(content, ""))
+    if isinstance(content, StoredModule) and content.kind == GENERATOR:
+        found = dict(stored_tensors(content))
     elif isinstance(content, dict) and content and all(isinstance(name, str) for name in content):
         found = content
     else:
@@ -83,34 +75,13 @@ def read_tuned(path: Path) -> Mapping[str, Tensor]:
     return {name: tensors.tensor(name, value) for name, value in found.items()}
 
 
-def _stored_tensors(module: StoredModule, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Parameters and buffers of a module and those below it."""
-    for group in ("_parameters", "_buffers"):
-        for name, value in _group(module, group).items():
-            if value is not None:
-                yield f"{prefix}{name}", value
-    for name, below in _group(module, "_modules").items():
-        if isinstance(below, StoredModule):
-            yield from _stored_tensors(below, f"{prefix}{name}.")
-
-
-def _group(module: StoredModule, name: str) -> dict[Any, Any]:
-    found = module.attributes.get(name, {})
-    return found if isinstance(found, dict) else {}
-
-
 def _their_names(layers: Sequence[Layer]) -> dict[str, str]:
     """StyleGAN2-ADA's name of every tuned tensor."""
     return {INPUT: "synthesis.b4.const"} | {
-        f"{layer.name}.{ours}": f"{_their_layer(layer)}.{theirs}"
+        f"{layer.name}.{ours}": f"{their_layer(layer)}.{theirs}"
         for layer in layers
-        for ours, theirs in (_CONVOLUTION if layer.demodulated else _TO_RGB).items()
+        for ours, theirs in (CONVOLUTION if layer.demodulated else TO_RGB).items()
     }
-
-
-def _their_layer(layer: Layer) -> str:
-    kind = "torgb" if not layer.demodulated else "conv0" if layer.up else "conv1"
-    return f"synthesis.b{layer.resolution}.{kind}"
 
 
 def _tensor(path: Path, tensors: Mapping[str, Tensor], name: str, shape: Sequence[int]) -> Tensor:
@@ -131,7 +102,7 @@ def _check_noises(path: Path, tuned: Mapping[str, Tensor], base: Mapping[str, Te
         CheckpointError: they are others.
     """
     for index, layer in enumerate(layer for layer in layers if layer.demodulated):
-        name, shape = f"{_their_layer(layer)}.noise_const", (layer.resolution, layer.resolution)
+        name, shape = f"{their_layer(layer)}.noise_const", (layer.resolution, layer.resolution)
         own = _tensor(path, base, f"noises.noise_{index}", shape)
         away = float((_tensor(path, tuned, name, shape) - own).abs().max())
         if not away <= _NOISE_TOLERANCE:

@@ -8,6 +8,7 @@ import argparse
 import io
 import json
 import os
+import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hyperstyle_deploy.errors import HyperStyleDeployError
-from hyperstyle_deploy.export.checkpoint import read_checkpoint
+from hyperstyle_deploy.export.checkpoint import read_checkpoint, read_generator
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.onnx_scan import scan_graph
 from hyperstyle_deploy.runtime.images import read_photo
@@ -253,6 +254,19 @@ def test_pickles_of_checkpoints(examples: int, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "x.pt")
 
     holds(examples, st.lists(OPCODES, min_size=1, max_size=40), read)
+
+
+@every_size
+def test_plain_pickles(examples: int, tmp_path: Path) -> None:
+    """As StyleGAN2-ADA publishes its networks, the numbers inside."""
+    content = {"G_ema": {"conv1": torch.arange(6.0)}, "more": [torch.zeros(2).half(), None, 1.5, "x"]}
+    sound = pickle.dumps(content, protocol=3)
+
+    def read(edits: list[tuple[float, str, bytes]]) -> None:
+        (tmp_path / "x.pkl").write_bytes(edited(sound, edits))
+        read_generator(tmp_path / "x.pkl")
+
+    holds(examples, EDITS, read)
 
 
 # Photos

@@ -127,13 +127,6 @@ def test_a_file_without_a_generator_is_refused(content: Any, match: str, tmp_pat
         read_generator(tmp_path / "toonify.pt")
 
 
-def test_pickles_of_modules_are_refused_with_the_way_round(tmp_path: Path) -> None:
-    path = tmp_path / "ffhq.pkl"
-    path.write_bytes(b"\x80\x03}q\x00.")
-    with pytest.raises(CheckpointError, match=r"StyleGAN2-ADA.*source code.*g_ema.*Convert it"):
-        read_generator(path)
-
-
 def test_what_does_not_fit_is_refused(written: Written, toonify: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="No generator can have this name"):
         load_model(read_checkpoints(written()), Choices(fine_tuned=FineTuned({"too.nify": toonify})))
