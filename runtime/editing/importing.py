@@ -174,6 +174,8 @@ def _vector(
     if not fits:
         expected = f"floats [1, {generator.width}] or [{generator.styles}, {generator.width}]"
         raise DirectionError(f"{where} is no direction in these codes", got=_shape(array), expected=expected)
+    if not np.isfinite(vector).all():  # before rows are compared: NaN is not even itself
+        raise DirectionError(f"{where} has NaN or Inf in it", expected="finite numbers")
     chosen = _checked_rows(rows or (0, generator.styles), manifest)
     if (vector == vector[0]).all():
         # The authors' pose has 18 equal rows, which fit generators of every size.

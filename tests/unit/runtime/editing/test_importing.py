@@ -147,6 +147,7 @@ def test_nothing_in_a_file_runs(bundle: Path, tmp_path: Path, capfd: pytest.Capt
         (np.float32(3), "no direction in these codes"),
         (np.zeros(WIDTH, np.float32), "moves nothing"),
         (np.full(WIDTH, np.inf, np.float32), "NaN or Inf"),
+        (np.full(WIDTH, np.nan, np.float32), "NaN or Inf"),
         (np.full(WIDTH, 1e300), "NaN or Inf"),
     ],
 )
