@@ -1,18 +1,22 @@
 """The demo's own material: a trained model of drawn faces, and seeded checkpoints in the authors' layout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 #: A drawn landscape, free as the rest of the project: what `verify` and `profile` look at unless told otherwise.
 PHOTO = Path(__file__).parent / "demo.png"
-#: The trained model (models/faces64/README.md): its checkpoints, their bundle, and a face that it was not trained on.
+#: The trained model (models/faces64/README.md): its checkpoints, their bundle, a face that it was not trained on, and a
+#: photo of three others, with their landmarks.
 MODEL = Path(__file__).parent / "models" / "faces64"
-CHECKPOINT, ENCODER, BUNDLE, FACE = (
-    MODEL / name for name in ("hyperstyle.pt", "w_encoder.pt", "faces64.bundle", "photo.png")
+CHECKPOINT, ENCODER, BUNDLE, FACE, GROUP, LANDMARKS = (
+    MODEL / name for name in ("hyperstyle.pt", "w_encoder.pt", "faces64.bundle", "photo.png", "group.png", "group.json")
 )
 #: What the demo does to the person in the photo: directions, each over strengths.
 EDITS = (("smile", "-2:2:5"), ("pose", "-2:2:5"), ("hair_length", "-2:2:5"), ("age", "-2:2:5"))
+#: Single channels of styles, found by moving each: the light of the eyes, and the shirt's green; with their strengths.
+CHANNELS = (("eyes", "convs.7:6=1", "-6:6"), ("shirt", "to_rgbs.1:3=1", "-4:4"))
 
 AUTHORS_DOWNLOADS = "https://github.com/yuval-alaluf/hyperstyle#pretrained-models"
 #: Of the published layout: 1.5 GB, minutes.
@@ -45,13 +49,13 @@ def shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def closing_words(results: Path, edits: Path, name: str) -> str:
-    """What the demo has shown, and where to go from here."""
+def closing_words(output: Path, left: Mapping[str, str]) -> str:
+    """What the demo has left in its folder, by file and in words, and where to go from here."""
     return (
-        f"\n{results / f'{name}.strip.png'}: the photo, its first inversion, and each refinement step.\n"
-        f"{edits / f'{name}.sheet.png'}: the person, edited.\n"
-        f"{results / f'{name}.inversion'}: the person in a small file.\n"
-        "hyperstyle-deploy serve opens a page on the same model (extra `serve`).\n"
+        "\n"
+        + "".join(f"{output / file}: {what}\n" for file, what in left.items() if (output / file).exists())
+        + "hyperstyle-deploy serve opens a page on the same model (extra `serve`). What takes longer than a demo,\n"
+        "drawing with a fine-tuned generator and how well directions do, has its commands in docs/editing.md.\n"
         "The model was trained in this project on drawn faces (docs/demo-model.md). The authors' checkpoints of real\n"
         f"faces are at {AUTHORS_DOWNLOADS};\n"
         "next: hyperstyle-deploy export hyperstyle_ffhq.pt --w-encoder faces_w_encoder.pt -o faces.bundle"

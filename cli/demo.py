@@ -1,25 +1,33 @@
 """`demo`: the whole main job on the model that comes along, or on seeded weights in the published layout."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from ..demo import SIZES
+from .align import paste
+from .animate import animate
+from .directions import directions
 from .edit import edit
 from .export import export
 from .inspect import inspect
 from .invert import invert
 from .options import FILE, loading_options, user_errors
+from .personalize import personalize
 from .verify import verify
 
 #: Runs a command, with what loads bundles or without: its name, then its words.
 Run = Callable[..., None]
-_COMMANDS = {"edit": edit, "export": export, "inspect": inspect, "invert": invert, "verify": verify}
+_COMMANDS: dict[str, click.Command] = {
+    command.name or "": command
+    for command in (animate, directions, edit, export, inspect, invert, paste, personalize, verify)
+}
 
 
 @click.command()
@@ -44,7 +52,7 @@ def demo(
     size: str,
     loading: dict[str, Any],
 ) -> None:
-    """Invert and edit a face with the model that comes along.
+    """Invert and edit faces with the model that comes along, in a photo of several, too; film one, take one along.
 
     Where PyTorch is installed, its checkpoints are exported and verified, too. The model has 64 pixels, and was trained
     in this project on faces that a program draws.
@@ -69,26 +77,84 @@ def demo(
 def _trained(run: Run, output: Path, photo: Path | None, steps: int) -> None:
     """Invert and edit with the bundle as it came; then make that bundle from its checkpoints."""
     from ..demo import BUNDLE, CHECKPOINT, EDITS, ENCODER, FACE, closing_words, shown
+    from ..runtime.bundle.reader import read_manifest
+    from ..runtime.methods.base import STYLED
     from ..runtime.photos import output_names
 
     if photo is not None:
         click.echo("This model knows drawn faces alone: from a photo of a real one it makes what it knows.")
     face, results, edits = photo or shown(FACE), output / "results", output / "edits"
-    name = output_names([face])[face]
-    run("invert", shown(BUNDLE), face, "-o", results, "--steps", steps, "--overwrite")
-    directions = [word for name, span in EDITS for word in ("--direction", f"{name}={span}")]
-    run("edit", shown(BUNDLE), results / f"{name}.inversion", *directions, "-o", edits)
-    if find_spec("torch") is None:
-        click.echo("\nPyTorch is not installed: export and verification are left out.")
+    name, bundle = output_names([face])[face], shown(BUNDLE)
+    person = results / f"{name}.inversion"
+    run("invert", bundle, face, "-o", results, "--steps", steps, "--overwrite")
+    run("edit", bundle, person, *_along(EDITS), "-o", edits)
+    _faces_of_a_photo(run, bundle, output, steps)
+    other = output / "group" / "group.inversion"
+    mixing = ("--direction", "smile=-2:2:5", "--mix", f"0:4={other}")
+    run("edit", bundle, person, *mixing, "-o", output / "mixed")
+    run("animate", bundle, person, other, "--loop", "-o", output / "film.webp", "--overwrite")
+    if find_spec("onnx") is None:
+        click.echo("\nThe package onnx is not installed (extra calibrate): nobody's own generator is written.")
     else:
-        _export(run, shown(CHECKPOINT), shown(ENCODER), output / BUNDLE.name, steps)
-    click.echo(closing_words(results, edits, name))
+        run("personalize", bundle, person, "-o", output / f"{name}.onnx")
+    own = output / BUNDLE.name
+    if find_spec("torch") is not None:
+        _export(run, shown(CHECKPOINT), shown(ENCODER), own, steps, "--styles")
+    else:
+        click.echo("\nPyTorch is not installed: export and verification are left out.")
+        copytree(BUNDLE, own, dirs_exist_ok=True)  # that it can have more directions
+    if STYLED in read_manifest(own).graphs:
+        _styles(run, own, person, output / "styles")
+    click.echo(
+        closing_words(
+            output,
+            {
+                f"results/{name}.strip.png": "the photo, its first inversion, and each refinement step.",
+                f"results/{name}.inversion": "the person in a small file.",
+                f"edits/{name}.sheet.png": "the person, edited.",
+                "group/group.pasted.png": "a face out of a photo of three, inverted, and put back.",
+                "group-older.png": "the same face, older and smiling.",
+                f"mixed/{name}.sheet.png": "the person with the face's shape of that other one.",
+                "film.webp": "from one to the other and back.",
+                f"{name}.onnx": "the person's own generator, for any ONNX runtime.",
+                f"styles/{name}.sheet.png": "single channels of single layers moved.",
+            },
+        )
+    )
 
 
-def _export(run: Run, checkpoint: Path, encoder: Path, bundle: Path, steps: int) -> None:
+def _along(spans: Iterable[tuple[str, str]]) -> list[str]:
+    return [word for name, span in spans for word in ("--direction", f"{name}={span}")]
+
+
+def _faces_of_a_photo(run: Run, bundle: Path, output: Path, steps: int) -> None:
+    """Align, invert, paste back; then edit, and paste that."""
+    from ..demo import GROUP, LANDMARKS, shown
+
+    group, folder = shown(GROUP), output / "group"
+    where = ("--align", "--landmarks", shown(LANDMARKS), "--paste-back")
+    run("invert", bundle, group, "-o", folder, "--steps", steps, *where, "--overwrite")
+    person = folder / "group.inversion"
+    run("edit", bundle, person, "--direction", "age=2", "--direction", "smile=2", "-o", folder)
+    face, pasted = folder / "group.age=2,smile=2.png", output / "group-older.png"
+    run("paste", group, face, person, "-o", pasted, loading=False)
+
+
+def _styles(run: Run, bundle: Path, person: Path, edits: Path) -> None:
+    """Name channels of styles, and move them."""
+    from ..demo import CHANNELS
+
+    for name, channel, span in CHANNELS:
+        words = (bundle, name, channel, f"--strengths={span}", "--overwrite")
+        run("directions", "channels", *words, loading=False)
+    run("directions", "list", bundle, loading=False)
+    run("edit", bundle, person, *_along((name, f"{span}:5") for name, _, span in CHANNELS), "-o", edits)
+
+
+def _export(run: Run, checkpoint: Path, encoder: Path, bundle: Path, steps: int, *options: str) -> None:
     """Inspect, export, verify: what turns a checkpoint into a bundle."""
     run("inspect", checkpoint, loading=False)
-    run("export", checkpoint, "--w-encoder", encoder, "-o", bundle, "--overwrite", loading=False)
+    run("export", checkpoint, "--w-encoder", encoder, *options, "-o", bundle, "--overwrite", loading=False)
     run("verify", bundle, "--against", checkpoint, "--w-encoder", encoder, "--steps", steps)
 
 

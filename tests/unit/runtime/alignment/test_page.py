@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[4] / "docs"
 PAGE = (DOCS / "alignment.md").read_text()
 #: Pictures of the page, and the commands' files that they are.
 PICTURES = {
-    "alignment-photo.png": "photo.png",
+    "../models/faces64/group.png": "photo.png",
     "alignment-face1.png": "faces/photo.face1.png",
     "alignment-face2.png": "faces/photo.face2.png",
     "alignment-face3.png": "faces/photo.face3.png",
