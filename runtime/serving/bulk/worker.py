@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from logging import NullHandler, getLogger
@@ -107,6 +108,7 @@ def work(job: Job, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _be_first_to_go()
     getLogger("hyperstyle_deploy").addHandler(NullHandler())  # who watches tells what became of photos
     try:
         number: int = connection.recv()
@@ -143,6 +145,12 @@ def attempt(inverter: Inverter, entry: Entry) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001
         return Outcome(time.monotonic() - started, type(error).__name__, printable(str(error)))
+
+
+def _be_first_to_go() -> None:
+    """Where memory runs out, let the kernel end a worker: it costs a photo, and whoever watches is spared."""
+    with suppress(OSError):  # no Linux
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _end_with_parent() -> None:

@@ -86,6 +86,15 @@ def test_a_photo_costs_one_record(
     assert results_in(tmp_path / "out") == clean  # nothing half-written, either
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux alone")
+def test_where_memory_runs_out_a_worker_goes_first(tmp_path: Path, toys: Callable[..., Path], ledger: Ledger) -> None:
+    """Without `--memory`, too: the kernel ends a worker, which costs a photo, and not who watches."""
+    photos = write_photos(tmp_path / "photos", "tells.png")
+    run(ledger, job_of(ledger, toys(), open=open_with_faults, attempts=1), photos)
+    (row,) = ledger.rows(FAILED)
+    assert row.message == "1000"
+
+
 def test_an_attempt_after_the_other(tmp_path: Path, toys: Callable[..., Path], ledger: Ledger) -> None:
     photos = write_photos(tmp_path / "photos", "raises.png", "kills.png", "a.png")
     found = run(ledger, job_of(ledger, toys(), open=open_with_faults), photos, workers=1)
