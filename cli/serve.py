@@ -8,7 +8,16 @@ import click
 
 from ..demo import BUNDLE, FACE
 from ..errors import ServiceError
-from .options import BATCH_OPTION, BATCH_WAIT_OPTION, FILE, WAITING_OPTION, loading_options, user_errors
+from .options import (
+    BATCH_OPTION,
+    BATCH_WAIT_OPTION,
+    EXIT_FAILED,
+    FILE,
+    WAITING_OPTION,
+    loading_options,
+    user_errors,
+)
+from .stopping import end_at_once
 
 if TYPE_CHECKING:
     from ..runtime.alignment import FaceFinder
@@ -36,6 +45,9 @@ _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
 @BATCH_OPTION
 @BATCH_WAIT_OPTION
 @click.option("--deadline", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds for an answer.")
+@click.option(
+    "--stall", type=click.FloatRange(1), default=120, show_default=True, help="Seconds after which a step hangs."
+)
 @click.option("--drain", type=click.FloatRange(0), default=30, show_default=True, help="Seconds to finish, at the end.")
 @click.option("--body", type=click.IntRange(1, 1024), default=16, show_default=True, help="Most MiB of a request.")
 @loading_options
@@ -53,6 +65,7 @@ def serve(
     batch: int | None,
     batch_wait: float,
     deadline: float,
+    stall: float,
     drain: float,
     body: int,
     loading: dict[str, Any],
@@ -79,7 +92,7 @@ def serve(
         body_bytes=body << 20,
         deadline=deadline,
         drain=drain,
-        queueing=Queueing(waiting, batch, batch_wait / 1000),
+        queueing=Queueing(waiting, batch, batch_wait / 1000, stall=stall),
     )
     finder = _finder(detector, landmark_model, loading["threads"])
     loaders = {name: partial(load, path, **loading) for name, path in names_of(bundles or (BUNDLE,)).items()}
@@ -88,7 +101,9 @@ def serve(
     service = Service(loaders, settings, finder, example, generators)
     if not settings.on_loopback and settings.token is None:
         click.echo("Whoever reaches this address can use the service: --token-file would ask for a token.", err=True)
-    run(service, lambda address: _started(address, service.bundles, settings.shows_page))
+    if not run(service, lambda address: _started(address, service.bundles, settings.shows_page)):
+        # A call of a library that hangs would hold the process at its end.
+        end_at_once("What was taken did not end in time. Stopped without it.", EXIT_FAILED)
 
 
 def _started(address: str, names: Any, page: bool) -> None:

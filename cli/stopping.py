@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 #: Seconds from the signal to the end, whatever still runs: a step at 1024 on a slow processor, and cleaning up.
 GRACE = 30.0
@@ -50,5 +51,11 @@ def _end_when_asked(received: socket.socket) -> None:
         while told := received.recv(1):
             if told[0] in ASKED:
                 time.sleep(GRACE)
-                os.write(2, b"Stopped in the middle of a call that did not return. What was written before is whole.\n")
-                os._exit(128 + told[0])
+                message = "Stopped in the middle of a call that did not return. What was written before is whole."
+                end_at_once(message, 128 + told[0])
+
+
+def end_at_once(message: str, status: int) -> NoReturn:
+    """End the process, whatever its threads are at."""
+    os.write(2, f"{message}\n".encode())
+    os._exit(status)

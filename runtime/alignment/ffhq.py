@@ -14,7 +14,7 @@ from PIL import Image
 from ...errors import AlignmentError
 from ..images import Photo, read_photo
 from .border import pad_softly
-from .crop import MAX_SIZE, MIN_SIZE, Crop
+from .crop import MAX_SIZE, MIN_SIZE, MOST, Crop
 from .landmarks import Features, features
 
 #: What a face's square may measure: in pixels, and in larger sides of its photo.
@@ -96,6 +96,31 @@ def square_of(face: Features) -> Square:
     return Square(middle + down * 0.1, x / length * reach)
 
 
+def square_at(quad: object, photo: tuple[int, int], size: int) -> Square:
+    """The square of which ``cut`` makes a `Crop` with these corners: one that was found, and moved.
+
+    Args:
+        quad: as `Crop.quad`.
+        photo, size: as the crop has them. They say how the photo is shrunk first, which moves what is sampled.
+
+    Raises:
+        AlignmentError: they are no square's.
+    """
+    try:
+        corners = np.asarray(quad, np.float64)
+        if corners.shape != (4, 2) or not (np.abs(corners) <= MOST).all():
+            raise ValueError(f"an array {list(corners.shape)}, or numbers out of range")
+        shrink, small = _shrunk(photo, float(np.hypot(*(corners[3] - corners[0]))), size)
+        corners = (corners * (np.asarray(small) / photo) - 0.5) * shrink
+        square = Square(corners.mean(0), (corners[3] - corners[0]) / 2)
+        if square.side < MIN_SIDE or np.abs(square.quad - corners).max() > 0.01 * square.side:
+            raise ValueError("corners of another shape, or all at one place")
+    except (ValueError, TypeError) as error:
+        expected = "[[x, y], ...]: upper left, lower left, lower right, upper right"
+        raise AlignmentError("These are no corners of a square", got=str(error)[:80], expected=expected) from error
+    return square
+
+
 def cut(photo: Image.Image, square: Square, size: int) -> Aligned:
     """A square of a photo, upright RGB, as a picture of ``size`` pixels a side: with what FFHQ does at borders.
 
@@ -106,10 +131,9 @@ def cut(photo: Image.Image, square: Square, size: int) -> Aligned:
     _check(photo, square)
     quad, side = square.quad, square.side
     full = np.asarray(photo.size, np.float64)
-    shrink = int(side / size * 0.5)
+    shrink, small = _shrunk(photo.size, side, size)
     if shrink > 1:
-        width, height = (max(1, round(length / shrink)) for length in photo.size)
-        photo = photo.resize((width, height), Image.Resampling.LANCZOS)
+        photo = photo.resize(small, Image.Resampling.LANCZOS)
         quad, side = quad / shrink, side / shrink
     sampled = Crop((int(full[0]), int(full[1])), size, _corners((quad + 0.5) * (full / photo.size)))
 
@@ -131,6 +155,13 @@ def cut(photo: Image.Image, square: Square, size: int) -> Aligned:
     corners = tuple((quad + 0.5).ravel().tolist())
     picture = photo.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
     return Aligned(picture, sampled)
+
+
+def _shrunk(photo: tuple[int, int], side: float, size: int) -> tuple[int, tuple[int, int]]:
+    """By how much a photo is shrunk before a square of it is cut, and its size then."""
+    shrink = max(1, int(side / size * 0.5))
+    width, height = (max(1, round(length / shrink)) for length in photo)
+    return shrink, (width, height)
 
 
 def check_size(size: int) -> None:

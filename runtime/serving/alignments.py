@@ -29,21 +29,6 @@ class FaceAlignment:
     paste_back: bool = False
     feather: float = FEATHER
 
-    def check(self, manifest: Manifest) -> None:
-        """See that a bundle's model inverts pictures of aligned faces, as far as its manifest says.
-
-        Raises:
-            AlignmentError: it looks at drawings or label maps, or its pictures are not square.
-        """
-        if manifest.image.kind != "photo" or manifest.image.height != manifest.generator.size:
-            size = f"{manifest.generator.size}x{manifest.image.height}"
-            raise AlignmentError(
-                "This model does not invert aligned faces",
-                got=f"{manifest.domain}, {size} pixels, from a {manifest.image.kind}",
-                expected="square pictures of faces, from photos",
-                hint="Leave --align out.",
-            )
-
     @property
     def settings(self) -> dict[str, str]:
         """What an inversion's `source` says of how its photo was aligned."""
@@ -57,6 +42,22 @@ class FaceAlignment:
     def pasting(self, photo: Image.Image, crop: Crop) -> Callable[[NDArray[np.uint8]], Image.Image] | None:
         """What puts a result into the photo, in the place of its own face; None if that is not asked for."""
         return (lambda face: paste_back(photo, face, crop, self.feather)) if self.paste_back else None
+
+
+def check_takes_faces(manifest: Manifest) -> None:
+    """See that a bundle's model inverts pictures of aligned faces, as far as its manifest says.
+
+    Raises:
+        AlignmentError: it looks at drawings or label maps, or its pictures are not square.
+    """
+    if manifest.image.kind != "photo" or manifest.image.height != manifest.generator.size:
+        size = f"{manifest.generator.size}x{manifest.image.height}"
+        raise AlignmentError(
+            "This model does not invert aligned faces",
+            got=f"{manifest.domain}, {size} pixels, from a {manifest.image.kind}",
+            expected="square pictures of faces, from photos",
+            hint="Leave --align out.",
+        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..photos import check_output_folder, output_names
 from ..quality.tolerance import psnr
 from ..refinement.loop import Step
 from ..session import Session
-from .alignments import FaceAlignment
+from .alignments import FaceAlignment, check_takes_faces
 from .strips import Strip
 
 LOGGER = getLogger(__name__)
@@ -179,7 +179,7 @@ def invert_named(
         AlignmentError: photos are to be aligned for a model that does not invert faces.
     """
     if outputs.alignment is not None:
-        outputs.alignment.check(session.manifest)
+        check_takes_faces(session.manifest)
     try:
         outputs.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

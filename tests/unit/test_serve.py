@@ -50,6 +50,7 @@ def grey() -> bytes:
 
 def test_it_serves_until_it_is_told_to_end(toys: Callable[..., Path]) -> None:
     with started(toys()) as (process, address):
+        assert address.startswith("http://127.0.0.1:")
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
             assert client.get("/").status_code == 200
             process.send_signal(signal.SIGHUP)
@@ -61,6 +62,30 @@ def test_it_serves_until_it_is_told_to_end(toys: Callable[..., Path]) -> None:
                 assert "event: done" in list(lines)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
+
+
+#: A service whose networks do not return; arguments follow.
+HANGING = """
+import time
+from hyperstyle_deploy.runtime.session import Session
+Session.refine = lambda *arguments: iter(lambda: time.sleep(600), None)
+from hyperstyle_deploy.cli import main
+main()
+"""
+
+
+def test_it_ends_though_a_graph_does_not_return(toys: Callable[..., Path]) -> None:
+    arguments = ("serve", toys(), "--backend", "onnxruntime", "--threads", 1, "--port", 0, "--drain", 1)
+    command = [sys.executable, "-c", HANGING, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = re.search(r"http://[\d.]+:\d+", process.stdout.readline())[0]
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+            client.post("/v1/jobs", content=grey())
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1, errors
+    assert "did not end in time" in errors
+    assert "Traceback" not in errors
 
 
 def test_what_it_cannot_start_with_is_said(toys: Callable[..., Path], tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ async def _events(
             shown = {"image": text_of(preview), "type": f"image/{kind}"}
             yield event("step", {"step": index, "steps": work.steps, "l2": l2, **shown})
         inversion = work.future.result()
-        yield event("done", await service.in_thread(lambda: inversion_document(served, inversion)))
+        yield event("done", await service.timed("encoding", lambda: inversion_document(served, inversion)))
     except HyperStyleDeployError as error:
         yield event("error", {"error": str(error), "kind": type(error).__name__.removesuffix("Error")})
     finally:

@@ -1,5 +1,6 @@
 """The application: which path is whose."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,6 +55,8 @@ def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    yield
     service: Service = app.state.service
+    watching = asyncio.create_task(service.watch())
+    yield
+    watching.cancel()
     await service.in_thread(service.close)

@@ -1,12 +1,13 @@
 """The endpoints for people and their programs: bundles, invert, jobs, edit, align; and what operators ask."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ..live.served import Served
 from ..live.work import Drawing, Inverting
@@ -50,11 +51,11 @@ async def invert(request: Request) -> Response:
     served, work = await _inverting(service, request)
     accepted = request.headers.get("accept", "")
     if _EVENTS in accepted:
-        return _stream(events(service, served, work))
+        return _Events(events(service, served, work), work.leave)
     inversion = await answer_to(service, request, served, work)
     if _PNG in accepted:
-        return Response(await service.in_thread(lambda: encoded(inversion.image)), media_type=_PNG)
-    return JSONResponse(await service.in_thread(lambda: inversion_document(served, inversion)))
+        return Response(await service.timed("encoding", lambda: encoded(inversion.image)), media_type=_PNG)
+    return JSONResponse(await service.timed("encoding", lambda: inversion_document(served, inversion)))
 
 
 async def submit_job(request: Request) -> Response:
@@ -74,7 +75,7 @@ async def job_state(request: Request) -> Response:
 
 async def job_events(request: Request) -> Response:
     """GET /v1/jobs/{job}/events: all its steps and its end, as they come."""
-    return _stream(request.app.state.jobs.find(request.path_params["job"]).events())
+    return _Events(request.app.state.jobs.find(request.path_params["job"]).events())
 
 
 async def cancel_job(request: Request) -> Response:
@@ -93,9 +94,9 @@ async def edit(request: Request) -> Response:
     kind, film = _one_of(document, "format", list(FORMATS)) or "png", _one_of(document, "film", kinds())
     pictures = await answer_to(service, request, served, work)
     if film is not None:
-        content = await service.in_thread(lambda: film_of(pictures, film))
+        content = await service.timed("encoding", lambda: film_of(pictures, film))
         return JSONResponse({"bundle": served.name, "film": text_of(content)})
-    files = await service.in_thread(lambda: [text_of(encoded(picture, kind)) for picture in pictures])
+    files = await service.timed("encoding", lambda: [text_of(encoded(picture, kind)) for picture in pictures])
     return JSONResponse({"bundle": served.name, "format": kind, "images": files})
 
 
@@ -104,7 +105,7 @@ async def align(request: Request) -> Response:
     service = service_of(request)
     served = service.bundle(request.query_params.get("bundle"))
     face = await of_photo(service, request, lambda photo: aligned(service, served, request, photo))
-    picture = await service.in_thread(lambda: encoded(np.asarray(face.picture)))
+    picture = await service.timed("encoding", lambda: encoded(np.asarray(face.picture)))
     return JSONResponse({"bundle": served.name, "image": text_of(picture), "alignment": face.crop.to_json()})
 
 
@@ -164,6 +165,16 @@ def _named(service: Service, name: object) -> Served:
     return service.bundle(name)
 
 
-def _stream(content: object) -> StreamingResponse:
-    # Proxies that keep answers until they are whole would keep every step.
-    return StreamingResponse(content, media_type=_EVENTS, headers={"X-Accel-Buffering": "no"})  # type: ignore[arg-type]
+class _Events(StreamingResponse):
+    """An answer of events; ``left`` is called however it ends: that may be before the first of them was asked for."""
+
+    def __init__(self, content: AsyncIterator[bytes], left: Callable[[], None] = lambda: None) -> None:
+        # Proxies that keep answers until they are whole would keep every step.
+        super().__init__(content, media_type=_EVENTS, headers={"X-Accel-Buffering": "no"})
+        self._left = left
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._left()

@@ -9,13 +9,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ....errors import printable
-from .refusals import refusal
+from .refusals import busy, refusal
 from .service import Service
 from .settings import LOOPBACK
 
 LOGGER = logging.getLogger(__name__)
+_ALIVE = "/v2/health/live"
 #: Open to all: that the service is alive, and the page, which asks for the token itself.
-_OPEN = ("/", "/v2/health/live", "/v2/health/ready")
+_OPEN = ("/", _ALIVE, "/v2/health/ready")
 _OPEN_FOLDER = "/page/"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -51,6 +52,9 @@ class Guard:
 
     def _refused(self, path: str, headers: Headers) -> Response | None:
         settings, host = self._service.settings, headers.get("host", "")
+        # Whoever asks whether the process is alive would end it otherwise, when there is most to do.
+        if self._service.connections > settings.connections and path != _ALIVE:
+            return busy(f"There are {settings.connections} connections already.")
         # A page of another site whose name was pointed at this machine: its requests come with that name.
         if settings.on_loopback and _split(f"//{host}").hostname not in LOOPBACK:
             return refusal(403, f"This service is for {', '.join(LOOPBACK)} alone.", "Request")

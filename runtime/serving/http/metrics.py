@@ -1,9 +1,9 @@
 """What Prometheus reads: queues, batches, latencies by stage, answers by status, memory and descriptors."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ..live.served import Served
 
@@ -47,23 +47,37 @@ class Metrics:
         self._answers.labels(endpoint, str(status)).inc()
 
     def watch(self, bundles: Iterable[Served]) -> None:
-        """Have the workers' queues among the metrics."""
-        self._registry.register(_Queues(list(bundles)))  # type: ignore[arg-type]
+        """Have the bundles' queues and hangs among the metrics."""
+        self._registry.register(_Bundles(list(bundles)))  # type: ignore[arg-type]
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-class _Queues:
-    """Looks at the workers when it is asked."""
+#: Gauges of a bundle: their names, what they say, and where it stands.
+_GAUGES: dict[str, tuple[str, Callable[[Served], float]]] = {
+    "waiting": ("Requests that wait for a bundle", lambda served: served.worker.waiting),
+    "running": ("Requests that a bundle does", lambda served: served.worker.running),
+    "stuck": ("1 while a step of a bundle takes longer than any may", lambda served: served.worker.is_stuck),
+    "lost": ("Calls of a bundle that hang and were left to themselves", lambda served: served.worker.lost),
+}
+
+
+class _Bundles:
+    """Looks at the bundles when it is asked."""
 
     def __init__(self, bundles: list[Served]) -> None:
         self._bundles = bundles
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        for name, what in (("waiting", "Requests that wait for a bundle"), ("running", "Requests that a bundle does")):
-            family = GaugeMetricFamily(f"{_PREFIX}_{name}", what, labels=["bundle"])
+    def collect(self) -> Iterator[Metric]:
+        for name, (what, value) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"{_PREFIX}_{name}", what, labels=["bundle"])
             for served in self._bundles:
-                family.add_metric([served.name], getattr(served.worker, name))
-            yield family
+                gauge.add_metric([served.name], value(served))
+            yield gauge
+        reloads = CounterMetricFamily(f"{_PREFIX}_reloads", "Bundles loaded again", labels=["bundle", "outcome"])
+        for served in self._bundles:
+            for outcome in ("loaded", "failed"):
+                reloads.add_metric([served.name, outcome], served.reloads[outcome])
+        yield reloads

@@ -5,6 +5,7 @@ bytes, Triton's extension `binary_tensor_data`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -32,16 +33,19 @@ async def server(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    """GET /v2/health/live: the process answers."""
-    return JSONResponse({"live": True})
+    """GET /v2/health/live: the process answers, and no bundle hangs for good."""
+    alive = service_of(request).is_alive
+    return JSONResponse({"live": alive}, 200 if alive else 503)
 
 
 async def ready(request: Request) -> Response:
-    """GET /v2/health/ready and /v2/models/{model}/ready: bundles are loaded, and requests are taken."""
+    """GET /v2/health/ready and /v2/models/{model}/ready: all bundles, or this one, take requests."""
     service = service_of(request)
     if "model" in request.path_params:
-        _model(service, request)
-    return JSONResponse({"ready": not service.draining}, 503 if service.draining else 200)
+        is_ready = not service.draining and not _model(service, request).worker.is_stuck
+    else:
+        is_ready = service.is_ready
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
 async def model(request: Request) -> Response:
@@ -59,9 +63,10 @@ async def infer(request: Request) -> Response:
     served.worker.check_room(Inverting)
     async with body_of(service, request) as content:
         length = option_of(request.headers.get(HEADER, str(len(content))), HEADER, 0, len(content))
-        document, work = await service.in_thread(lambda: _asked(service, served, content[:length], content[length:]))
+        asked = partial(_asked, service, served, content[:length], content[length:])
+        document, work = await service.timed("preparing", asked)
     inversion = await answer_to(service, request, served, work)
-    return await service.in_thread(lambda: answered(served.name, _VERSION, document, outputs_of(inversion)))
+    return await service.timed("encoding", lambda: answered(served.name, _VERSION, document, outputs_of(inversion)))
 
 
 def _model(service: Service, request: Request) -> Served:

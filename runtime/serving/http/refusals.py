@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from ....errors import HyperStyleDeployError, ServiceError
 from ..live.work import CLIENT_ERRORS
-from ..live.worker import ClosingError, FullError
+from ..live.worker import ClosingError, FullError, StuckError
 
 LOGGER = logging.getLogger(__name__)
 #: Nobody is there to read it.
@@ -35,6 +35,13 @@ def refusal(status: int, message: str, kind: str, retry_after: int | None = None
     return JSONResponse({"error": message, "kind": kind}, status, headers)
 
 
+def busy(message: str) -> JSONResponse:
+    """The answer where nothing can be done now: 503, and when to come again. The connection is closed for others."""
+    answer = refusal(503, message, "Service", _LATER)
+    answer.headers["Connection"] = "close"
+    return answer
+
+
 def on_error(request: Request, error: Exception) -> Response:
     """The answer to one of the package's errors."""
     kind = type(error).__name__.removesuffix("Error")
@@ -44,7 +51,7 @@ def on_error(request: Request, error: Exception) -> Response:
         return refusal(429, str(error), kind, error.seconds)
     if isinstance(error, RefusedError):
         return refusal(error.status, str(error), kind, _LATER if error.status in (429, 503) else None)
-    if isinstance(error, ClosingError):
+    if isinstance(error, (ClosingError, StuckError)):
         return refusal(503, str(error), kind, _LATER)
     if isinstance(error, CLIENT_ERRORS):
         return refusal(400, str(error), kind)

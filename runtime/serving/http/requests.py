@@ -4,14 +4,17 @@ import asyncio
 import base64
 import binascii
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 
-from ...alignment import Aligned, align_face
+from ...alignment import Aligned, FaceFinder, align_face
+from ...alignment.ffhq import cut, square_at
 from ...alignment.given import GivenBox, GivenLandmarks
 from ...alignment.landmarks import checked_landmarks
 from ...bundle.inversion import Inversion
@@ -19,7 +22,7 @@ from ...editing.change import Mix
 from ...images import decode_photo
 from ...manifest import strict_json
 from ...session import Session
-from ..alignments import FaceAlignment
+from ..alignments import check_takes_faces
 from ..live.served import Served
 from .refusals import LeftError, RefusedError
 from .service import Result, Service
@@ -42,7 +45,9 @@ async def body_of(service: Service, request: Request) -> AsyncIterator[bytes]:
     except asyncio.TimeoutError as error:
         raise RefusedError(429, "The service is busy", got=f"{settings.bodies} photos on their way") from error
     try:
+        started = time.monotonic()
         content = await asyncio.wait_for(_read(request, settings.body_bytes), settings.body_seconds)
+        service.metrics.spent("reading", time.monotonic() - started)
         if not content:
             raise RefusedError(400, "The request has no body")
         yield content
@@ -80,7 +85,8 @@ async def of_photo(service: Service, request: Request, use: Callable[[Image.Imag
         RefusedError, LeftError: as ``body_of``.
     """
     async with body_of(service, request) as content:
-        return await service.in_thread(lambda: use(decode_photo(content, "the photo", service.settings.pixels)))
+        photo = partial(decode_photo, content, "the photo", service.settings.pixels)
+        return await service.timed("preparing", lambda: use(photo()))
 
 
 def session_of(served: Served, generator: object) -> Session:
@@ -99,29 +105,34 @@ def session_of(served: Served, generator: object) -> Session:
 
 def asks_for_alignment(request: Request) -> bool:
     """Whether the options say where the face is, or that it is to be found."""
-    return any(name in request.query_params for name in ("box", "landmarks", "face"))
+    return any(name in request.query_params for name in ("quad", "box", "landmarks", "face"))
 
 
 def aligned(service: Service, served: Served, request: Request, photo: Image.Image) -> Aligned:
-    """The face of a photo: in `box`, at `landmarks`, or the one of number `face` that the service's detector finds.
+    """The face of a photo: in `quad` or `box`, at `landmarks`, or that of number `face` among those the service finds.
 
     Raises:
         AlignmentError: there is no face, what says where it is is not understood, or the model takes no faces.
         RefusedError: nothing says where it is, and the service has no detector.
     """
     options, face = request.query_params, whole_number(request, "face", 1, 100)
+    manifest = served.session.manifest
+    check_takes_faces(manifest)
+    finder: FaceFinder
+    if "quad" in options:
+        size = manifest.generator.size
+        return cut(photo, square_at(_json(options["quad"].encode(), "quad"), photo.size, size), size)
     if "landmarks" in options:
         points = checked_landmarks(_json(options["landmarks"].encode(), "landmarks"), "The landmarks")
-        alignment = FaceAlignment(GivenLandmarks({"": [points]}, "landmarks"))
+        finder = GivenLandmarks({"": [points]}, "landmarks")
     elif "box" in options:
         edges = [number(text, "box") for text in options["box"].split(",")]
-        alignment = FaceAlignment(GivenBox(edges))
+        finder = GivenBox(edges)
     elif service.finder is not None:
-        alignment = FaceAlignment(service.finder, face or 1)
+        finder = service.finder
     else:
         raise RefusedError(400, "It is not said where the face is", expected="box=X0,Y0,X1,Y1 or landmarks=[[x,y],...]")
-    alignment.check(served.session.manifest)
-    return align_face(alignment.finder, photo, "the photo", served.session.manifest.generator.size, alignment.face)
+    return align_face(finder, photo, "the photo", manifest.generator.size, face or 1)
 
 
 def inversion_of(session: Session, text: Any) -> Inversion:

@@ -22,8 +22,10 @@ _BACKLOG = 512
 _HEAD_BYTES = 16 << 10
 
 
-def serve(service: Service, started: Callable[[str], None]) -> None:
+def serve(service: Service, started: Callable[[str], None]) -> bool:
     """Serve until a signal ends it. SIGTERM and SIGINT finish what was taken, SIGHUP loads the bundles again.
+
+    Returns whether all that was taken was finished; threads may still run where it was not.
 
     Args:
         service: what to serve.
@@ -43,6 +45,7 @@ def serve(service: Service, started: Callable[[str], None]) -> None:
         LOGGER.info("the service has ended")
     finally:
         listening.close()
+    return service.is_finished
 
 
 def configured(service: Service) -> uvicorn.Config:
@@ -50,29 +53,34 @@ def configured(service: Service) -> uvicorn.Config:
     settings = service.settings
     return uvicorn.Config(
         application(service),
-        http=partial(Connection, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
+        http=partial(Connection, service=service),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=max(1, round(settings.drain)),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
 
 
 class Connection(H11Protocol):
-    """A connection that is closed where the head of a request does not come in time: uvicorn would wait for ever."""
+    """A connection that is closed where a request's head does not come, or its answer is not taken: uvicorn would wait.
 
-    def __init__(self, *arguments: Any, head_seconds: float, **named: Any) -> None:
+    The service knows how many there are.
+    """
+
+    def __init__(self, *arguments: Any, service: Service, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._seconds = head_seconds
+        self._service, self._seconds = service, service.settings.head_seconds
         #: The request after which nothing had come at the last look; the connection itself for none.
         self._idle_after: object = self
+        #: Bytes of the answer that had not been taken at the last look.
+        self._untaken = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._service.connections += 1
         # asyncio does it only where a socket names its protocol. Without it an answer's second part waits 40 ms for the
         # client to acknowledge its first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -80,6 +88,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        self._service.connections -= 1
         super().connection_lost(exc)
 
     def _look(self) -> None:
@@ -87,7 +96,11 @@ class Connection(H11Protocol):
         if idle and self.cycle is self._idle_after:
             self.transport.close()
             return
-        self._idle_after = self.cycle if idle else self
+        untaken = self.transport.get_write_buffer_size()
+        if untaken and untaken == self._untaken:
+            self.transport.abort()
+            return
+        self._idle_after, self._untaken = self.cycle if idle else self, untaken
         self._timer = self.loop.call_later(self._seconds, self._look)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +17,8 @@ from .refusals import RefusedError
 from .settings import Settings
 
 Result = TypeVar("Result")
+#: Seconds between looks at whether workers hang.
+LOOK = 1.0
 
 
 class Service:
@@ -48,6 +51,11 @@ class Service:
         _check_generators(generators, self.bundles.values())
         self.metrics.watch(self.bundles.values())
         self.draining = False
+        self._until = 0.0
+        #: Whether it has closed, with nothing left.
+        self.is_finished = False
+        #: Connections that are open; the server counts them.
+        self.connections = 0
         #: Held while a body is read and decoded.
         self.bodies = asyncio.Semaphore(settings.bodies)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "pictures")
@@ -68,13 +76,41 @@ class Service:
         """Run what decodes or encodes pictures beside the loop, as many at once as there are CPUs."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
+    async def timed(self, stage: str, function: Callable[[], Result]) -> Result:
+        """``in_thread``, with the seconds among the metrics: those that it waits for a CPU, too."""
+        started = time.monotonic()
+        try:
+            return await self.in_thread(function)
+        finally:
+            self.metrics.spent(stage, time.monotonic() - started)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are taken, for every bundle."""
+        return not self.draining and not any(served.worker.is_stuck for served in self.bundles.values())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all bundles answer, or will again by themselves."""
+        return not any(served.is_lost for served in self.bundles.values())
+
+    async def watch(self) -> None:
+        """Look after the workers, for ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for served in self.bundles.values():
+                if served.worker.is_stuck:
+                    await self.in_thread(served.heal)
+
     def reload(self) -> bool:
         """Load every bundle again; returns whether all could be. One that is damaged stays as it was."""
         loaded = [served.reload() for served in self.bundles.values()]
         return all(loaded)
 
     def drain(self) -> None:
-        """Take nothing more; what waits is still done."""
+        """Take nothing more; what waits is still done, within the time for it from now on."""
+        if not self.draining:
+            self._until = time.monotonic() + self.settings.drain
         self.draining = True
         for served in self.bundles.values():
             served.worker.drain()
@@ -82,8 +118,9 @@ class Service:
     def close(self) -> bool:
         """Drain, and wait until all is done; returns whether it was, within the time for it."""
         self.drain()
-        done = [served.worker.close(self.settings.drain) for served in self.bundles.values()]
-        return all(done)
+        done = [served.worker.close(max(0.0, self._until - time.monotonic())) for served in self.bundles.values()]
+        self.is_finished = all(done)
+        return self.is_finished
 
 
 def _check_generators(generators: Collection[str], bundles: Collection[Served]) -> None:

@@ -18,11 +18,12 @@ class Settings:
         host, port: where it listens; port 0 takes a free one.
         token: what clients have to show, or None.
         page: whether `/` shows the page; None for on the loopback.
-        head_seconds: for the lines before a request's body to arrive, and between two requests of a connection.
+        head_seconds: for the lines before a request's body to arrive, between two requests of a connection, and for a
+            client to take some more of its answer.
         body_bytes: of a request.
         body_seconds: for a request's body to arrive.
         bodies: requests whose bodies are read or decoded at once: with ``body_bytes`` a bound on memory.
-        connections: beyond them new ones get 503.
+        connections: requests of those beyond them get 503.
         pixels: of a photo.
         steps: that a client may ask for.
         edits: pictures of one request.

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,8 @@ from ...editing.change import Change, Edit, Mix, check_strength
 from ...editing.direction import Direction
 from ...session import Session
 from ..facts import bundle_facts
-from .worker import Meter, Queueing, Worker
+from .hand import Meter
+from .worker import Queueing, Worker
 
 LOGGER = logging.getLogger(__name__)
 #: Opens a bundle where it is now; with ``generator=NAME`` to be drawn by that further generator.
@@ -47,6 +50,11 @@ class Served:
         self.name, self._load, self._generators = name, load, generators
         self._opened = _opened(load, generators)
         self.worker = Worker(name, queueing, meter, lambda: self.sessions)
+        #: How often it was loaded again, and how often that failed, by "loaded" and "failed".
+        self.reloads: Counter[str] = Counter()
+        self._loading = threading.Lock()
+        #: The hang that something was done about.
+        self._treated: float | None = None
 
     @property
     def session(self) -> Session:
@@ -69,14 +77,45 @@ class Served:
         return self._opened.directions
 
     def reload(self) -> bool:
-        """Load the bundle again; a damaged one changes nothing. Work that waits is done by what it was made for."""
-        try:
-            self._opened = _opened(self._load, self._generators)
-        except HyperStyleDeployError as error:
-            LOGGER.error("%s stays as it was: %s", self.name, error)
-            return False
-        LOGGER.info("%s was loaded again: %s", self.name, self.session)
+        """Load the bundle again; a damaged one changes nothing. Work that waits is done by what it was made for.
+
+        Where the worker is stuck, what it hangs in is left to itself.
+        """
+        with self._loading:  # of two that are asked for at once, the later one is what is served
+            try:
+                self._opened = _opened(self._load, self._generators)
+            except HyperStyleDeployError as error:
+                LOGGER.error("%s stays as it was: %s", self.name, error)
+                self.reloads["failed"] += 1
+                return False
+            except Exception:
+                LOGGER.exception("%s stays as it was: loading it failed", self.name)
+                self.reloads["failed"] += 1
+                return False
+            if self.worker.give_up():
+                LOGGER.error("%s goes on in another thread; what hung is left to itself", self.name)
+            LOGGER.info("%s was loaded again: %s", self.name, self.session)
+            self.reloads["loaded"] += 1
         return True
+
+    def heal(self) -> None:
+        """Where the worker hangs, load the bundle anew and go on with that; but not while an earlier call still hangs.
+
+        A call that hangs cannot be ended, and keeps its thread and its session's memory.
+        """
+        hang = self.worker.hang
+        if hang is None or hang == self._treated:
+            return
+        LOGGER.error("%s hangs: a step takes longer than any may", self.name)
+        self._treated = hang
+        if not self.worker.lost:
+            self.reload()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it hangs, and nothing will be done about it from inside: the process has to be started anew."""
+        hang = self.worker.hang
+        return hang is not None and hang == self._treated and not self._loading.locked()
 
     def resolved(self, edit: Any, mixes: Mapping[str, Mix]) -> Edit:
         """An edit as requests have it: strengths by the names of directions and mixes. No file is looked for.

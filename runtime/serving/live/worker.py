@@ -1,17 +1,18 @@
-"""A bundle's worker: one thread that does what waits in two bounded queues, drawings before inversions."""
+"""A bundle's worker: two bounded queues, and a hand that does what waits there, drawings before inversions."""
 
 import math
 import threading
 import time
-from collections import OrderedDict, deque
+import weakref
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ....errors import ServiceError
-from ...drawing import Person
 from ...session import Session
-from .work import Drawing, Inverting, Work, draw, fail, invert_together
+from .hand import Hand, Meter
+from .work import Drawing, Inverting, Work, fail
 
 
 class FullError(ServiceError):
@@ -30,14 +31,11 @@ class ClosingError(ServiceError):
         super().__init__("The service is closing", hint="Try another one, or again later.")
 
 
-class Meter(Protocol):
-    """Who is told how long things take."""
+class StuckError(ServiceError):
+    """A call of the networks does not return."""
 
-    def spent(self, stage: str, seconds: float) -> None:
-        """A stage of one request: "waiting", "inverting", "drawing"."""
-
-    def batched(self, photos: int) -> None:
-        """How many photos went through the networks together."""
+    def __init__(self) -> None:
+        super().__init__("The bundle's networks do not answer", hint="Try another service, or again later.")
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,12 @@ class Queueing:
     batch_wait: float = 0.0
     #: Whose weights are kept for their next drawing.
     people: int = 4
+    #: Seconds after which a step of photos, or a drawing, is held to hang.
+    stall: float = 120.0
 
 
 class Worker:
-    """Does the work of one bundle, one piece after the other, in a thread of its own.
+    """Has the work of one bundle done, one piece after the other.
 
     Photos that wait, with equal settings, go through the networks together. Between two steps of them drawings are
     done, so that sliders answer while somebody's photo is refined.
@@ -66,17 +66,21 @@ class Worker:
     def __init__(
         self, name: str, queueing: Queueing, meter: Meter, sessions: Callable[[], Collection[Session]]
     ) -> None:
-        self._queueing, self._meter, self._sessions = queueing, meter, sessions
+        self._name, self._queueing, self._meter, self._sessions = name, queueing, meter, sessions
         self._changed = threading.Condition(threading.RLock())
         self._drawings: deque[Drawing] = deque()
         self._photos: deque[Inverting] = deque()
         self._closing = False
-        self._running = 0
-        self._people: OrderedDict[tuple[Session, bytes], Person] = OrderedDict()
         #: Seconds that a photo or a drawing took of late, to say when to come again.
-        self._pace = {Inverting: 1.0, Drawing: 0.1}
-        self._thread = threading.Thread(target=self._run, name=f"bundle {name}", daemon=True)
-        self._thread.start()
+        self._pace: dict[type[Work], float] = {Inverting: 1.0, Drawing: 0.1}
+        #: Hands that hung and were given up, and what they hung in; no thread can be ended from outside.
+        self._lost: list[Hand] = []
+        self._lost_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        with self._changed:  # it asks for work at once
+            self._hand = self._another_hand()
+
+    def _another_hand(self) -> Hand:
+        return Hand(f"bundle {self._name}", self, self._queueing.people, self._meter, self._sessions)
 
     @property
     def waiting(self) -> int:
@@ -87,7 +91,24 @@ class Worker:
     @property
     def running(self) -> int:
         """Pieces of work that are being done."""
-        return self._running
+        return len(self._hand.works)
+
+    @property
+    def hang(self) -> float | None:
+        """When the step, or the drawing, began that takes longer than any may; None if none does."""
+        hand = self._hand
+        return hand.since if hand.works and time.monotonic() - hand.since > self._queueing.stall else None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it hangs."""
+        return self.hang is not None
+
+    @property
+    def lost(self) -> int:
+        """Hands that were given up and still hang."""
+        self._lost = [hand for hand in self._lost if hand.is_alive]
+        return len(self._lost)
 
     def submit(self, work: "Inverting | Drawing") -> None:
         """Queue a piece of work.
@@ -95,21 +116,26 @@ class Worker:
         Raises:
             FullError: as many wait as may.
             ClosingError: the worker was told to end.
+            StuckError: it hangs, or the session of this work was given up.
         """
         with self._changed:
             self.check_room(type(work))
+            if work.session in self._lost_sessions:
+                raise StuckError
             (self._drawings if isinstance(work, Drawing) else self._photos).append(work)  # type: ignore[arg-type]
-            self._changed.notify()
+            self._changed.notify_all()
 
     def check_room(self, kind: "type[Inverting | Drawing]") -> None:
         """See that one more may wait, before anything is done for it.
 
         Raises:
-            FullError, ClosingError: as ``submit``.
+            FullError, ClosingError, StuckError: as ``submit``.
         """
         with self._changed:
             if self._closing:
                 raise ClosingError
+            if self.is_stuck:
+                raise StuckError
             queue: deque[Any] = self._drawings if kind is Drawing else self._photos
             if len(queue) < self._queueing.waiting:
                 return
@@ -119,37 +145,64 @@ class Worker:
             queue.clear()
             queue.extend(there)
 
+    def give_up(self) -> bool:
+        """Leave a hand that is stuck to itself, and have another one go on; False where it has come back meanwhile.
+
+        What it was at, and what waits for the session in which it hangs, fails.
+        """
+        with self._changed:
+            if not self.is_stuck:
+                return False
+            hung, at = self._hand, list(self._hand.works)
+            sessions = {work.session for work in at}
+            lost: list[Work] = at
+            for queue in (self._drawings, self._photos):
+                waiting: list[Any] = list(queue)
+                queue.clear()
+                queue.extend(work for work in waiting if work.session not in sessions)
+                lost += [work for work in waiting if work.session in sessions and not work.left]
+            fail(lost, StuckError())
+            for work in lost:
+                work.left = True
+            self._lost.append(hung)
+            self._lost_sessions.update(sessions)
+            self._hand = self._another_hand()
+            return True
+
     def drain(self) -> None:
         """Take no more work; what waits is still done."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self, seconds: float | None = None) -> bool:
         """Drain, and wait until all is done; returns whether it was, within these seconds."""
         self.drain()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self._hand.join(seconds)
+        return not self._hand.is_alive
 
-    def _run(self) -> None:
-        while works := self._next():
-            if isinstance(works[0], Drawing):
-                self._draw(works[0])
-            else:
-                self._invert([work for work in works if isinstance(work, Inverting)])
-
-    def _next(self) -> Sequence[Work]:
-        """A drawing, or photos for a batch; nothing at the end."""
+    def next_for(self, hand: Hand) -> Sequence[Work]:
+        """A drawing, or photos for a batch; nothing at the end, and for a hand that was given up."""
         with self._changed:
-            while True:
+            while hand is self._hand:
                 if drawing := self._first(self._drawings):
                     return drawing
                 if photos := self._first(self._photos):
                     self._fill(photos)
                     return photos
                 if self._closing:
-                    return ()
+                    break
                 self._changed.wait()
+            return ()
+
+    def drawing_for(self, hand: Hand) -> Sequence[Drawing]:
+        """The first drawing that waits, if one does."""
+        with self._changed:
+            return self._first(self._drawings) if hand is self._hand else ()
+
+    def keep_pace(self, kind: type[Work], seconds: float) -> None:
+        """So long took a photo or a drawing."""
+        self._pace[kind] += 0.2 * (seconds - self._pace[kind])
 
     def _first(self, queue: "deque[Any]") -> list[Any]:
         """The first of a queue that somebody waits for, begun."""
@@ -179,56 +232,3 @@ class Worker:
         if begun:
             self._meter.spent("waiting", time.monotonic() - work.since)
         return begun
-
-    def _invert(self, works: Sequence[Inverting]) -> None:
-        self._meter.batched(len(works))
-        self._running += len(works)
-        started, drawn = time.monotonic(), 0.0
-        try:
-            for _ in invert_together(works):
-                drawn += self._draw_waiting()
-        except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told)
-            fail(works, error)
-        finally:
-            self._running -= len(works)
-        spent = (time.monotonic() - started - drawn) / len(works)
-        self._meter.spent("inverting", spent)
-        self._keep_pace(Inverting, spent)
-
-    def _draw_waiting(self) -> float:
-        """Draw what waits; the seconds that it took."""
-        started = time.monotonic()
-        while True:
-            with self._changed:
-                drawing = self._first(self._drawings)
-            if not drawing:
-                return time.monotonic() - started
-            self._draw(drawing[0])
-
-    def _draw(self, work: Drawing) -> None:
-        self._running += 1
-        started = time.monotonic()
-        try:
-            work.future.set_result(draw(work, self._person(work)))
-        except Exception as error:  # noqa: BLE001
-            fail([work], error)
-        finally:
-            self._running -= 1
-        self._meter.spent("drawing", time.monotonic() - started)
-        self._keep_pace(Drawing, time.monotonic() - started)
-
-    def _person(self, work: Drawing) -> Person:
-        """The person's generator: of those who were drawn last, it is there already."""
-        key, sessions = work.person, self._sessions()
-        # Sessions that were exchanged must not be held for their people's sake.
-        for other in [other for other in self._people if other[0] not in sessions]:
-            del self._people[other]
-        person = self._people.pop(key, None) or work.session.person(work.inversion)
-        if work.session in sessions:
-            self._people[key] = person
-        while len(self._people) > self._queueing.people:
-            self._people.popitem(last=False)
-        return person
-
-    def _keep_pace(self, kind: type[Work], seconds: float) -> None:
-        self._pace[kind] += 0.2 * (seconds - self._pace[kind])  # type: ignore[index]

@@ -1,12 +1,14 @@
 // The page: one photo, its refinement, and its edits. It talks to `service.js` alone, which is one module where a server does
 // the work and another one where the browser does.
 
-import { Crop } from "./crop.js";
+import { Camera } from "./camera.js";
+import { Crop, middleOf } from "./crop.js";
 import { Service } from "./service.js";
 
 const $ = (id) => document.getElementById(id);
 const service = new Service(askForToken);
-const crop = new Crop($("cropper"), $("canvas"), $("zoom"));
+const crop = new Crop($("cropper"), $("canvas"), $("zoom"), $("turn"));
+const camera = new Camera($("viewfinder"));
 
 /** The bundle that is used; its facts are those of /v1/bundles, and where the browser does the work, what it `loads`. */
 let bundle = null;
@@ -14,6 +16,8 @@ let bundle = null;
 const MIXED = "@";
 /** Of a film, there without back: as many as one request may have. */
 const FRAMES = 32;
+/** Whether the service finds faces. */
+let findsFaces = false;
 /** What the service writes films as. */
 let filmKind = "webp";
 /** What is shown: the photo's name and address, every step's, and what the inversion gave at its end. */
@@ -50,8 +54,8 @@ async function start() {
   $("bundle").replaceChildren(...bundles.map(({ name }) => new Option(name, name)));
   $("bundle-choice").hidden = bundles.length < 2;
   $("example").hidden = !example;
-  $("find").hidden = !finds_faces;
-  $("camera").hidden = !matchMedia("(pointer: coarse)").matches;
+  findsFaces = finds_faces;
+  $("camera").hidden = !Camera.isThere && !isPhone();
   const use = () => choose(bundles.find(({ name }) => name === $("bundle").value));
   $("bundle").onchange = use;
   use();
@@ -66,6 +70,8 @@ function choose(chosen) {
   document.documentElement.style.setProperty("--aspect", input.width / input.height);
   document.documentElement.style.setProperty("--most", `${Math.min(640, Math.max(448, image.width))}px`);
   $("sliders").replaceChildren(...directions.map(slider));
+  $("find").hidden = !findsFaces || !isOfFaces();
+  $("cropper").classList.toggle("of-face", isOfFaces());
   $("no-directions").hidden = directions.length > 0;
   $("loads").hidden = !loads;
   if (loads) {
@@ -73,6 +79,15 @@ function choose(chosen) {
     $("loads").textContent = `The first photo loads ${size(loads.model + loads.runtime)}: ${parts}. Photos stay on this machine.`;
   }
   clear();
+}
+
+function isOfFaces() {
+  return bundle.domain.includes("face");
+}
+
+/** Where files come from a camera of the machine's own. */
+function isPhone() {
+  return matchMedia("(pointer: coarse)").matches;
 }
 
 /** Bytes as people read them. */
@@ -138,20 +153,46 @@ async function open(file, name = file.name || "photo") {
   clear();
   const { width, height } = bundle.input;
   const stem = stemOf(name);
+  crop.open(picture, width / height, { file, stem });
   const fits = Math.abs(picture.width / picture.height / (width / height) - 1) < 0.02;
   if (fits) return invert(file, stem);
-  $("cropper").classList.toggle("of-face", bundle.domain.includes("face"));
+  adjust();
+  if (!$("find").hidden) await findFace();
+}
+
+/** Show the part of the photo that is inverted, to be moved. */
+function adjust() {
+  clear();
   enter("crop");
-  crop.open(picture, width / height, { file, stem });
+  crop.show();
+}
+
+async function takePhoto() {
+  const photo = await camera.take();
+  if (photo) await open(photo, "camera.png");
 }
 
 async function openExample() {
   await open(await service.file("page/example.png"), "example.png");
 }
 
+/** Show where the service finds the face, unless a hand is at it already. */
 async function findFace() {
-  const { file, stem } = crop.source;
-  await invert(await service.align(bundle.name, file), stem);
+  const { source } = crop;
+  crop.isMoved = false;
+  const { image, quad } = await service.align(bundle.name, source.file, "face=1");
+  if (crop.source !== source || crop.isMoved) return;
+  source.face = image;
+  crop.place(quad);
+}
+
+/** Invert what is seen: the service cuts faces, with what FFHQ does at a photo's edges. */
+async function invertSeen() {
+  const { file, stem, face } = crop.source;
+  if (!crop.isOfFace) return invert(await crop.cut(bundle.input), stem);
+  if (!crop.isMoved) return invert(face, stem);
+  const { image } = await service.align(bundle.name, file, `quad=${JSON.stringify(crop.quad)}`);
+  await invert(image, stem);
 }
 
 function clear() {
@@ -301,8 +342,7 @@ async function openMix(file) {
   $("mix").disabled = true;
   $("status").textContent = `Inverting ${stem} …`;
   try {
-    crop.open(picture, bundle.input.width / bundle.input.height, null); // its middle
-    const photo = await crop.cut(bundle.input);
+    const photo = await middleOf(picture, bundle.input);
     for await (const [kind, event] of service.invert(bundle.name, photo, running.signal)) {
       if (kind === "done" && shown === mine) mixIn(mine, stem, event.inversion);
     }
@@ -372,7 +412,7 @@ function askForToken() {
 // ---- hands ------------------------------------------------------------------------------------------------------
 
 $("choose").onclick = () => $("file").click();
-$("camera").onclick = () => $("shot").click();
+$("camera").onclick = () => (isPhone() ? $("shot").click() : guarded(takePhoto()));
 for (const id of ["file", "shot"]) {
   $(id).onchange = ({ target }) => {
     const [file] = target.files;
@@ -388,9 +428,10 @@ $("other").onchange = ({ target }) => {
 };
 $("example").onclick = () => guarded(openExample());
 $("another").onclick = () => clear();
+$("adjust").onclick = () => adjust();
 $("cancel").onclick = () => clear();
 $("find").onclick = () => guarded(findFace());
-$("go").onclick = () => guarded(crop.cut(bundle.input).then((file) => invert(file, crop.source.stem)));
+$("go").onclick = () => guarded(invertSeen());
 $("reset").onclick = () => {
   for (const input of $("sliders").querySelectorAll("input")) input.rest();
   redraw();

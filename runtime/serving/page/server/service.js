@@ -17,10 +17,14 @@ export class Service {
     return this.#json("v1/bundles");
   }
 
-  /** The face in a photo, as the model wants to see it. */
-  async align(bundle, photo) {
-    const address = `v1/align?face=1&bundle=${encodeURIComponent(bundle)}`;
-    return blobOf((await this.#json(address, { method: "POST", body: photo })).image, PNG);
+  /**
+   * The face in a photo, as the model wants to see it, and its corners there.
+   * @param where option of /v1/align that says which.
+   */
+  async align(bundle, photo, where) {
+    const address = `v1/align?${where}&bundle=${encodeURIComponent(bundle)}`;
+    const { image, alignment } = await this.#json(address, { method: "POST", body: photo });
+    return { image: blobOf(image, PNG), quad: alignment.quad };
   }
 
   /**

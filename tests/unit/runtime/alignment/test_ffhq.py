@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from hyperstyle_deploy.errors import AlignmentError
 from hyperstyle_deploy.runtime.alignment import Crop, align
 from hyperstyle_deploy.runtime.alignment.border import blurred, pad_softly
-from hyperstyle_deploy.runtime.alignment.ffhq import square_of
+from hyperstyle_deploy.runtime.alignment.ffhq import cut, square_at, square_of
 from hyperstyle_deploy.runtime.alignment.landmarks import features
 
 DATA = Path(__file__).parents[3] / "data" / "alignment"
@@ -55,6 +55,17 @@ def test_the_record_says_what_was_sampled(case: str, size: int) -> None:
     assert np.allclose(crop.quad, expected, atol=1e-6)
     assert crop.side == pytest.approx(values["qsize"] * shrink)
     assert Crop.parse(crop.text) == crop
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_square_is_known_by_its_corners(case: str) -> None:
+    """The record's corners give the same picture again, also of a photo that was shrunk first."""
+    photo = Image.open(DATA / f"{case}.png").convert("RGB")
+    for size in (64, 1024):
+        aligned = align(photo, CASES[case]["landmarks"], size)
+        again = cut(photo, square_at(aligned.crop.quad, photo.size, size), size)
+        assert np.allclose(again.crop.quad, aligned.crop.quad, atol=1e-6)
+        assert differences(again.picture, aligned.picture).max() <= 1
 
 
 @pytest.mark.parametrize("size", [64, 100, 333])

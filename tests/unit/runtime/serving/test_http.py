@@ -135,6 +135,13 @@ def test_faces_are_aligned_where_the_request_says(served: Running) -> None:
     both = served.client.post("/v1/invert", params={"landmarks": json.dumps(landmarks)}, content=photo).json()
     assert both == cut
     assert served.client.post("/v1/align", params={"box": "30,30,100,110"}, content=photo).status_code == 200
+    again = served.client.post("/v1/align", params={"quad": json.dumps(answer["alignment"]["quad"])}, content=photo)
+    found = again.json()
+    assert np.abs(pixels(found["image"]).astype(int) - pixels(answer["image"])).max() <= 1
+    assert np.allclose(found["alignment"]["quad"], answer["alignment"]["quad"])
+    moved = [[x + 3, y - 2] for x, y in answer["alignment"]["quad"]]
+    other = served.client.post("/v1/invert", params={"quad": json.dumps(moved)}, content=photo)
+    assert (other.status_code, other.json() == both) == (200, False)
 
 
 def test_faces_are_found_where_the_service_can(session: Session) -> None:
@@ -186,6 +193,13 @@ def body(inversion: str = "", **fields: Any) -> bytes:
         ("/v1/align?box=1,2,x,4", picture(1), 400, "box"),
         ("/v1/align?landmarks=[[1,2]]", picture(1), 400, "shape"),
         ("/v1/align?landmarks=/etc/passwd", picture(1), 400, "JSON"),
+        ("/v1/align?quad=/etc/passwd", picture(1), 400, "JSON"),
+        ("/v1/align?quad=[[0,0],[0,9],[9,9],[20,0]]", picture(1), 400, "no corners of a square"),
+        ("/v1/align?quad=[[0,0],[0,0],[0,0],[0,0]]", picture(1), 400, "no corners of a square"),
+        ("/v1/align?quad=[[0,0],[0,9],[9,9]]", picture(1), 400, "no corners of a square"),
+        ("/v1/align?quad=[[0,0],[0,9e30],[9e30,9e30],[9e30,0]]", picture(1), 400, "no corners of a square"),
+        ("/v1/align?quad=[[0,0],[9,0],[9,9],[0,9]]", picture(1), 400, "no corners of a square"),
+        ('/v1/align?quad=[["a",{}],3]', picture(1), 400, "no corners of a square"),
         ("/v1/edit", b"{}", 400, "base64"),
         ("/v1/edit", b"[1]", 400, "object"),
         ("/v1/edit", b'{"path": "/etc/passwd"}', 400, "no request"),
@@ -279,7 +293,7 @@ def test_the_page_is_there_where_it_is_wanted(served: Running, session: Session)
     page = served.client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for name in ("page.css", "page.js", "service.js", "crop.js"):
+    for name in ("page.css", "page.js", "service.js", "crop.js", "camera.js"):
         assert served.client.get(f"/page/{name}").status_code == 200
     assert served.client.get("/page/../app.py").status_code == 404
     assert served.client.get("/page/example.png").status_code == 404

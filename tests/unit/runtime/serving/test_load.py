@@ -161,6 +161,12 @@ def test_a_bundle_is_exchanged_while_it_serves(toy_bundle: ToyBundle, session: S
         assert not found.service.reload()
         answer = post(found, 1).json()
         assert np.array_equal(pixels(answer["image"]), direct(session, picture(1)).image)
+        found.service.bundles["toy"]._load = lambda: 1 / 0  # type: ignore[assignment,return-value]
+        assert not found.service.reload()
+        assert post(found, 1).json() == answer
+        text = found.client.get("/metrics").text
+        assert 'hyperstyle_reloads_total{bundle="toy",outcome="failed"} 2.0' in text
+        assert 'hyperstyle_reloads_total{bundle="toy",outcome="loaded"} 1.0' in text
 
 
 def test_what_fails_is_told_and_the_worker_goes_on(gated: Gated, monkeypatch: Any) -> None:

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.runtime.alignment import align
+from hyperstyle_deploy.runtime.alignment.ffhq import cut, square_at
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.editing.change import Mix
+from hyperstyle_deploy.runtime.serving.http.films import kinds
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
@@ -91,7 +93,12 @@ def test_sliders_answer_and_the_newest_wins(page: Any, session: Session, tmp_pat
     assert np.array_equal(np.asarray(Image.open(tmp_path / "edited.png")), expected)
     with page.expect_download() as download:
         page.click("#save-film")
-    assert Path(download.value.suggested_filename).suffix in (".mp4", ".webp")
+    assert Path(download.value.suggested_filename).suffix == f".{kinds()[0]}"
+    film = Path(download.value.path()).read_bytes()
+    if kinds()[0] == "mp4":
+        assert film[4:8] == b"ftyp"
+    else:
+        assert Image.open(io.BytesIO(film)).n_frames == 62  # 32 there, and back
     page.click("#reset")
     assert page.is_disabled("#save-film")
     page.wait_for_function("() => document.getElementById('after').textContent === 'Inversion'")
@@ -114,11 +121,31 @@ def test_the_face_is_found(browser: Any, session: Session, tmp_path: Path) -> No
     photo = picture(6, (90, 130))
     with running(Service({"toy": lambda: session}, Settings(), Finder())) as found:
         page = at(browser, found)
-        upload(page, photo)
-        page.click("#find")
+        with page.expect_response(lambda answer: "face=1" in answer.url):
+            upload(page, photo)
+        page.click("#go")
         page.wait_for_selector(DONE)
-        face = align(Image.open(io.BytesIO(photo)), Finder.landmarks, session.manifest.generator.size)
+        size = session.manifest.generator.size
+        face = align(Image.open(io.BytesIO(photo)), Finder.landmarks, size)
         assert np.array_equal(seen(page), session.invert(face.picture).image)
+
+        # It is seen where it was found, and may be moved; the service cuts it there.
+        page.click("#adjust")
+        page.wait_for_selector("body[data-state=crop]")
+        tilt = np.degrees(np.arctan2(*np.subtract(face.crop.quad[3], face.crop.quad[0])[::-1]))
+        assert float(page.input_value("#turn")) == pytest.approx(tilt, abs=1e-3)
+        for key in ("ArrowLeft", "]", "]"):
+            page.press("#cropper", key)
+        with page.expect_response(lambda answer: "quad=" in answer.url) as asked:
+            page.click("#go")
+        page.wait_for_selector(DONE)
+        moved = asked.value.json()["alignment"]["quad"]
+        turned = np.degrees(np.arctan2(*np.subtract(moved[3], moved[0])[::-1]))
+        assert turned == pytest.approx(tilt + 2, abs=1e-3)
+        assert np.mean(moved, 0)[0] < np.mean(face.crop.quad, 0)[0]
+        picture_of_it = Image.open(io.BytesIO(photo))
+        again = cut(picture_of_it, square_at(moved, picture_of_it.size, size), size)
+        assert np.array_equal(seen(page), session.invert(again.picture).image)
         assert not page.complaints
         page.close()
 
