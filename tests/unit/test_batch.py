@@ -22,7 +22,7 @@ from pyarrow import parquet
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.manifest.manifest import FineTunedSpec
-from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, Ledger
+from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, WAITING, Ledger
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.unit.runtime.bulk.conftest import results_in, write_photos
 
@@ -238,12 +238,16 @@ def test_on_a_full_disk_it_stops_and_goes_on_later(
 ) -> None:
     """When the ledger is made, and when it grows."""
     command = ("run", toys(), photos, "-o", tmp_path, *SETTINGS)
-    for limit in (1000, 60_000):
+    for limit in (1000, 150_000):
         with running(*command, limit=limit) as process:
             _, errors = process.communicate(timeout=60)
         assert process.returncode == 2, errors
         assert "ledger" in errors
         assert "Traceback" not in errors
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        rows = {(row.state, row.attempts, row.error) for row in ledger.rows()}
+    assert (WAITING, 0, None) in rows
+    assert rows <= {(WAITING, 0, None), (DONE, 1, None)}, "a photo paid for it"
     assert run(*command).exit_code == 0
     assert results_in(tmp_path) == clean
 

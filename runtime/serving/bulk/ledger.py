@@ -212,6 +212,11 @@ class Ledger:
         with self.writing() as database:
             return database.execute(command, (WAITING, FAILED, *([] if error is None else [error]))).rowcount
 
+    def fold(self) -> None:
+        """Fold the writers' log into the file, which gives its room back; what others still read or write stays."""
+        with suppress(sqlite3.Error):
+            self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def value(self, command: str, *arguments: object) -> Any:
         """The first value that a query gives, None if it gives none."""
         with self._typed_errors():

@@ -165,9 +165,9 @@ class Supervisor:
         """A worker is no more: what it had comes back, and another one takes its place if there is work."""
         worker.process.join()
         self._hear(worker)  # what it told last
+        self._dismiss(worker.number, worker.outcome())
         self._crew.remove(worker)
         worker.connection.close()
-        self._dismiss(worker.number, worker.outcome())
         ended_itself = worker.process.exitcode == 0
         if not worker.is_ready and not ended_itself:
             self._failed_starts += 1
@@ -200,13 +200,15 @@ class Supervisor:
                 continue
 
     def _end_all(self) -> None:
-        """Kill what still works, for instance after a second Ctrl-C; no photo pays for that."""
+        """Kill what still works, for instance after a second Ctrl-C, or where the ledger's disk is full; no photo pays."""
         for worker in self._crew:
             worker.process.kill()
-        while self._crew:
-            worker = self._crew.pop()
+        for worker in self._crew:
             worker.process.join()
-            self._dismiss(worker.number, None)
+        if self._crew:
+            self._ledger.fold()  # makes the room that is needed to write this down
+        while self._crew:
+            self._dismiss(self._crew.pop().number, None)
 
 
 def _received(connection: Connection) -> tuple[str, Any] | None:
