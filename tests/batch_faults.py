@@ -33,7 +33,7 @@ def open_with_faults(job: Job, recipe: Recipe, folder: Path) -> Inverter:
         if what.startswith("raises"):
             raise RuntimeError("a defect \udcff")
         if what.startswith("tells"):
-            raise RuntimeError(Path("/proc/self/oom_score_adj").read_text())
+            raise RuntimeError(Path("/proc/self/oom_score_adj").read_text().strip())
         if what.startswith("leaves"):  # half a result, and is gone
             (folder / f".{entry.name}.png.partial-0-0-{os.getpid()}").write_bytes(b"half")
             os._exit(3)
