@@ -200,7 +200,7 @@ class Supervisor:
                 continue
 
     def _end_all(self) -> None:
-        """Kill what still works, for instance after a second Ctrl-C, or where the ledger's disk is full; no photo pays."""
+        """Kill what still works, after a second Ctrl-C or where the ledger's disk is full; no photo pays for that."""
         for worker in self._crew:
             worker.process.kill()
         for worker in self._crew:
