@@ -13,7 +13,7 @@ test: .venv/test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-test-all: test
+test-all: test .venv/ray
 	$(BIN)/python -m pytest -m exhaustive
 
 # On a machine with a GPU, in the environment that is active: it has the GPU's packages, and the kernel is built.
@@ -41,6 +41,11 @@ dist: .venv/test
 	$(BIN)/python -m pip install --quiet --editable ".[export,cpu,openvino,tensorrt-rtx,calibrate,report,video,parquet,serve,dev]"
 	if command -v npm >/dev/null; then $(MAKE) .venv/onnxruntime-web; fi  # for the tests of the page without a server
 	mkdir -p .venv/types && ln -sfn ../.. .venv/types/hyperstyle_deploy  # the package's name, for mypy
+	touch $@
+
+# Ray, 79 MB and pandas, which the long tests alone need.
+.venv/ray: pyproject.toml .venv/test
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	touch $@
 
 # ONNX Runtime Web's files, from npm, of the version that stands there.
