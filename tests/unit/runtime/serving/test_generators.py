@@ -124,11 +124,11 @@ def test_people_of_both_generators_are_kept_and_those_of_before_a_reload_are_not
         for body in bodies * 2:
             assert found.client.post("/v1/edit", json=body).status_code == 200
         before = set(served.sessions)
-        assert {session for session, _ in served.worker._people} == before
+        assert {session for session, _ in served.worker._hand._people} == before
         assert found.service.reload()
         for body in bodies:
             assert found.client.post("/v1/edit", json=body).status_code == 200
-        assert {session for session, _ in served.worker._people} == set(served.sessions)
+        assert {session for session, _ in served.worker._hand._people} == set(served.sessions)
         assert not before & set(served.sessions)
 
 
