@@ -1,9 +1,10 @@
-"""Which blocks to quantize: each one's effect is measured, and the worst stay in float32 until the target is met."""
+"""Which blocks to quantize: each one's effect is measured, and what costs most for its size stays in float32."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..runtime.quality.tolerance import PEAK
 from .blocks import Block
@@ -34,11 +35,12 @@ def choose(
     least_psnr: float,
     measure: Callable[[tuple[Block, ...]], Effect],
 ) -> Choice:
-    """Quantize as many blocks as the target allows.
+    """Quantize as much as the target allows.
 
-    Errors of different blocks have little to do with each other, so their mean squares add up nearly: the block with
-    the largest share of the worst step is kept while the sum is above the target. Then what is left is measured, and
-    blocks go on being kept until the measurement is within, at every step.
+    Errors of different blocks have little to do with each other, so their mean squares add up nearly. While the sum is
+    above the target at some step, the block that costs most there for its size is kept; blocks that fit in after all
+    then come back, the largest first. What is left is measured, and blocks go on being kept until the measurement is
+    within, at every step.
 
     Args:
         blocks: all blocks.
@@ -46,31 +48,54 @@ def choose(
         least_psnr: the target at every step, in dB.
         measure: the effect of several blocks together.
     """
+    costs = _Costs(effects)
     limit = PEAK * PEAK * 10 ** (-least_psnr / 10)
-    chosen, kept = list(blocks), []
-
-    def keep(reason: str) -> None:
-        shares = np.array([effects[block.name].mean_squares for block in chosen])
-        # A block that makes NaN goes first.
-        worst_step = int(np.argmax(np.nan_to_num(shares, nan=np.inf).sum(0)))
-        worst = int(np.argmax(np.nan_to_num(shares[:, worst_step], nan=np.inf)))
-        block = chosen.pop(worst)
-        alone = effects[block.name].psnr[worst_step]
-        kept.append(Kept(block.name, f"alone it gives {alone:.1f} dB at step {worst_step}; {reason}"))
-
-    while chosen:
-        expected = np.sum([effects[block.name].mean_squares for block in chosen], 0).max()
-        if expected <= limit:
-            break
-        keep(f"all together are expected at {_decibels(expected):.1f} dB with it")
+    chosen, out = list(blocks), list[Block]()
+    while chosen and costs.together(chosen).max() > limit:
+        out.append(costs.dearest(chosen))
+        chosen.remove(out[-1])
+    for block in sorted(out, key=lambda block: -block.parameters):
+        if costs.together([*chosen, block]).max() <= limit:
+            chosen.append(block)
+            out.remove(block)
+    kept = [
+        Kept(block.name, f"{costs.alone(block)}; all together are expected at {_decibels(with_it):.1f} dB with it")
+        for block in out
+        for with_it in [costs.together([*chosen, block]).max()]
+    ]
     effect = None
     while chosen:
-        effect = measure(tuple(chosen))
+        tried = tuple(block for block in blocks if block in chosen)
+        effect = measure(tried)
         if effect.worst >= least_psnr:
-            return Choice(tuple(chosen), tuple(kept), effect, True)
-        keep(f"all together gave {effect.worst:.1f} dB with it")
+            return Choice(tried, tuple(kept), effect, True)
+        block = costs.dearest(chosen)
+        chosen.remove(block)
+        kept.append(Kept(block.name, f"{costs.alone(block)}; all together gave {effect.worst:.1f} dB with it"))
     return Choice((), tuple(kept), effect, False)
 
 
+class _Costs:
+    """Mean squared errors at each step of blocks alone, by name; infinite where a block makes NaN, which goes first."""
+
+    def __init__(self, effects: Mapping[str, Effect]) -> None:
+        self._effects = effects
+        self._costs = {name: np.nan_to_num(effect.mean_squares, nan=np.inf) for name, effect in effects.items()}
+
+    def together(self, blocks: Iterable[Block]) -> NDArray[np.float64]:
+        """What is expected of several, at each step."""
+        return np.sum([self._costs[block.name] for block in blocks], 0)
+
+    def dearest(self, blocks: Sequence[Block]) -> Block:
+        """The one whose share of the worst step is largest for its size."""
+        step = self.together(blocks).argmax()
+        return max(blocks, key=lambda block: self._costs[block.name][step] / block.parameters)
+
+    def alone(self, block: Block) -> str:
+        """A block's worst step, in words."""
+        step = int(self._costs[block.name].argmax())
+        return f"alone it gives {self._effects[block.name].psnr[step]:.1f} dB at step {step}"
+
+
 def _decibels(mean_square: float) -> float:
-    return float(10 * np.log10(PEAK * PEAK / mean_square))
+    return float(-10 * np.log10(mean_square / (PEAK * PEAK)))

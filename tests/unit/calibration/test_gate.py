@@ -16,8 +16,8 @@ def effect(*psnr: float) -> Effect:
     return Effect(psnr, (0.0,) * len(psnr), (0.0,) * len(psnr))
 
 
-def block(name: str) -> Block:
-    return Block(name, "convolutions", frozenset(), 1)
+def block(name: str, parameters: int = 1) -> Block:
+    return Block(name, "convolutions", frozenset(), parameters)
 
 
 class Additive:
@@ -44,6 +44,23 @@ def test_the_worst_block_of_any_step_is_kept_and_measured_once() -> None:
     assert "alone it gives 35.0 dB at step 2" in choice.kept[0].reason
     assert measure.asked == [["b", "c", "d"]]
     assert choice.effect.worst >= 40
+
+
+def test_a_large_block_is_quantized_where_small_ones_make_room_for_it() -> None:
+    """Alone it is the worst, and the only one that makes a bundle small."""
+    effects = {"large": effect(43.0), "small": effect(44.0), "tiny": effect(44.5), "other": effect(60.0)}
+    blocks = [block("large", 1000), block("small", 2), block("tiny"), block("other", 10)]
+    choice = choose(blocks, effects, 41.0, Additive(effects))
+    assert [one.name for one in choice.chosen] == ["large", "other"]
+    assert choice.met
+
+
+def test_what_fits_after_all_comes_back() -> None:
+    """The dearest for its size goes first; once a large one had to go as well, there is room for it again."""
+    effects = {"a": effect(50.0), "b": effect(39.0), "c": effect(45.0)}
+    choice = choose([block("a"), block("b", 100), block("c", 1000)], effects, 40.0, Additive(effects))
+    assert [one.name for one in choice.chosen] == ["a", "c"]
+    assert [kept.block for kept in choice.kept] == ["b"]
 
 
 def test_more_are_kept_where_the_measurement_is_worse_than_expected() -> None:
