@@ -12,6 +12,7 @@ from .networks import Widths
 STEPS = {
     "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
     "psp": 800, "e4e": 300, "restyle-psp": 380, "restyle-e4e": 100,
+    "stylegan1": 2_400, "idinvert": 1_600,
 }  # fmt: skip
 
 #: The same of a fine-tuning.
@@ -74,6 +75,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     from .encoder import train_encoder
     from .generator import train_generator
     from .hypernetwork import train_hypernetwork
+    from .idinvert import train_idinvert, train_stylegan1
     from .inversion import WEIGHTS, train_inversion
     from .mapping import train_mapping
 
@@ -83,6 +85,8 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
         "encoder": train_encoder,
         "hypernetwork": train_hypernetwork,
         **{method: partial(train_inversion, method) for method in WEIGHTS},
+        "stylegan1": train_stylegan1,
+        "idinvert": train_idinvert,
     }
     options = {} if batch is None else {"batch": batch}
     for each in STEPS if name == "all" else (name,):
@@ -111,6 +115,16 @@ def write(photo: int, folder: Path, target: Path) -> None:
     write_model(folder, target, Widths(), photo)
 
 
+@main.command("write-idinvert")
+@_folder
+@_target
+def idinvert(folder: Path, target: Path) -> None:
+    """Write IDInvert's generator and encoder, which are no part of the model that ships: what `export` takes."""
+    from .idinvert import write_idinvert
+
+    write_idinvert(folder, target, Widths())
+
+
 @main.command()
 @click.argument("encoder", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("hyperstyle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -123,14 +137,14 @@ def join(encoder: Path, hyperstyle: Path, target: Path) -> None:
 
 
 @main.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--pictures", default=500, show_default=True)
-@_folder
 @_target
-def evaluate(pictures: int, folder: Path, target: Path) -> None:
-    """Measure the model on held-out pictures: figures as JSON, and strips to look at."""
+def evaluate(model: Path, pictures: int, target: Path) -> None:
+    """Measure a model that `write` has written on held-out pictures: figures as JSON, and strips to look at."""
     from .evaluate import evaluate as measure
 
-    figures = measure(folder, Widths(), target, pictures)
+    figures = measure(model, Widths(), target, pictures)
     for which in ("with_extras", "without_extras"):
         click.echo(f"{which}: L2 " + " ".join(f"{value:.4f}" for value in figures[which]["l2_mean"]))
 

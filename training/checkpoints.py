@@ -1,8 +1,9 @@
 """Writes the trained networks as the authors' training does: HyperStyle's file and the encoders'."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,17 @@ from .networks import Widths, new_encoder, new_hypernetwork
 
 LICENCE = "Apache-2.0"
 
+State: TypeAlias = dict[str, Tensor]
+#: What a tensor's scale is called, behind the tensor's own name.
+_SCALE = ".scale"
+
 
 def write_checkpoints(folder: Path, target: Path, widths: Widths) -> tuple[Path, Path]:
-    """Write `hyperstyle.pt` and `w_encoder.pt` in the authors' layout, loadable weights-only; their paths."""
+    """Write `hyperstyle.pt` and `w_encoder.pt` in the authors' layout, loadable weights-only, in half precision.
+
+    Returns:
+        Their paths.
+    """
     target.mkdir(parents=True, exist_ok=True)
     generator = load_generator(folder, widths)
     hypernet = load_network(folder, "hypernetwork", new_hypernetwork(widths))
@@ -52,7 +61,7 @@ def encoder_file(target: Path, method: str) -> Path:
 
 
 def write_encoders(folder: Path, target: Path, widths: Widths, methods: Sequence[str] = tuple(WEIGHTS)) -> None:
-    """Write the encoders of pSp, e4e and ReStyle, in half precision.
+    """Write the encoders of pSp, e4e and ReStyle, a byte a number.
 
     Their generator is HyperStyle's, whose file has it: `join` makes of both what the authors' training writes.
     """
@@ -63,16 +72,47 @@ def write_encoders(folder: Path, target: Path, widths: Widths, methods: Sequence
             options["stylegan_size"] = options.pop("output_size")
         else:
             options |= {"start_from_latent_avg": True, "input_nc": PAIR if method in ITERATIVE else 3}
-        _write(encoder_file(target, method), {"encoder": encoder.half()}, _average(widths), options)
+        _write(encoder_file(target, method), {"encoder": encoder}, _average(widths), options, in_bytes)
 
 
 def join(encoder: Path, hyperstyle: Path, target: Path) -> None:
-    """Write an encoder's file again, with the generator of HyperStyle's in it: what `export` takes."""
+    """Write an encoder's file again, as floats and with the generator of HyperStyle's in it: what `export` takes."""
     content = torch.load(encoder, weights_only=True)
     state = torch.load(hyperstyle, weights_only=True)["state_dict"]
-    content["state_dict"] |= {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
+    generator = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
+    content["state_dict"] = in_floats(content["state_dict"]) | generator
     with atomic_file(target) as partial:
         torch.save(content, partial)
+
+
+def in_halves(state: State) -> State:
+    """A state dict with matrices and filters in half precision; vectors, which are few, stay as they are."""
+    return {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in state.items()}
+
+
+def in_bytes(state: State) -> State:
+    """A state dict with matrices and filters as INT8, and beside each its ``scale``, a number an output."""
+    packed = {}
+    for name, tensor in state.items():
+        packed[name] = tensor
+        if tensor.dim() > 1:
+            scale = tensor.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+            packed[name] = (tensor / _by_output(scale, tensor)).round().to(torch.int8)
+            packed[name + _SCALE] = scale
+    return packed
+
+
+def in_floats(state: State) -> State:
+    """What `in_bytes` packed, float32; each number is off by half a scale at most."""
+    return {
+        name: tensor * _by_output(state[name + _SCALE], tensor) if tensor.dtype is torch.int8 else tensor
+        for name, tensor in state.items()
+        if not name.endswith(_SCALE)
+    }
+
+
+def _by_output(scale: Tensor, tensor: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (tensor.dim() - 1))
 
 
 def _average(widths: Widths) -> Tensor:
@@ -83,8 +123,15 @@ def _options(widths: Widths) -> dict:
     return {"output_size": widths.size, "input_size": widths.size, "dataset_type": "cartoon_faces", "device": "cpu"}
 
 
-def _write(path: Path, networks: dict[str, nn.Module], latent_avg: Tensor, options: dict) -> None:
+def _write(
+    path: Path,
+    networks: dict[str, nn.Module],
+    latent_avg: Tensor,
+    options: dict,
+    narrowed: Callable[[State], State] = in_halves,
+) -> None:
     state = {f"{part}.{name}": tensor for part, net in networks.items() for name, tensor in net.state_dict().items()}
-    content = {"state_dict": state, "latent_avg": latent_avg, "opts": options, "global_step": 0, "best_val_loss": None}
+    narrow = narrowed(state)
+    content = {"state_dict": narrow, "latent_avg": latent_avg, "opts": options, "global_step": 0, "best_val_loss": None}
     with atomic_file(path) as partial:
         torch.save(content, partial)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,21 +13,28 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..demo import CHECKPOINT, ENCODER
+from ..export.checkpoint import read_checkpoint
+from ..export.methods.inversion import load_inversion
+from ..export.methods.model import NO_CHOICES, Model
 from ..export.networks.encoders import Encoder
 from ..export.networks.hypernetwork import HyperNetwork
 from ..export.networks.stylegan2 import Generator
+from ..export.published_loop import refine as refine_published
 from ..runtime.quality.metrics import ms_ssim, paper_input
+from .checkpoints import encoder_file, join
 from .generator import Codes
 from .hypernetwork import STEPS, refine
-from .loop import load_network
-from .mapping import load_generator
+from .inversion import WEIGHTS
 from .model import DIRECTIONS
-from .networks import Widths, new_encoder, new_hypernetwork
+from .networks import Widths, new_encoder, new_generator, new_hypernetwork
 from .parameters import HELD_OUT, PARAMETERS, sample
 from .pictures import draw
 from .synthesis import synthesize
 
 PICTURES, BATCH, STRIPS = 500, 25, 20
+#: Of the pictures, how many directions and the other encoders are measured on.
+FEW = 100
 #: How far parameters are moved to see what a direction does.
 STEP = 0.1
 #: Every how many pictures MS-SSIM is taken, which costs more than all the rest.
@@ -42,14 +51,15 @@ class Networks:
     codes: Codes
 
 
-def load_networks(folder: Path, widths: Widths) -> Networks:
-    """Networks as the trainings in ``folder`` left them."""
-    return Networks(
-        load_generator(folder, widths),
-        load_network(folder, "encoder", new_encoder(widths)),
-        load_network(folder, "hypernetwork", new_hypernetwork(widths)),
-        Codes(widths.style),
-    )
+def load_networks(model: Path, widths: Widths) -> Networks:
+    """Networks as their files in ``model`` hold them."""
+    hyperstyle, w_encoder = (read_checkpoint(model / name) for name in (CHECKPOINT.name, ENCODER.name))
+    networks = new_generator(widths), new_encoder(widths), new_hypernetwork(widths)
+    parts = hyperstyle.part("decoder"), w_encoder.part("encoder"), hyperstyle.part("hypernet")
+    for network, part in zip(networks, parts, strict=True):
+        network.load_state_dict(part)
+        network.eval()
+    return Networks(*networks, Codes(widths.style))
 
 
 @torch.no_grad()
@@ -64,9 +74,9 @@ def invert(networks: Networks, photos: Tensor, steps: int = STEPS) -> list[Tenso
     return reconstructions
 
 
-def evaluate(folder: Path, widths: Widths, target: Path, pictures: int = PICTURES) -> dict:
-    """Write `evaluation.json` and `strips.png` to ``target``: the figures of the model card."""
-    networks = load_networks(folder, widths)
+def evaluate(model: Path, widths: Widths, target: Path, pictures: int = PICTURES) -> dict:
+    """Write `evaluation.json` and `strips.png` to ``target``: the figures of the card of the model in ``model``."""
+    networks = load_networks(model, widths)
     parameters, extras = sample(range(HELD_OUT, HELD_OUT + pictures))
     strips = _Strips()
     figures = {
@@ -75,7 +85,8 @@ def evaluate(folder: Path, widths: Widths, target: Path, pictures: int = PICTURE
         "with_extras": _refinement(networks, parameters, extras, widths.size, strips),
         "without_extras": _refinement(networks, parameters, None, widths.size, None),
         "generator_l2": _generator_error(networks, parameters, widths.size),
-        "directions": _selectivity(networks, parameters[:100], widths.size),
+        "directions": _selectivity(networks, parameters[:FEW], widths.size),
+        "encoders": _encoders(model, parameters[:FEW], extras[:FEW], widths.size),
     }
     target.mkdir(parents=True, exist_ok=True)
     (target / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
@@ -172,6 +183,30 @@ def _selectivity(networks: Networks, parameters: Tensor, size: int) -> dict[str,
             "ratio": round((own.abs() / others[most]).item(), 2),
         }
     return result
+
+
+def _encoders(model: Path, parameters: Tensor, extras: Tensor, size: int) -> dict[str, dict]:
+    """Of every other encoder: L2 of what it draws, ReStyle's after each correction, and how far its codes are apart."""
+    figures: dict[str, dict] = {}
+    for method in WEIGHTS:
+        with TemporaryDirectory() as folder:
+            joined = Path(folder) / "joined.pt"
+            join(encoder_file(model, method), model / CHECKPOINT.name, joined)
+            network = load_inversion(read_checkpoint(joined), NO_CHOICES)
+            figures[method] = {
+                name: _inversion(network, draw(parameters, size, given).clamp(-1, 1).numpy())
+                for name, given in (("with_extras", extras), ("without_extras", None))
+            }
+    return figures
+
+
+def _inversion(network: Model, photos: NDArray[np.float32]) -> dict[str, Any]:
+    states = list(refine_published(network, photos, network.method.default_steps))
+    drawn, codes = [state.image for state in states[-network.method.default_steps :]], states[-1].codes
+    return {
+        "l2_mean": [float(np.square(image - photos).mean()) for image in drawn],
+        "rows_differ_by": float(np.square(codes - codes[:, :1]).mean()),
+    }
 
 
 def _moved(picture: Callable[[Tensor], Tensor], parameters: Tensor, index: int) -> Tensor:

@@ -44,7 +44,7 @@ WEIGHTS = {
 
 
 #: The training whose encoder each starts from.
-STARTS = {"psp": "encoder", "e4e": "psp", "restyle-psp": "encoder", "restyle-e4e": "restyle-psp"}
+STARTS = {"psp": "encoder", "e4e": "psp", "restyle-psp": "psp", "restyle-e4e": "restyle-psp"}
 
 
 def differing_rows(progress: float, rows: int) -> int:

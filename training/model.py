@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ..export.exporter import export
+from ..export.methods.model import Choices
 from ..runtime.bundle.reader import Bundle
 from ..runtime.editing.direction import Direction
 from ..runtime.editing.folder import Directions
@@ -39,7 +40,7 @@ def write_model(folder: Path, target: Path, widths: Widths, photo: int) -> Bundl
     checkpoints = write_checkpoints(folder, target, widths)
     write_encoders(folder, target, widths)
     path = target / f"faces{widths.size}.bundle"
-    bundle = export(checkpoints, path, licence=LICENCE, overwrite=True)
+    bundle = export(checkpoints, path, choices=Choices(styles=True), licence=LICENCE, overwrite=True)
     found = directions(bundle.manifest, Codes(widths.style))
     Directions(bundle.path, bundle.manifest).add(found, overwrite=True)
     parameters, extras = sample([HELD_OUT + photo])

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from ..export.methods.recognition import ENCODERS, PAIR
 from ..export.networks.encoders import Encoder, EncoderShape, build_encoder
 from ..export.networks.hypernetwork import BlockShape, ChannelRefinement, HypernetShape, HyperNetwork, SharedHypernet
 from ..export.networks.layers import Blur, EqualLinear, ModulatedConv
+from ..export.networks.residual_encoder import ResidualShape
+from ..export.networks.stylegan1 import StyleGan1Shape
 from ..export.networks.stylegan2 import Generator, GeneratorShape, StyledConv, ToRGB
 from ..export.networks.trunk import TrunkShape, trunk_shape
 from ..export.seeded import USUAL_ENCODERS
@@ -34,7 +37,7 @@ class Widths:
     trunk: tuple[int, ...] = (16, 24, 32, 48)
     encoder: tuple[int, ...] = (16, 32, 48, 64)
     pyramid: int = 24
-    last: int = 48
+    last: int = 64
     code: int = 48
     shared_inner: int = 16
     channel_inner: int = 24
@@ -63,6 +66,19 @@ class Widths:
 
     def _encoder_trunk(self, channels: int, stages: tuple[int, ...]) -> TrunkShape:
         return trunk_shape("irse", channels, stages[0], tuple((width, 1) for width in stages))
+
+    @property
+    def stylegan1(self) -> StyleGan1Shape:
+        """Of the generator that IDInvert inverts: as wide as the other one."""
+        level_by_level = (False,) * (len(self.channels) - 1)
+        return StyleGan1Shape(self.channels, level_by_level, self.style, self.mapping, self.style, self.style)
+
+    @property
+    def residual_encoder(self) -> ResidualShape:
+        """Of IDInvert's encoder: down to 4x4, as the published one."""
+        widths = (*self.encoder, self.encoder[-1])
+        hidden = tuple(min(pair) for pair in pairwise(widths))
+        return ResidualShape(widths, hidden, self.size >> len(hidden), self.stylegan1.styles, self.style)
 
     @property
     def hypernet(self) -> HypernetShape:
@@ -116,7 +132,7 @@ def new_encoder(widths: Widths) -> Encoder:
 
 
 def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encoder:
-    """An encoder of pSp, e4e or ReStyle as it starts: with the tensors of a trained one, as far as it has them.
+    """An encoder of pSp, e4e or ReStyle as it starts: with those tensors of a trained one that have the same shape.
 
     The authors start from a trunk that was trained to tell people apart. Of a pair the second picture counts for
     nothing at first, and the rows of a progressive encoder do not differ.
@@ -127,7 +143,8 @@ def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encode
     own = encoder.state_dict()
     if own[first].shape != trained[first].shape:
         trained[first] = torch.cat([trained[first], torch.zeros_like(trained[first])], 1)
-    encoder.load_state_dict({name: tensor for name, tensor in trained.items() if name in own}, strict=False)
+    fitting = {name: tensor for name, tensor in trained.items() if name in own and own[name].shape == tensor.shape}
+    encoder.load_state_dict(fitting, strict=False)
     if encoder.shape.progressive:
         for row in range(1, encoder.shape.rows):
             nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.weight"))

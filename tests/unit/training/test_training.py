@@ -8,13 +8,23 @@ import torch
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.methods.hyperstyle import load_hyperstyle
 from hyperstyle_deploy.export.methods.inversion import load_inversion
-from hyperstyle_deploy.export.methods.model import Choices
+from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
+from hyperstyle_deploy.export.methods.model import Choices, IdInvertModel
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
-from hyperstyle_deploy.training.checkpoints import encoder_file, join, write_checkpoints, write_encoders
+from hyperstyle_deploy.training.checkpoints import (
+    encoder_file,
+    in_bytes,
+    in_floats,
+    join,
+    write_checkpoints,
+    write_encoders,
+)
 from hyperstyle_deploy.training.encoder import train_encoder
 from hyperstyle_deploy.training.evaluate import invert, load_networks
 from hyperstyle_deploy.training.generator import Codes, train_generator
 from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
+from hyperstyle_deploy.training.idinvert import files, new_stylegan1, train_idinvert, train_stylegan1, write_idinvert
+from hyperstyle_deploy.training.idinvert import synthesize as synthesize_stylegan1
 from hyperstyle_deploy.training.inversion import WEIGHTS, differing_rows, encode, train_inversion
 from hyperstyle_deploy.training.loop import Training, load_network, rate, train
 from hyperstyle_deploy.training.mapping import parameters_of_latents, train_mapping
@@ -85,7 +95,7 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     model = load_hyperstyle(read_checkpoint(first), read_checkpoint(second), Choices())
     assert model.generator.shape == TINY.generator
     photos = torch.rand(2, 3, 64, 64) * 2 - 1
-    networks = load_networks(tmp_path, TINY)
+    networks = load_networks(tmp_path / "model", TINY)
     codes = model.encoder(photos) + model.latent_avg
     expected = model.generator(codes)
     assert torch.allclose(invert(networks, photos, 1)[0], expected, atol=1e-3)
@@ -99,6 +109,19 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
         model = load_inversion(read_checkpoint(tmp_path / alone.name), Choices())
         assert model.method.name == method
         assert model.encoder.shape == TINY.inversion_encoder(method)
+
+
+def test_idinverts_networks_train_and_are_what_export_takes(tmp_path: Path) -> None:
+    train_stylegan1(tmp_path, TINY, steps=4, batch=2, pictures=4)
+    train_idinvert(tmp_path, TINY, steps=4, batch=4, pictures=4)
+    write_idinvert(tmp_path, tmp_path / "model", TINY)
+    model = load_model(read_checkpoints(files(tmp_path / "model")), Choices())
+    assert isinstance(model, IdInvertModel)
+    assert (model.generator.shape, model.encoder.shape) == (TINY.stylegan1, TINY.residual_encoder)
+    generator = load_network(tmp_path, "stylegan1", new_stylegan1(TINY))
+    codes = torch.randn(2, 10, 32)
+    assert torch.equal(model.generator(codes), synthesize_stylegan1(generator.synthesis, codes, 4))
+    assert synthesize_stylegan1(generator.synthesis, codes, 2).shape == (2, 3, 16, 16)
 
 
 def test_the_quick_synthesis_is_stylegan2s() -> None:
@@ -127,6 +150,21 @@ def test_codes_and_parameters_say_the_same() -> None:
     uniform = parameters_of_latents(torch.randn(4000, 64))
     assert (uniform.mean(0) - 0.5).abs().max() < 0.03
     assert (uniform.std(0) - 12**-0.5).abs().max() < 0.02
+
+
+def test_an_encoders_bytes_are_its_numbers_nearly() -> None:
+    torch.manual_seed(0)
+    state = {"conv.weight": torch.randn(4, 3, 3, 3) * torch.tensor([1.0, 10, 0.01, 0]).view(4, 1, 1, 1)}
+    state |= {"norm.weight": torch.randn(4), "norm.num_batches_tracked": torch.tensor(7)}
+    packed = in_bytes(state)
+    assert packed["conv.weight"].dtype is torch.int8
+    found = in_floats(packed)
+    assert found.keys() == state.keys()
+    wide, narrow = state["conv.weight"].flatten(1), found["conv.weight"].flatten(1)
+    assert ((wide - narrow).abs() <= wide.abs().amax(1, keepdim=True) / 253).all()
+    assert not torch.equal(wide, narrow)
+    assert torch.equal(found["norm.weight"], state["norm.weight"])
+    assert found["norm.num_batches_tracked"] == 7
 
 
 def test_rows_of_a_progressive_encoder_come_to_differ_one_by_one() -> None:
