@@ -11,7 +11,7 @@ from .networks import Widths
 #: Optimiser steps of each training, in the order in which they need each other.
 STEPS = {
     "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
-    "psp": 800, "e4e": 300, "restyle-psp": 380, "restyle-e4e": 100,
+    "psp": 1_400, "e4e": 500, "restyle-psp": 1_000, "restyle-e4e": 300,
     "stylegan1": 2_400, "idinvert": 1_600,
 }  # fmt: skip
 

@@ -37,7 +37,7 @@ class Widths:
     trunk: tuple[int, ...] = (16, 24, 32, 48)
     encoder: tuple[int, ...] = (16, 32, 48, 64)
     pyramid: int = 24
-    last: int = 64
+    last: int = 48
     code: int = 48
     shared_inner: int = 16
     channel_inner: int = 24
@@ -132,7 +132,7 @@ def new_encoder(widths: Widths) -> Encoder:
 
 
 def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encoder:
-    """An encoder of pSp, e4e or ReStyle as it starts: with those tensors of a trained one that have the same shape.
+    """An encoder of pSp, e4e or ReStyle as it starts: with the tensors of a trained one, as far as it has them.
 
     The authors start from a trunk that was trained to tell people apart. Of a pair the second picture counts for
     nothing at first, and the rows of a progressive encoder do not differ.
@@ -143,8 +143,7 @@ def new_inversion_encoder(widths: Widths, method: str, start: Encoder) -> Encode
     own = encoder.state_dict()
     if own[first].shape != trained[first].shape:
         trained[first] = torch.cat([trained[first], torch.zeros_like(trained[first])], 1)
-    fitting = {name: tensor for name, tensor in trained.items() if name in own and own[name].shape == tensor.shape}
-    encoder.load_state_dict(fitting, strict=False)
+    encoder.load_state_dict({name: tensor for name, tensor in trained.items() if name in own}, strict=False)
     if encoder.shape.progressive:
         for row in range(1, encoder.shape.rows):
             nn.init.zeros_(encoder.get_parameter(f"styles.{row}.linear.weight"))

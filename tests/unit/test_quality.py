@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperstyle_deploy.demo import BUNDLE
+from hyperstyle_deploy.demo import BUNDLE, CHECKPOINT, ENCODER, MODEL
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.held_out import check_refinement, write_faces
@@ -14,6 +14,12 @@ from hyperstyle_deploy.tests.held_out import check_refinement, write_faces
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_faces(tmp_path_factory.mktemp("faces"))
+
+
+def test_it_is_small() -> None:
+    """Of checkpoints 5 MB at most; 10 MB with the bundle, the encoders of other methods and all else in the folder."""
+    assert CHECKPOINT.stat().st_size + ENCODER.stat().st_size < 5e6
+    assert sum(file.stat().st_size for file in MODEL.rglob("*")) < 10e6
 
 
 @pytest.mark.parametrize("backend", available())

@@ -58,11 +58,6 @@ def test_held_out_faces_come_out(method: str, faces: NDArray[np.float32], tmp_pa
             assert errors[-1] < errors[1] < 0.5 * errors[0]
 
 
-@pytest.mark.parametrize("method", LIMITS)
-def test_the_files_are_small(method: str) -> None:
-    assert encoder_file(MODEL, method).stat().st_size < 1.5e6
-
-
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("method", LIMITS)
 def test_a_bundle_of_it_inverts_held_out_faces(method: str, faces: NDArray[np.float32], tmp_path: Path) -> None:

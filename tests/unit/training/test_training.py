@@ -11,14 +11,7 @@ from hyperstyle_deploy.export.methods.inversion import load_inversion
 from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
 from hyperstyle_deploy.export.methods.model import Choices, IdInvertModel
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
-from hyperstyle_deploy.training.checkpoints import (
-    encoder_file,
-    in_bytes,
-    in_floats,
-    join,
-    write_checkpoints,
-    write_encoders,
-)
+from hyperstyle_deploy.training.checkpoints import encoder_file, join, write_checkpoints, write_encoders
 from hyperstyle_deploy.training.encoder import train_encoder
 from hyperstyle_deploy.training.evaluate import invert, load_networks
 from hyperstyle_deploy.training.generator import Codes, train_generator
@@ -35,6 +28,7 @@ from hyperstyle_deploy.training.networks import (
     new_hypernetwork,
     new_inversion_encoder,
 )
+from hyperstyle_deploy.training.packed import in_bytes, in_floats, without_unused
 from hyperstyle_deploy.training.synthesis import synthesize
 
 TINY = Widths(
@@ -105,8 +99,8 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
     write_encoders(tmp_path, tmp_path / "model", TINY)
     for method in WEIGHTS:
         alone = encoder_file(tmp_path / "model", method)
-        join(alone, first, tmp_path / alone.name)
-        model = load_inversion(read_checkpoint(tmp_path / alone.name), Choices())
+        join(alone, first, tmp_path / "joined.pt")
+        model = load_inversion(read_checkpoint(tmp_path / "joined.pt"), Choices())
         assert model.method.name == method
         assert model.encoder.shape == TINY.inversion_encoder(method)
 
@@ -165,6 +159,19 @@ def test_an_encoders_bytes_are_its_numbers_nearly() -> None:
     assert not torch.equal(wide, narrow)
     assert torch.equal(found["norm.weight"], state["norm.weight"])
     assert found["norm.num_batches_tracked"] == 7
+
+
+@torch.no_grad()
+def test_what_an_encoders_file_leaves_out_no_picture_reaches() -> None:
+    torch.manual_seed(0)
+    photos = torch.rand(2, 3, 64, 64)
+    for method in WEIGHTS:
+        encoder = new_inversion_encoder(TINY, method, new_encoder(TINY)).eval()
+        whole = encode(encoder, photos, photos)
+        state = without_unused(encoder)
+        assert sum(int((tensor == 0).sum()) for tensor in state.values()) > 10 * 5 * 32 * 32
+        encoder.load_state_dict(state)
+        assert torch.equal(encode(encoder, photos, photos), whole)
 
 
 def test_rows_of_a_progressive_encoder_come_to_differ_one_by_one() -> None:
