@@ -54,12 +54,11 @@ class Networks:
 def load_networks(model: Path, widths: Widths) -> Networks:
     """Networks as their files in ``model`` hold them."""
     hyperstyle, w_encoder = (read_checkpoint(model / name) for name in (CHECKPOINT.name, ENCODER.name))
-    networks = new_generator(widths), new_encoder(widths), new_hypernetwork(widths)
-    parts = hyperstyle.part("decoder"), w_encoder.part("encoder"), hyperstyle.part("hypernet")
-    for network, part in zip(networks, parts, strict=True):
-        network.load_state_dict(part)
-        network.eval()
-    return Networks(*networks, Codes(widths.style))
+    generator, encoder, hypernet = new_generator(widths), new_encoder(widths), new_hypernetwork(widths)
+    generator.load_state_dict(hyperstyle.part("decoder"))
+    encoder.load_state_dict(w_encoder.part("encoder"))
+    hypernet.load_state_dict(hyperstyle.part("hypernet"))
+    return Networks(generator.eval(), encoder.eval(), hypernet.eval(), Codes(widths.style))
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ _SCALE, _OPTIONS = ".scale", "options"
 def write_packed(path: Path, encoder: StylesEncoder, options: dict[str, Any]) -> None:
     """Write an encoder and its options."""
     state = in_bytes(without_unused(encoder))
-    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in state.items()}
+    arrays[_OPTIONS] = np.frombuffer(json.dumps(options).encode(), np.uint8)
     with atomic_file(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays, **{_OPTIONS: np.frombuffer(json.dumps(options).encode(), np.uint8)})
+        np.savez_compressed(stream, **arrays)
 
 
 def read_packed(path: Path) -> tuple[State, dict[str, Any]]:
