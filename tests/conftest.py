@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle
 from hyperstyle_deploy.tests.unit.kernels.conftest import compile_for_cpu
+
+if TYPE_CHECKING:
+    from hyperstyle_deploy.tests.unit.golden_graphs import GraphsBundle
 
 #: Fewer than the command's own 5: most of its time goes to PyTorch, which it compares with.
 DEMO_STEPS = 2
@@ -141,6 +144,62 @@ def optimised(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lpips = write_lpips(folder, ALEXNET, (6, 7, 8, 9, 10))
         export(checkpoints, folder / "bundle", gradients=["projection", "pti", "pti-locality"], perceptual=lpips)
     return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def in_domain_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A tiny generator, encoder and VGG16 of IDInvert, seeded. Tests must not change them."""
+    from hyperstyle_deploy.export.seeded_idinvert import write_idinvert
+
+    return write_idinvert(tmp_path_factory.mktemp("in-domain"))
+
+
+@pytest.fixture(scope="session")
+def in_domain(in_domain_files: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their bundle; its gradient was held against autograd in float64. Tests must not change it."""
+    from hyperstyle_deploy.export.exporter import export
+
+    quicken_tracing()
+    path = kept_folder(tmp_path_factory, "idinvert") / "bundle"
+    if not path.exists():
+        export(in_domain_files[:2], path, vgg16=in_domain_files[2], licence=LICENCE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def in_domain256_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, Path]]:
+    """The same in the published layout at 256: 0.9 GB. Tests of it are exhaustive."""
+    from hyperstyle_deploy.export.seeded_idinvert import PUBLISHED256, write_idinvert
+
+    folder = tmp_path_factory.mktemp("in-domain256")
+    yield write_idinvert(folder, PUBLISHED256)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def in_domain256(in_domain256_files: tuple[Path, Path, Path]) -> Path:
+    """Their bundle, 1.6 GB. Tests must not change it."""
+    from hyperstyle_deploy.export.exporter import export
+
+    quicken_tracing()
+    bundle = in_domain256_files[0].parent / "bundle"
+    return export(in_domain256_files[:2], bundle, vgg16=in_domain256_files[2]).path
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> "Callable[[str], GraphsBundle]":
+    """Gradient graphs of the published generator at 256, written once a run: "projection", and PTI's "alex" and "vgg".
+
+    Tests of them are exhaustive.
+    """
+    from hyperstyle_deploy.tests.unit.golden_graphs import projected_graphs, tuned_graphs
+
+    @cache
+    def written(name: str) -> "GraphsBundle":
+        folder = tmp_path_factory.mktemp(f"golden-{name}")
+        return projected_graphs(folder) if name == "projection" else tuned_graphs(folder, name)
+
+    return written
 
 
 @pytest.fixture(scope="session")

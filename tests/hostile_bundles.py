@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import save
 
 from hyperstyle_deploy.runtime.bundle.reader import MAX_MANIFEST_BYTES
 from hyperstyle_deploy.runtime.manifest.manifest import SCHEMA_VERSION
-from hyperstyle_deploy.tests.small_bundle import SmallBundle
+from hyperstyle_deploy.tests.small_bundle import SmallBundle, make_small_bundle
 
 Place: TypeAlias = "tuple[str | int, ...]"
 GRAPHS = ("encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one")
@@ -20,7 +21,7 @@ FILES = ("generator.safetensors", *(f"{stage}.onnx" for stage in GRAPHS))
 
 @dataclass(frozen=True)
 class Hostile:
-    """A way to spoil a bundle, and a pattern that its error matches.
+    """A way to spoil a bundle of a method, and a pattern that its error matches.
 
     ``own_words`` is off where the text quotes a JSON library, or where Python's takes JSON that others refuse: there
     only the kind of error is the same.
@@ -30,6 +31,13 @@ class Hostile:
     spoil: Callable[[SmallBundle], object]
     match: str
     own_words: bool = True
+    method: str = "hyperstyle"
+
+    def write(self, path: Path) -> SmallBundle:
+        """The spoiled bundle, in a folder that is not there yet."""
+        bundle = make_small_bundle(path, self.method)
+        self.spoil(bundle)
+        return bundle
 
 
 #: One manifest object of every kind, and its fields.
@@ -132,7 +140,7 @@ OUT_OF_RANGE: tuple[tuple[Place, Any], ...] = (
     (("constants",), ["unlisted.safetensors"]),
 )
 #: Methods whose needs the small HyperStyle bundle does not meet, and names that nobody knows.
-OTHER_METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e")
+OTHER_METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e", "idinvert")
 UNKNOWN_METHODS = ("", "HyperStyle", "hyperstyle\0", "pti", "m" * 5000, "\x1b[2J")
 HOSTILE_NAMES = (
     *("../secret", "sub/../../secret", "/etc/hostname", "..\\secret", "C:secret", "encoder.onnx\0", "", ".", "link"),
@@ -191,6 +199,7 @@ def hostile_bundles() -> Iterator[Hostile]:
     """All of them."""
     yield from _versions()
     yield from _methods()
+    yield from _descents()
     yield from _fields()
     yield from _generators()
     yield from _values()
@@ -233,6 +242,39 @@ def _methods() -> Iterator[Hostile]:
     yield Hostile("one output more", more, r"graphs\[hypernet\]\.outputs")
     styled = edited(lambda document: document["graphs"].update(synthesis_styles=document["graphs"]["synthesis"]))
     yield Hostile("styles that are none", styled, r"graphs\[synthesis_styles\]\.inputs\[1\]")
+
+
+_DESCENT = ("graphs", "idinvert_gradient")
+#: Of an IDInvert bundle: what is at a place in place of what should be, and where that shows.
+_DESCENTS: tuple[tuple[Place, Any, str], ...] = (
+    (("method", "name"), "psp", r"generator\.family"),
+    (("method", "name"), "projection", r"method\.name is unknown"),
+    (("method", "default_steps"), 1001, r"method\.default_steps"),
+    (("method", "encoder_steps"), 1, r"method\.encoder_steps"),
+    (("generator", "family"), "stylegan2", r"generator\.family"),
+    ((*LAYERS, 0, "offset"), "full", r"generator\.layers"),
+    (("image", "kind"), "sketch", r"image\."),
+    (("state", 0, "name"), "latents", "state"),
+    (("state", 0, "shape"), [8, 9], "state"),
+    ((*_DESCENT, "inputs", 0, "name"), "latents", r"graphs\[idinvert_gradient\]\.inputs\[0\]"),
+    ((*_DESCENT, "inputs", 1, "shape"), [1, 3, 32, 16], r"graphs\[idinvert_gradient\]\.inputs\[1\]"),
+    ((*_DESCENT, "inputs", 2, "name"), "noise.layer9", r"graphs\[idinvert_gradient\]\.inputs\[2\]"),
+    ((*_DESCENT, "outputs", 0, "shape"), [1, 8, 9], r"graphs\[idinvert_gradient\]\.outputs\[0\]"),
+    ((*_DESCENT, "outputs", 1, "shape"), [2], r"graphs\[idinvert_gradient\]\.outputs\[1\]"),
+    ((*_DESCENT, "outputs", 2, "name"), "loss.beauty", r"graphs\[idinvert_gradient\]\.outputs"),
+    ((*_DESCENT, "outputs", 2, "name"), "loss.feature", r"graphs\[idinvert_gradient\]\.inputs"),  # weights of others
+    (("graphs", "adam_codes", "inputs", 4, "shape"), [3], r"graphs\[adam_codes\]\.inputs\[4\]"),
+)
+
+
+def _descents() -> Iterator[Hostile]:
+    """IDInvert's: a method on another generator, whose bundles always have a gradient."""
+    for place, value, where in _DESCENTS:
+        name = f"idinvert: {label(place)} = {value!r}"
+        yield Hostile(name, changed(place, value), rf"bundle\.json: {where}", method="idinvert")
+    for graph in ("encoder", "idinvert_gradient", "adam_codes", "synthesis", "synthesis_one"):
+        missing = edited(lambda document, graph=graph: document["graphs"].pop(graph))
+        yield Hostile(f"idinvert: no graph {graph}", missing, f"no {graph}", method="idinvert")
 
 
 #: A further generator as bundles list it, and what is wrong with others.

@@ -13,8 +13,9 @@ const std::string loss_prefix = "loss.";
 
 // What of a photo's losses and of the lengths of its gradients is not finite, by name.
 std::string unusable(Backend& backend, const Method& method, const State& state, const Losses& losses) {
-  for (const auto& [term, loss] : losses) {
-    if (!std::isfinite(loss)) return term;
+  for (const std::string& term : method.losses()) {
+    const auto loss = losses.find(term);
+    if (loss != losses.end() && !std::isfinite(loss->second)) return term;
   }
   const auto norms = state.find("norms");
   if (norms == state.end()) return "";

@@ -13,11 +13,9 @@ from PIL import Image
 
 from hyperstyle_deploy.tests.unit.test_session import FORMS
 
-#: Methods that neither C++ nor the page without a service has.
-PYTHON_ONLY = {"idinvert"}
-#: Every other method, the forms of HyperStyle, and every kind of input.
+#: Every method, the forms of HyperStyle, and every kind of input.
 ALL_FORMS = {
-    **{name: form for name, form in FORMS.items() if name not in PYTHON_ONLY},
+    **FORMS,
     "sketch": ("psp", {"kind": "sketch"}),
     "labels": ("psp", {"kind": "labels"}),
 }
@@ -35,12 +33,19 @@ class Probe:
     """The program `probe`: a line in, a code and a text out."""
 
     program: Path
+    seconds: int = 300
 
     def run(self, *lines: Sequence[object]) -> list[tuple[int, str]]:
         """Do what each line says; (0, "") where there was no error."""
         text = "".join("\t".join(map(os.fsdecode, map(os.fsencode, map(str, line)))) + "\n" for line in lines)
         result = subprocess.run(
-            [self.program], input=text, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
+            [self.program],
+            input=text,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=self.seconds,
+            check=False,
         )
         assert result.returncode == 0, result.stderr[-4000:]
         answers = [line.split("\t", 1) for line in result.stdout.splitlines()]

@@ -34,12 +34,12 @@ def seeds(folder: Path) -> Iterator[bytes]:
     """A sound file of every kind and many spoiled ones, small, so that the fuzzer is quick."""
     sound = make_small_bundle(folder / "sound" / "bundle")
     yield MANIFEST + (sound.path / "bundle.json").read_bytes()
+    yield MANIFEST + (make_small_bundle(folder / "descent" / "bundle", "idinvert").path / "bundle.json").read_bytes()
     yield GRAPH + (sound.path / "encoder.onnx").read_bytes()
     yield INVERSION + sound_inversion()
     for index, case in enumerate(hostile_bundles()):
         if index % 7 == 0 and case.name != "huge":
-            bundle = make_small_bundle(folder / str(index) / "bundle")
-            case.spoil(bundle)
+            bundle = case.write(folder / str(index) / "bundle")
             for kind, name in ((MANIFEST, "bundle.json"), (GRAPH, "encoder.onnx")):
                 if (bundle.path / name).is_file():
                     yield kind + (bundle.path / name).read_bytes()[: 1 << 16]

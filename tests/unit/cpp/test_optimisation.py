@@ -1,9 +1,8 @@
-"""The C++ runtime's projection and PTI give the Python runtime's results bit for bit, and their files travel."""
+"""The C++ runtime's optimisations give the Python runtime's results bit for bit, and their files travel."""
 
 import shutil
 import subprocess
-from collections.abc import Callable
-from math import prod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperstyle_deploy.export.exporter import export
-from hyperstyle_deploy.export.gradients.perceptual import ALEXNET, VGG16, Trunk
-from hyperstyle_deploy.export.gradients.seeded import write_lpips
-from hyperstyle_deploy.export.seeded import draw, published_sizes, write_checkpoints
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
-from hyperstyle_deploy.runtime.bundle.reader import read_manifest
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.methods.settings import Settings
-from hyperstyle_deploy.runtime.methods.tuning import tuned_tensors
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
-from hyperstyle_deploy.tests.unit.cpp.conftest import PHOTO, ROOT, Probe, run
+from hyperstyle_deploy.tests.unit.cpp.conftest import PHOTO, Probe, run
 from hyperstyle_deploy.tests.unit.cpp.test_runtime import check_equal
-from hyperstyle_deploy.tests.unit.runtime.test_optimisation import broken, with_root
-from hyperstyle_deploy.tests.unit.test_golden_optimisation import FIRST_LOSS, LATER_LOSS, drawn, sample
+from hyperstyle_deploy.tests.unit.golden_optimisation import Given, State
+from hyperstyle_deploy.tests.unit.runtime.test_optimisation import LOW, broken, with_root
 
 Toys = Callable[..., Path]
 GRADIENTS = ("projection", "pti", "pti-locality")
@@ -38,6 +30,13 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[object, ...]]] = {
     "pti behind an encoder": ("e4e", "pti", {"rate": 0.01}, ("--rate", 0.01)),
     "pti behind restyle": ("restyle-psp", "pti", {"rate": 0.01}, ("--rate", 0.01)),
     "pti behind hyperstyle": ("hyperstyle", "pti", {"rate": 0.01}, ("--rate", 0.01)),
+    "idinvert": ("idinvert", "idinvert", {"rate": 0.02}, ("--rate", 0.02)),
+    "idinvert, weighed": (
+        "idinvert",
+        "idinvert",
+        {"loss": {"mse": 2.0, "encoder": 0.0}},
+        ("--loss", "mse=2", "--loss", "encoder=0"),
+    ),
     "pti, held locally": (
         "e4e",
         "pti",
@@ -45,6 +44,11 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[object, ...]]] = {
         ("--locality", "--seed", 3, "--rate", 0.01),
     ),
 }
+
+
+def with_gradients(toys: Toys, base: str) -> Path:
+    """The toy bundle of a method, and all gradients that it may have; IDInvert has its own."""
+    return toys(base) if base == "idinvert" else toys(base, gradients=GRADIENTS)
 
 
 def python(bundle: Path, method: str, settings: dict[str, Any]) -> Session:
@@ -60,7 +64,7 @@ def test_an_optimisation_is_pythons(
     form: tuple[str, str, dict[str, Any], tuple[object, ...]],
 ) -> None:
     base, method, settings, options = form
-    bundle = toys(base, gradients=GRADIENTS)
+    bundle = with_gradients(toys, base)
     command = [release / "invert" / "invert", bundle, *pictures, "-o", tmp_path, "--threads", 1]
     text = run(*command, "--method", method, "--steps", 30, "--store", "float32", *options)
     session = python(bundle, method, settings)
@@ -90,49 +94,80 @@ def test_exported_gradients_give_what_python_gives(
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{PHOTO.stem}.png")), expected.image)
 
 
-def published(folder: Path, gradients: str, trunk: Trunk) -> Path:
-    """The golden generator behind a seeded pSp, with one optimisation's graphs at 256: minutes, gigabytes."""
-    quicken_tracing()
-    checkpoints = write_checkpoints(folder, "psp", published_sizes(256))
-    return export(checkpoints, folder / "bundle", gradients=[gradients], perceptual=write_lpips(folder, trunk)).path
+@pytest.mark.parametrize("steps", [0, 6])
+def test_exported_gradients_of_idinvert_give_what_python_gives(
+    release: Path, in_domain: Path, tmp_path: Path, steps: int
+) -> None:
+    """A StyleGAN1 with its encoder and VGG16 in the loss; without steps no gradient is computed."""
+    command = [release / "invert" / "invert", in_domain, PHOTO, "-o", tmp_path, "--threads", 1, "--steps", steps]
+    text = run(*command)
+    assert ("  feature " in text) == (steps > 0)
+    expected = python(in_domain, "idinvert", {}).invert(PHOTO, steps=steps)
+    check_equal(Inversion.load(tmp_path / f"{PHOTO.stem}.inversion"), expected)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"{PHOTO.stem}.png")), expected.image)
 
 
-@pytest.mark.exhaustive
-def test_a_golden_tuning_is_the_authors(release: Path, tmp_path: Path) -> None:
-    """The authors' five steps at 256 with AlexNet (tests/data/pti256.npz), in C++ alone, within the facts' limits."""
-    bundle, golden = published(tmp_path, "pti", ALEXNET), np.load(ROOT / "tests" / "data" / "pti256.npz")
-    manifest = read_manifest(bundle)
-    styles, width = manifest.generator.styles, manifest.generator.width
-    pivot = np.repeat(drawn("pti256.pivot", 1, width) * np.float32(0.5), styles, 0)
-    Inversion({"codes": pivot}, 0, "psp", manifest.model).save(tmp_path / "pivot.inversion")
-    command = [release / "invert" / "invert", bundle, PHOTO, "-o", tmp_path, "--method", "pti", "--steps", 5]
-    run(*command, "--pivot", tmp_path / "pivot.inversion", "--store", "float32")
-    found = Inversion.load(tmp_path / f"{PHOTO.stem}.inversion")
-    np.testing.assert_allclose(found.l2[0], golden["alex.l2"][0], rtol=FIRST_LOSS)
-    np.testing.assert_allclose(found.l2[1:5], golden["alex.l2"][1:5], rtol=LATER_LOSS)
-    start = 0
-    for name, shape in tuned_tensors(manifest.layers, width).items():
-        own = found.arrays["differences"][start : start + prod(shape)]
-        start += prod(shape)
-        if f"alex.w.{name}" in golden:
-            chosen = sample(f"pti256.{name}", prod(shape))
-            moved = draw(f"decoder.{name}", shape).reshape(-1)[chosen] + own[chosen]
-            want = golden[f"alex.w.{name}"][4, : len(chosen)]
-            np.testing.assert_allclose(moved, want, atol=0.1 * 3e-4, rtol=1e-6, err_msg=name)
+def read_states(
+    probe: Probe,
+    session: Session,
+    photo: Path,
+    folder: Path,
+    steps: int,
+    form: str = "w+",
+    draws: Path | None = None,
+    weights: Sequence[str] = (),
+) -> list[State]:
+    """Every state of C++'s method of that name; ``session`` is Python's, and says how its arrays are shaped."""
+    (folder / "states").mkdir()
+    words = ("states", session.bundle.path, photo, folder / "states", steps, session.method, form, draws or "-")
+    assert probe.run((*words, *weights)) == [(0, "")]
+
+    def read(name: str, index: int, *shape: int) -> np.ndarray:
+        return np.fromfile(folder / "states" / f"{name}.{index}", np.float32).reshape(shape)
+
+    image = session.manifest.image
+    terms = [path.name[len("loss.") : -len(".0")] for path in (folder / "states").glob("loss.*.0")]
+    return [
+        State(
+            index,
+            {term: float(read(f"loss.{term}", index, 1)[0]) for term in terms},
+            {spec.name: read(spec.name, index, *spec.sized(index)) for spec in session._backend.method.state()},
+            read("reconstruction", index, 3, image.input_height, image.input_width),
+        )
+        for index in range(steps + 1)
+    ]
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("space", ["w", "w+"])
-def test_a_golden_projection_is_pythons(release: Path, tmp_path: Path, space: str) -> None:
-    """On the golden generator with VGG16. The authors' own draws cannot be given to a program; to Python's method they
-    are, and with them it is the authors' (test_golden_optimisation.py)."""
-    bundle = published(tmp_path, "projection", VGG16)
-    command = [release / "invert" / "invert", bundle, PHOTO, "-o", tmp_path, "--method", "projection", "--steps", 3]
-    run(*command, "--space", space, "--seed", 5, "--threads", 2)
-    session = load(
-        bundle, backend="onnxruntime", threads=2, method="projection", settings=Settings(space=space, seed=5)
+def check_states(states: Sequence[State], session: Session, photo: Path) -> None:
+    """Bit for bit as Python's."""
+    steps = session.refine(session.prepare([photo]), len(states) - 1)
+    for found, expected in zip(states, map(State.of, steps), strict=True):
+        assert found.losses == expected.losses
+        np.testing.assert_array_equal(found.reconstruction, expected.reconstruction)
+        for name, array in expected.arrays.items():
+            np.testing.assert_array_equal(found.arrays[name], array, err_msg=f"{name} {found.index}")
+
+
+@pytest.mark.parametrize("method", ["projection", "pti", "idinvert"])
+def test_states_are_pythons_on_draws_that_are_given(probe: Probe, toys: Toys, tmp_path: Path, method: str) -> None:
+    """What the golden tests stand on: draws come from files, and every state goes into some."""
+    bundle = with_gradients(toys, "idinvert" if method == "idinvert" else "e4e")
+    draw = np.random.default_rng(5)
+    codes = draw.standard_normal((STYLES, WIDTH), np.float32)
+    own: dict[str, Any] = {"pti": {"pivot": codes, "locality": True}, "projection": {"loss": {"mse": 2.0}}}.get(
+        method, {}
     )
-    check_equal(Inversion.load(tmp_path / f"{PHOTO.stem}.inversion"), session.invert(PHOTO, steps=3))
+    session = load(bundle, backend="onnxruntime", threads=2, method=method, settings=Settings(**own))
+    noises = sum(layer.resolution**2 for layer in session.manifest.layers if layer.demodulated)
+    sizes = {"projection": {"noises": noises, "perturbation": STYLES * WIDTH}, "pti": {"latent": WIDTH}}.get(method, {})
+    given = Given({(name, i): draw.standard_normal(size, np.float32) for name, size in sizes.items() for i in range(3)})
+    folder = given.write(tmp_path / "draws")
+    (folder / "pivot.0").write_bytes(codes.tobytes())
+    form, weights = ("held locally" if method == "pti" else "w+"), (["mse=2"] if method == "projection" else [])
+    states = read_states(probe, session, PHOTO, tmp_path, 5, form, folder if sizes else None, weights)
+    if sizes:
+        session._backend.method.draws = given.draws  # type: ignore[attr-defined]
+    check_states(states, session, PHOTO)
 
 
 def test_a_pivot_that_is_given_stays(release: Path, toys: Toys, pictures: list[Path], tmp_path: Path) -> None:
@@ -169,19 +204,25 @@ def test_files_go_both_ways_in_every_type(
 
 
 def test_early_stops_and_what_is_not_finite(programs: Path, toys: Toys, tmp_path: Path) -> None:
-    for base, method in (("e4e", "projection"), ("hyperstyle", "pti"), ("restyle-e4e", "pti")):
-        text = run(programs / "session_checks", toys(base, gradients=GRADIENTS), PHOTO, method, cwd=tmp_path)
+    for base, method in (
+        ("e4e", "projection"),
+        ("hyperstyle", "pti"),
+        ("restyle-e4e", "pti"),
+        ("idinvert", "idinvert"),
+    ):
+        text = run(programs / "session_checks", with_gradients(toys, base), PHOTO, method, cwd=tmp_path)
         assert "FAIL" not in text
         assert text.count("ok  ") >= 50
 
 
 @pytest.mark.parametrize("output", ["loss.mse", "norms"])
-def test_what_is_not_finite_stops_a_photo_as_in_python(probe: Probe, tmp_path: Path, output: str) -> None:
-    bundle = broken(tmp_path, with_root(output, 0.3)).path
+@pytest.mark.parametrize("method", LOW)
+def test_what_is_not_finite_stops_a_photo_as_in_python(probe: Probe, tmp_path: Path, output: str, method: str) -> None:
+    bundle = broken(tmp_path, with_root(output, LOW[method]), method).path
     Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
-    answers = probe.run(("optimise", bundle, "projection", tmp_path / "black.png", tmp_path / "a.inversion", 20))
+    answers = probe.run(("optimise", bundle, method, tmp_path / "black.png", tmp_path / "a.inversion", 20))
     assert answers == [(0, "")]
-    expected = load(bundle, backend="onnxruntime", method="projection").invert(tmp_path / "black.png", steps=20)
+    expected = load(bundle, backend="onnxruntime", method=method).invert(tmp_path / "black.png", steps=20)
     found = Inversion.load(tmp_path / "a.inversion")
     assert 0 < found.steps < 20
     assert found.source == expected.source
@@ -204,13 +245,21 @@ def test_a_loss_that_is_not_finite_at_the_start_is_an_error(probe: Probe, tmp_pa
         ("e4e", ("--method", "pti", "--loss", "lpips=1"), "The bundle's loss has no such term. Got: lpips."),
         ("e4e", ("--method", "psp"), "The bundle does not run this method. Got: psp. Expected: e4e or one of"),
         ("e4e", ("--seed", "1"), "e4e has no settings. Expected: none, or an optimisation as the method."),
+        (
+            "e4e",
+            ("--method", "idinvert"),
+            "The bundle does not run this method. Got: idinvert. Expected: e4e or one of",
+        ),
+        ("idinvert", ("--method", "pti"), "pti is for another generator. Got: stylegan1. Expected: stylegan2."),
+        ("idinvert", ("--rate", "100"), "rate is out of range. Got: 100. Expected: 1e-07 to 10."),
+        ("idinvert", ("--loss", "feature=1"), "loss has no such term. Got: feature. Expected: mse, encoder."),
+        ("idinvert", ("--until-lpips", "0.1"), "The bundle's loss has no LPIPS to stop by. Got: mse, encoder."),
     ],
 )
 def test_wrong_settings_are_told_as_in_python(
     release: Path, toys: Toys, tmp_path: Path, base: str, options: tuple[str, ...], said: str
 ) -> None:
-    bundle = toys(base, gradients=GRADIENTS)
-    command = [release / "invert" / "invert", bundle, PHOTO, "-o", tmp_path, *options]
+    command = [release / "invert" / "invert", with_gradients(toys, base), PHOTO, "-o", tmp_path, *options]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, said in result.stderr) == (2, True), result.stderr
 

@@ -21,20 +21,19 @@ from hyperstyle_deploy.export.inspection import inspect
 from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
 from hyperstyle_deploy.export.methods.model import NO_CHOICES, Choices, IdInvertModel
 from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
-from hyperstyle_deploy.export.seeded_idinvert import TINY_IDINVERT, write_idinvert
+from hyperstyle_deploy.export.seeded_idinvert import TINY_IDINVERT
 from hyperstyle_deploy.export.stages.stylegan1 import FoldedEncoder, StyleGan1Drawing, noises_of
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.methods.settings import Settings
 from hyperstyle_deploy.runtime.session import load
-from hyperstyle_deploy.tests.conftest import kept_folder
 from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
 
 PHOTO = Path(__file__).parents[3] / "demo.png"
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    return write_idinvert(tmp_path_factory.mktemp("idinvert"))
+def files(in_domain_files: tuple[Path, Path, Path]) -> tuple[Path, Path, Path]:
+    return in_domain_files
 
 
 def loaded(files: tuple[Path, ...]) -> IdInvertModel:
@@ -90,19 +89,11 @@ def test_features_are_vgg16s_up_to_conv4_3(files: tuple[Path, ...]) -> None:
     torch.testing.assert_close(terms["feature"], (one - other).square().mean(), rtol=1e-4, atol=0)
 
 
-@pytest.fixture(scope="module")
-def bundle(files: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the feature network; its gradient was held against autograd in float64."""
-    quicken_tracing()
-    path = kept_folder(tmp_path_factory, "idinvert") / "bundle"
-    return path if path.exists() else export(files[:2], path, vgg16=files[2], licence="CC0-1.0").path
-
-
-def test_a_bundle_says_what_it_is_and_descends_alike_in_every_backend(bundle: Path, files: tuple[Path, ...]) -> None:
+def test_a_bundle_says_what_it_is_and_descends_alike_in_every_backend(in_domain: Path, files: tuple[Path, ...]) -> None:
     found = {}
     model = loaded(files)
     for backend in available():
-        session = load(bundle, backend=backend)
+        session = load(in_domain, backend=backend)
         manifest = session.manifest
         assert (manifest.method.name, manifest.default_steps) == ("idinvert", 100)
         assert (manifest.generator.family, len(manifest.generator.layers)) == ("stylegan1", 7)
@@ -124,7 +115,7 @@ def test_a_bundle_says_what_it_is_and_descends_alike_in_every_backend(bundle: Pa
         np.testing.assert_allclose(codes, found["onnxruntime"], atol=5e-3)
 
 
-def test_the_commands_work_on_it(bundle: Path, files: tuple[Path, ...], tmp_path: Path) -> None:
+def test_the_commands_work_on_it(in_domain: Path, files: tuple[Path, ...], tmp_path: Path) -> None:
     def run(*words: object) -> str:
         result = CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -132,19 +123,20 @@ def test_the_commands_work_on_it(bundle: Path, files: tuple[Path, ...], tmp_path
 
     generator, encoder, _ = files
     assert "idinvert, unknown: 32x32 in, 32x32 out, 8 styles of 18, float32, 100 steps by default" in run(
-        "inspect", bundle
+        "inspect", in_domain
     )
-    against = json.loads(run("verify", bundle, "--against", generator, "--encoder", encoder, "--json"))
+    against = json.loads(run("verify", in_domain, "--against", generator, "--encoder", encoder, "--json"))
     assert (against["within"], len(against["comparisons"][0]["steps"])) == (True, 1)
     out = tmp_path / "out"
-    run("invert", bundle, PHOTO, "-o", out, "--steps", 4, "--until-gain", 0.0001)
+    run("invert", in_domain, PHOTO, "-o", out, "--steps", 4, "--until-gain", 0.0001)
     document = json.loads(run("inspect", out / f"{PHOTO.stem}.inversion", "--json"))
     assert (document["method"], document["arrays"]) == ("idinvert", {"codes": [8, 18]})
     assert Image.open(out / f"{PHOTO.stem}.png").size == (32, 32)
-    run("invert", bundle, PHOTO, "-o", tmp_path / "set", "--steps", 1, "--method", "idinvert", "--rate", 0.02)
-    run("personalize", bundle, out / f"{PHOTO.stem}.inversion", "-o", tmp_path / "mine.onnx")
+    run("invert", in_domain, PHOTO, "-o", tmp_path / "set", "--steps", 1, "--method", "idinvert", "--rate", 0.02)
+    run("personalize", in_domain, out / f"{PHOTO.stem}.inversion", "-o", tmp_path / "mine.onnx")
     refused = CliRunner().invoke(
-        main, ["personalize", str(bundle), str(out / f"{PHOTO.stem}.inversion"), "-o", str(tmp_path / "a"), "--styles"]
+        main,
+        ["personalize", str(in_domain), str(out / f"{PHOTO.stem}.inversion"), "-o", str(tmp_path / "a"), "--styles"],
     )
     assert (refused.exit_code, "StyleSpace is StyleGAN2's" in refused.stderr) == (2, True)
 

@@ -65,10 +65,10 @@ def test_schema_1_is_refused_and_told_to_export_again(small_bundle: "SmallBundle
 
 
 @pytest.mark.parametrize("hostile", [pytest.param(case, id=case.name) for case in hostile_bundles()])
-def test_a_hostile_bundle_is_refused(small_bundle: "SmallBundle", hostile: Hostile) -> None:
-    hostile.spoil(small_bundle)
+def test_a_hostile_bundle_is_refused(tmp_path: Path, hostile: Hostile) -> None:
+    bundle = hostile.write(tmp_path / "bundle")
     with pytest.raises(BundleError, match=f"(?s){hostile.match}"):
-        Bundle.open(small_bundle.path)
+        Bundle.open(bundle.path)
 
 
 def test_a_file_that_cannot_be_read_is_refused(small_bundle: "SmallBundle", monkeypatch: pytest.MonkeyPatch) -> None:

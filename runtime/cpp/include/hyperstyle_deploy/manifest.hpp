@@ -82,7 +82,7 @@ struct Layer {
 
 // The generator: drawings of size x size from `styles` rows of `width` numbers, layer by layer.
 struct GeneratorSpec {
-  std::string family;  // "stylegan2"; "stylegan1" of methods that this runtime does not have yet
+  std::string family;  // "stylegan2"; of IDInvert "stylegan1"
   std::int64_t size;
   std::int64_t styles;
   std::int64_t width;

@@ -73,7 +73,7 @@ typedef struct HyperstyleOptions {
   int32_t steps;         /* refinement steps, 0 to 1000; -1: the bundle's default */
   int32_t trust_engines; /* not 0: load engines that this user did not build; they are programs */
   const char* method;    /* "projection" or "pti", where the bundle has its graphs; null: the bundle's own */
-  const HyperstyleSettings* settings; /* of that optimisation; null: its usual ones */
+  const HyperstyleSettings* settings; /* of that optimisation, or of "idinvert"; null: the usual ones */
   const char* generator; /* a further generator of the bundle that draws what the method finds; null: the bundle's own */
 } HyperstyleOptions;
 #define HYPERSTYLE_OPTIONS {sizeof(HyperstyleOptions), "onnxruntime", 0, 0, -1, 0, NULL, NULL, NULL}
@@ -142,7 +142,7 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_open(const char* path, const HyperstyleOpti
                                           HyperstyleSession** session);
 /* No call on the session may be running. */
 HYPERSTYLE_DEPLOY_API void hyperstyle_close(HyperstyleSession* session);
-/* The method that runs: "psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle", "projection" or "pti", or
+/* The method that runs: "psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle", "idinvert", "projection" or "pti", or
  * "hyperstyle+toonify" where the further generator "toonify" draws; null for a null handle. */
 HYPERSTYLE_DEPLOY_API const char* hyperstyle_method(const HyperstyleSession* session);
 /* Code: ARRAY_ERROR. */

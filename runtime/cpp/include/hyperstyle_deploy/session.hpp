@@ -31,7 +31,7 @@ struct Options {
   int steps = default_steps;            // refinement steps, 0 to 1000; pSp and e4e take none
   bool trust_engines = false;           // load engines that this user did not build; they are programs
   std::string method;                // "projection" or "pti", where the bundle has its graphs; empty: the bundle's own
-  std::optional<Settings> settings;  // of that optimisation
+  std::optional<Settings> settings;  // of that optimisation, or of "idinvert", which is a bundle's own
   std::string generator;             // a further generator of the bundle ("toonify") that draws what the method finds
 };
 

@@ -1,12 +1,14 @@
 #include "method.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "../layers.hpp"
 #include "../manifest_checks.hpp"
 #include "../text.hpp"
 #include "adaptation.hpp"
 #include "hyperstyle.hpp"
+#include "idinvert.hpp"
 #include "projection.hpp"
 #include "psp.hpp"
 #include "restyle.hpp"
@@ -16,19 +18,30 @@ namespace hyperstyle {
 namespace {
 
 template <typename Kind>
-std::unique_ptr<const Method> made(const Manifest& manifest) {
-  return std::make_unique<const Kind>(manifest);
+constexpr bool descends = std::is_base_of_v<Optimisation, Kind>;
+
+template <typename Kind>
+std::unique_ptr<const Method> made(const Manifest& manifest, [[maybe_unused]] Settings settings) {
+  if constexpr (descends<Kind>) {
+    return std::make_unique<const Kind>(manifest, std::move(settings));
+  } else {
+    return std::make_unique<const Kind>(manifest);
+  }
 }
 
+// A bundle's own method; only one that descends has settings.
 struct Entry {
   const char* name;
-  std::unique_ptr<const Method> (*make)(const Manifest&);
+  std::unique_ptr<const Method> (*make)(const Manifest&, Settings);
+  bool has_settings;
 };
-constexpr Entry methods[] = {{"psp", made<OnePass>},
-                             {"e4e", made<OnePass>},
-                             {"restyle-psp", made<ReStyle>},
-                             {"restyle-e4e", made<ReStyle>},
-                             {"hyperstyle", made<HyperStyle>}};
+template <typename Kind>
+constexpr Entry entry(const char* name) {
+  return {name, made<Kind>, descends<Kind>};
+}
+constexpr Entry methods[] = {entry<OnePass>("psp"),           entry<OnePass>("e4e"),
+                             entry<ReStyle>("restyle-psp"),   entry<ReStyle>("restyle-e4e"),
+                             entry<HyperStyle>("hyperstyle"), entry<IDInvert>("idinvert")};
 
 template <typename Kind>
 std::unique_ptr<const Method> made_on(const Manifest& manifest, std::unique_ptr<const Method> base, Settings settings) {
@@ -48,6 +61,47 @@ constexpr const char* constant_inputs[] = {"weight.", "energy.", "noise.", "enco
 bool is_constant(const TensorSpec& tensor) {
   return std::any_of(std::begin(constant_inputs), std::end(constant_inputs),
                      [&](const char* prefix) { return tensor.name.rfind(prefix, 0) == 0; });
+}
+
+const Entry& own_entry(const Manifest& manifest) {
+  std::vector<std::string> names;
+  for (const Entry& one : methods) {
+    if (manifest.method.name == one.name) return one;
+    names.emplace_back(one.name);
+  }
+  throw BundleError(Message("bundle.json: method.name is unknown")
+                        .got(clipped(manifest.method.name, 80))
+                        .expected("one of " + joined(names))
+                        .hint("Upgrade hyperstyle-deploy, if the bundle is from a newer version."));
+}
+
+// The bundle's own method with a user's settings.
+std::unique_ptr<const Method> with_settings(const Entry& own, const Manifest& manifest, const Settings& settings) {
+  if (!own.has_settings) {
+    throw ArrayError(
+        Message(std::string(own.name) + " has no settings").expected("none, or an optimisation as the method"));
+  }
+  std::unique_ptr<const Method> method = own.make(manifest, settings);
+  method->check();
+  return method;
+}
+
+// The optimisation on a bundle, in place of the bundle's own method.
+std::unique_ptr<const Method> in_place(const Optimiser& optimiser, const Manifest& manifest, const Options& options) {
+  std::unique_ptr<const Method> method =
+      optimiser.make(manifest, make_method(manifest), options.settings.value_or(Settings{}));
+  if (manifest.generator.family != method->family()) {
+    throw ArrayError(Message(std::string(optimiser.name) + " is for another generator")
+                         .got(manifest.generator.family)
+                         .expected(method->family()));
+  }
+  if (!options.generator.empty()) {
+    throw ArrayError(Message("An optimisation has the generator that the bundle's own method draws with")
+                         .got(options.method + " with the generator " + clipped(options.generator, 40))
+                         .hint("Leave one of them out."));
+  }
+  method->check();
+  return method;
 }
 
 std::string shown(const std::vector<StateSpec>& state) {
@@ -86,8 +140,8 @@ std::vector<StateSpec> Method::state() const {
 void Method::check() const {
   const ImageSpec& image = manifest_.image;
   if (!image.comparable() && !translates()) throw wrong("image.kind", image.kind, "photo for " + name());
-  if (manifest_.generator.family != "stylegan2") {
-    throw wrong("generator.family", manifest_.generator.family, "stylegan2 for " + name());
+  if (manifest_.generator.family != family()) {
+    throw wrong("generator.family", manifest_.generator.family, std::string(family()) + " for " + name());
   }
   check_method();
   check_state();
@@ -146,17 +200,7 @@ Arrays Method::draw(Backend& backend, const Array&, const State& state, const Ar
 
 Arrays Method::weights(Backend&, const State&, const Array&) const { return {}; }
 
-std::unique_ptr<const Method> make_method(const Manifest& manifest) {
-  for (const Entry& entry : methods) {
-    if (manifest.method.name == entry.name) return entry.make(manifest);
-  }
-  std::vector<std::string> names;
-  for (const Entry& entry : methods) names.emplace_back(entry.name);
-  throw BundleError(Message("bundle.json: method.name is unknown")
-                        .got(clipped(manifest.method.name, 80))
-                        .expected("one of " + joined(names))
-                        .hint("Upgrade hyperstyle-deploy, if the bundle is from a newer version."));
-}
+std::unique_ptr<const Method> make_method(const Manifest& manifest) { return own_entry(manifest).make(manifest, {}); }
 
 void check_methods(const Manifest& manifest) {
   make_method(manifest)->check();
@@ -164,29 +208,21 @@ void check_methods(const Manifest& manifest) {
 }
 
 std::unique_ptr<const Method> make_method(const Manifest& manifest, const Options& options) {
-  std::unique_ptr<const Method> own = make_method(manifest);
-  for (const Optimiser& entry : optimisers) {
-    if (options.method != entry.name) continue;
-    if (!options.generator.empty()) {
-      throw ArrayError(Message("An optimisation has the generator that the bundle's own method draws with")
-                           .got(options.method + " with the generator " + clipped(options.generator, 40))
-                           .hint("Leave one of them out."));
-    }
-    std::unique_ptr<const Method> method = entry.make(manifest, std::move(own), options.settings.value_or(Settings{}));
-    method->check();
-    return method;
+  const Entry& own = own_entry(manifest);
+  if (options.method.empty() || options.method == own.name) {
+    std::unique_ptr<const Method> method =
+        options.settings ? with_settings(own, manifest, *options.settings) : make_method(manifest);
+    return options.generator.empty() ? std::move(method)
+                                     : make_adaptation(manifest, std::move(method), options.generator);
   }
-  if (!options.method.empty() && options.method != own->name()) {
-    std::vector<std::string> names;
-    for (const Optimiser& entry : optimisers) names.emplace_back(entry.name);
-    throw ArrayError(Message("The bundle does not run this method")
-                         .got(clipped(options.method, 80))
-                         .expected(own->name() + " or one of " + joined(names)));
+  std::vector<std::string> names;
+  for (const Optimiser& optimiser : optimisers) {
+    if (options.method == optimiser.name) return in_place(optimiser, manifest, options);
+    names.emplace_back(optimiser.name);
   }
-  if (options.settings) {
-    throw ArrayError(Message(own->name() + " has no settings").expected("none, or an optimisation as the method"));
-  }
-  return options.generator.empty() ? std::move(own) : make_adaptation(manifest, std::move(own), options.generator);
+  throw ArrayError(Message("The bundle does not run this method")
+                       .got(clipped(options.method, 80))
+                       .expected(std::string(own.name) + " or one of " + joined(names)));
 }
 
 }  // namespace hyperstyle

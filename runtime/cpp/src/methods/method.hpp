@@ -38,6 +38,8 @@ class Method {
   // Constants that the method itself reads; and all, with those that its graphs take.
   virtual std::vector<TensorSpec> constants() const { return {}; }
   std::vector<TensorSpec> needed_constants() const;
+  // The kind of generator that it draws with.
+  virtual const char* family() const { return "stylegan2"; }
   // The arrays that an inversion keeps: here the codes.
   virtual std::vector<StateSpec> state() const;
   // Whether there are refinement steps at all; whether the input may be a sketch or labels; whether a photo's generator
@@ -67,8 +69,9 @@ class Method {
   // What a photo's generator has of its own after `steps` >= 1 (a float32 scalar); here nothing.
   virtual Arrays weights(Backend& backend, const State& state, const Array& steps) const;
 
-  // What the lengths of an optimisation's gradients are of, in order; and whether a photo with these losses need go no
-  // further.
+  // What an optimisation's losses are called and the lengths of its gradients are of, in order; and whether a photo with
+  // these losses need go no further.
+  virtual std::vector<std::string> losses() const { return {}; }
   virtual std::vector<std::string> gradient_tensors() const { return {}; }
   virtual bool enough(const Losses&) const { return false; }
 
@@ -85,8 +88,8 @@ std::unique_ptr<const Method> make_method(const Manifest& manifest);
 // Throws BundleError unless the bundle has what its method needs, and what each of its further generators needs.
 void check_methods(const Manifest& manifest);
 // The method that `options` choose on a bundle: its own, perhaps drawn by a further generator, or an optimisation that it
-// has the graphs of, which is checked. Throws BundleError: it has no such graphs or generator; and ArrayError: neither the
-// one nor the other, settings that do not fit, or an optimisation with a generator.
+// has the graphs of. Throws BundleError: it has no such graphs or generator; and ArrayError: neither the one nor the
+// other, an optimisation of other generators, settings that do not fit, or an optimisation with a generator.
 std::unique_ptr<const Method> make_method(const Manifest& manifest, const Options& options);
 
 }  // namespace hyperstyle

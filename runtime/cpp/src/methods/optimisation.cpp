@@ -12,7 +12,7 @@
 namespace hyperstyle {
 namespace {
 
-constexpr const char* known_terms[] = {"mse", "multiscale", "lpips", "noise"};
+constexpr const char* known_terms[] = {"mse", "multiscale", "lpips", "noise", "feature", "encoder"};
 // Learning rates that make sense.
 constexpr double least_rate = 1e-7, most_rate = 10;
 // Adam (Kingma and Ba 2015), as every method's authors have it.
@@ -98,7 +98,8 @@ std::vector<std::string> Optimisation::terms() const {
 
 std::vector<TensorSpec> Optimisation::features() const {
   const GraphSpec* graph = found_graph(manifest_, "features");
-  return graph != nullptr && has(terms(), "lpips") ? graph->outputs : std::vector<TensorSpec>{};
+  const bool perceptual = has(terms(), "lpips") || has(terms(), "feature");
+  return graph != nullptr && perceptual ? graph->outputs : std::vector<TensorSpec>{};
 }
 
 std::vector<Signature> Optimisation::graphs() const {
@@ -146,6 +147,11 @@ void Optimisation::check_method() const {
                          .got(joined(own))
                          .hint("Export it with --lpips, or leave until_lpips out."));
   }
+}
+
+// The manifest says what the bundle's own method keeps; what another keeps follows from the generator.
+void Optimisation::check_state() const {
+  if (base_ == nullptr) Method::check_state();
 }
 
 Arrays Optimisation::given(int index, int steps) const {

@@ -9,7 +9,8 @@
 namespace hyperstyle {
 
 // State t holds variables, Adam's moments, and the gradient at those variables: a step is an update by the gradient
-// that is there, and one run of the gradient graph at what comes out. `base` is the bundle's own method.
+// that is there, and one run of the gradient graph at what comes out. `base` is the bundle's own method, which it runs in
+// place of; null if it is that itself.
 class Optimisation : public Method {
  public:
   Optimisation(const Manifest& manifest, std::string name, double rate, std::int64_t steps,
@@ -19,12 +20,12 @@ class Optimisation : public Method {
   std::int64_t default_steps() const override { return usual_steps_; }
   std::vector<Signature> graphs() const override;
   std::string styled() const override { return ""; }
-  bool own_from_start() const override { return true; }
   bool own_drawing() const override { return true; }
   Arrays given(int index, int steps) const override;
   std::vector<State> advance(Backend& backend, const Array& photos, const Array& reconstructions,
                              const std::vector<State>& states) const override;
   Arrays draw(Backend& backend, const Array& photo, const State& state, const Array& steps) const override;
+  std::vector<std::string> losses() const override { return terms(); }
   bool enough(const Losses& losses) const override;
 
  protected:
@@ -37,8 +38,7 @@ class Optimisation : public Method {
   // What the method does to variables after an update.
   virtual State settled(Backend&, State state) const { return state; }
   void check_method() const override;
-  // The manifest says what the bundle's own method keeps; that of an optimisation follows from the generator.
-  void check_state() const override {}
+  void check_state() const override;
 
   std::string gradient_graph() const { return name_ + "_gradient"; }
   // The terms of the bundle's loss, and what a term's weight is called.
@@ -47,8 +47,8 @@ class Optimisation : public Method {
   // What a perceptual network sees in the photo, if the loss has one; and that of each photo.
   std::vector<TensorSpec> features() const;
   std::vector<State> seen(Backend& backend, const Array& photos) const;
-  // Standard normal numbers of a step.
-  Array draws(const std::string& what, int index, const Shape& shape) const;
+  // Standard normal numbers of a step: each draw has a stream of its own.
+  virtual Array draws(const std::string& what, int index, const Shape& shape) const;
 
   const std::unique_ptr<const Method> base_;
   const Settings settings_;

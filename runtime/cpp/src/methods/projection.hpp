@@ -15,6 +15,7 @@ class Projection : public Optimisation {
   std::vector<Signature> graphs() const override;
   std::vector<TensorSpec> constants() const override;
   std::vector<StateSpec> state() const override;
+  bool own_from_start() const override { return true; }
   std::vector<std::string> gradient_tensors() const override;
   Arrays given(int index, int steps) const override;
   std::vector<State> start(Backend& backend, const Array& photos) const override;

@@ -52,6 +52,12 @@ std::vector<TensorSpec> Tuning::variables() const {
   return {{"differences", "float32", {1, numbers}}};
 }
 
+std::vector<std::string> Tuning::losses() const {
+  std::vector<std::string> names = terms();
+  if (settings_.locality) names.emplace_back("locality");
+  return names;
+}
+
 std::vector<std::string> Tuning::gradient_tensors() const {
   std::vector<std::string> names;
   for (const Tensor& tensor : tuned_tensors(manifest_.generator)) names.push_back(tensor.name);

@@ -17,6 +17,8 @@ class Tuning : public Optimisation {
   std::vector<TensorSpec> drawing_inputs() const override { return variables(); }
   std::vector<TensorSpec> constants() const override;
   std::vector<StateSpec> state() const override;
+  bool own_from_start() const override { return true; }
+  std::vector<std::string> losses() const override;
   std::vector<std::string> gradient_tensors() const override;
   Arrays given(int index, int steps) const override;
   std::vector<State> start(Backend& backend, const Array& photos) const override;

@@ -143,7 +143,8 @@ void check_alignment(HyperstyleInversion* inversion, const HyperstyleImage& phot
 
 }  // namespace
 
-void check_c_interface(const char* bundle, const char* method, const hs::Image& photo, const hs::Inversion& last) {
+void check_c_interface(const char* bundle, const char* method, bool descends, const hs::Image& photo,
+                       const hs::Inversion& last) {
   HyperstyleSession* session = nullptr;
   check(hyperstyle_open("/nowhere", nullptr, &session) == HYPERSTYLE_BUNDLE_ERROR && session == nullptr, "C: a code");
   check(std::string(hyperstyle_error()) == "/nowhere is not a bundle. Got: nothing there. Expected: a folder.",
@@ -176,7 +177,7 @@ void check_c_interface(const char* bundle, const char* method, const hs::Image& 
   inverting.context = &seen;
   check(hyperstyle_invert(session, &view, 1, &inverting, &inversion) == HYPERSTYLE_OK && seen.last == last.steps,
         "C: inverts");
-  check(seen.losses == (method == nullptr ? 0 : last.steps + 1), "C: an optimisation tells its loss");
+  check(seen.losses == (descends ? last.steps + 1 : 0), "C: an optimisation tells its loss");
   check_sizes(session, last);
   check_arrays(inversion, last);
   check_drawing(session, inversion, last);

@@ -20,6 +20,11 @@ inline bool same(const hyperstyle::Inversion& left, const hyperstyle::Inversion&
   return equal;
 }
 
+// Whether its steps follow a gradient: it is an optimisation, or IDInvert, which is a bundle's own method.
+inline bool descends(const hyperstyle::Session& session) {
+  return session.method() != session.manifest().method.name || session.method() == "idinvert";
+}
+
 inline hyperstyle::InvertOptions with_steps(std::int64_t steps) {
   hyperstyle::InvertOptions options;
   options.steps = static_cast<int>(steps);

@@ -11,6 +11,7 @@
 #include "hyperstyle_deploy/runtime.hpp"
 #include "images.hpp"
 #include "methods/method.hpp"
+#include "states.hpp"
 
 namespace {
 
@@ -266,6 +267,7 @@ const std::map<std::string, std::function<void(const Words&)>> verbs{
                                     [&](std::FILE* file) { hyperstyle::write_all(file, input.data, input.bytes()); });
      }},
     {"inversion", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)); }},
+    {"states", write_states},
     {"resave", [](const Words& words) { hyperstyle::Inversion::load(words.at(1)).save(words.at(2)); }},
     {"direction", [](const Words& words) { hyperstyle::Direction::load(words.at(1)); }},
     {"directions", directions},

@@ -35,14 +35,16 @@ void check_callbacks(const hs::Session& session, const hs::Image& photo, const h
     const float* reconstruction = step.reconstruction();
     check(std::isfinite(reconstruction[3 * size.input_height * size.input_width - 1]), "the reconstruction is whole");
     check(reconstruction == step.reconstruction(), "it comes once");
-    const bool descends = session.method() != session.manifest().method.name;
-    check(step.losses[0].count("mse") == (descends ? 1 : 0), "an optimisation tells its loss");
+    check(step.losses[0].count("mse") == (descends(session) ? 1 : 0), "an optimisation tells its loss");
     return true;
   };
   check(same(session.invert(photo.view(), options), last), "a callback changes nothing");
   check(l2 == last.l2, "a callback sees every step's L2");
   options.on_step = [](const hs::StepView&) { return false; };
-  check(same(session.invert(photo.view(), options), session.invert(photo.view(), with_steps(0))), "a callback stops");
+  hs::Inversion start = session.invert(photo.view(), with_steps(0));
+  // With no step to come IDInvert runs no gradient graph, whose picture L2 is of.
+  if (session.method() == "idinvert") start.l2 = {last.l2[0]};
+  check(same(session.invert(photo.view(), options), start), "a callback stops");
   options.on_step = [](const hs::StepView&) -> bool { throw std::runtime_error("mine"); };
   check(caught<std::runtime_error>([&] { session.invert(photo.view(), options); }) == "mine", "what it throws passes");
 }
@@ -260,5 +262,5 @@ int main(int argc, char** argv) {
   check_foreign(session, last);
   check_strides(session, photo, last);
   check_contents(argv[2], photo, last);
-  check_c_interface(argv[1], argc == 4 ? argv[3] : nullptr, photo, last);
+  check_c_interface(argv[1], argc == 4 ? argv[3] : nullptr, descends(session), photo, last);
 }

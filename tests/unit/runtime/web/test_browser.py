@@ -23,6 +23,8 @@ from hyperstyle_deploy.tests.toy_bundle import write_toy_bundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS
 from hyperstyle_deploy.tests.unit.runtime.web.conftest import hosted, site_of
 
+#: What the page runs.
+FORMS = {name: form for name, form in ALL_FORMS.items() if form[0] in METHODS}
 #: Of codes, images and reconstructions, after every step.
 TOLERANCE = 1e-4
 DONE = "body[data-state=done]"
@@ -147,7 +149,7 @@ def forms(
     """The page of the demo's site, and beside that a site for every form of a method, without a runtime of its own."""
     folder = tmp_path_factory.mktemp("forms")
     (folder / "demo").symlink_to(site)
-    for form, (method, options) in ALL_FORMS.items():
+    for form, (method, options) in FORMS.items():
         site_of(toys(method, **options), dict.fromkeys(CHECKSUMS, b""), folder / form)
     with hosted(folder, headers=False) as address:
         page = opened(browser, f"{address}demo/")
@@ -156,9 +158,9 @@ def forms(
         page.close()
 
 
-@pytest.mark.parametrize("form", ALL_FORMS)
+@pytest.mark.parametrize("form", FORMS)
 def test_every_method_is_pythons(form: str, forms: Any, toys: Callable[..., Path]) -> None:
-    method, options = ALL_FORMS[form]
+    method, options = FORMS[form]
     session = load(toys(method, **options), backend="onnxruntime")
     check_steps(forms, session, FACE.read_bytes(), beside=f"../{form}/")
 
