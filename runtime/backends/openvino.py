@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,7 @@ class OpenVinoBackend(HostBackend):
 
     def _read(self, graph: str, batch: int) -> Any:
         inputs = self.bundle.manifest.graphs[graph].inputs
-        # As what it is: OpenVINO would take a file that looks like its own format for that, and follow its paths.
-        # Not from memory: there it copies all constants, a gigabyte of an encoder's at 1024.
-        frontend = FrontEndManager().load_by_framework("onnx")
-        model = frontend.convert(frontend.load(str(self.bundle.unchanged_graph(graph))))
+        model = _model(self.bundle.unchanged_graph(graph))
         model.reshape({t.name: [batch if isinstance(dim, str) else dim for dim in t.shape] for t in inputs})
         return model
 
@@ -115,6 +113,20 @@ class OpenVinoBackend(HostBackend):
             return self._core.compile_model(self._read(graph, batch), "CPU", self._config)
         except Exception as error:  # its frontend's errors have only that in common
             raise BackendError(f"OpenVINO cannot load {graph}", got=str(error)[:400]) from error
+
+
+def run_once(path: Path, inputs: Mapping[str, Array]) -> list[Array]:
+    """The outputs of a graph of fixed shapes in order, computed in float32."""
+    compiled = openvino.Core().compile_model(_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled(dict(inputs))
+    return [np.array(results[index]) for index in range(len(compiled.outputs))]
+
+
+def _model(path: Path) -> Any:
+    # As what it is: OpenVINO would take a file that looks like its own format for that, and follow its paths.
+    # Not from memory: there it copies all constants, a gigabyte of an encoder's at 1024.
+    frontend = FrontEndManager().load_by_framework("onnx")
+    return frontend.convert(frontend.load(str(path)))
 
 
 def _processors() -> int:

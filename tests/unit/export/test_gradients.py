@@ -151,7 +151,9 @@ class Twice(Objective):
 
 @pytest.mark.parametrize(("side", "twins"), [(4, 3), (16, 2)], ids=["transposed convolutions", "turned weights"])
 @torch.no_grad()
-def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_path: Path, side: int, twins: int) -> None:
+def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, twins: int
+) -> None:
     constants, traced = Constants(tmp_path), []
     for channels in (32, 40):  # smaller weights are turned by the exporter
         x = torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(2))
@@ -169,6 +171,13 @@ def test_weights_have_a_copy_for_each_node_and_graphs_do_not_share_names(tmp_pat
         assert compare_gradient(graph, path, expected)["gradient"] < 1e-6
     with pytest.raises(ExportError, match=r"disagrees with PyTorch's autograd in float64. Got: gradient: 1.00e-01"):
         compare_gradient(graph, path, [1.0 / 0.9 * each for each in expected])
+    if "openvino" in available():
+        from hyperstyle_deploy.runtime.backends import openvino
+
+        plain = openvino.run_once
+        monkeypatch.setattr(openvino, "run_once", lambda *given: [1.1 * each for each in plain(*given)])
+        with pytest.raises(ExportError, match=r"OpenVINO computes the graph twice40 wrongly. Got: gradient: 1.00e-01"):
+            compare_gradient(graph, path, expected)
 
 
 def test_losses_are_their_formulas() -> None:
