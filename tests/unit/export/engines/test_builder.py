@@ -103,6 +103,16 @@ def test_gradient_graphs_are_built_ahead_of_time(optimised: Path, tmp_path: Path
     assert [one.engine.recipe.stage for one in build(bundle, RTX, ["pti_locality"])] == ["pti_locality"]
 
 
+def test_the_gradient_of_idinvert_is_built_ahead_of_time(in_domain: Path, tmp_path: Path) -> None:
+    """A real one, through generator, VGG16 and encoder, without asking for it: its bundle's loop is that."""
+    bundle = shutil.copytree(in_domain, tmp_path / "bundle")
+    built = {one.engine.recipe.stage: one for one in build(bundle, RTX)}
+    assert set(built) == {"encoder", "features", "idinvert_gradient", "adam_codes", "synthesis_one", "synthesis"}
+    for one in built.values():
+        assert (engines_folder(bundle, RTX) / one.engine.file).read_bytes()[:4] == b"vtrt"
+        assert all("Empty initializer" in warning for warning in one.warnings)
+
+
 def test_free_axes_get_their_ranges(tmp_path: Path) -> None:
     separable = write_toy_bundle(tmp_path / "toy.bundle", separable=True)
     engines = {one.engine.recipe.stage: one.engine.recipe for one in rtx(separable, "offsets", "synthesis_one")}
