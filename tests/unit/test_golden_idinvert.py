@@ -3,9 +3,8 @@
 In the published layout with seeded weights, 1.6 GB of bundle: with the exhaustive tests alone.
 """
 
-import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from hyperstyle_deploy.export.exporter import export
 from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
 from hyperstyle_deploy.export.methods.model import NO_CHOICES
-from hyperstyle_deploy.export.seeded_idinvert import PUBLISHED256, write_idinvert
 from hyperstyle_deploy.runtime.backends import available
 from hyperstyle_deploy.runtime.images import network_input
 from hyperstyle_deploy.runtime.methods.idinvert import GRADIENT_GRAPH
-from hyperstyle_deploy.runtime.refinement.loop import Step
 from hyperstyle_deploy.runtime.session import Session, load
-from hyperstyle_deploy.tests.quick_tracing import quicken_tracing
+from hyperstyle_deploy.tests.unit.golden_optimisation import State
 from hyperstyle_deploy.tests.unit.test_golden import DATA, Record, central, largest, pooled
 
 pytestmark = pytest.mark.exhaustive
@@ -42,26 +38,13 @@ STEPS, ROWS = 5, (0, 6, 13)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ...]]:
-    quicken_tracing()
-    folder = tmp_path_factory.mktemp("idinvert256")
-    yield write_idinvert(folder, PUBLISHED256)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def bundle(files: tuple[Path, ...]) -> Path:
-    return export(files[:2], files[0].parent / "bundle", vgg16=files[2]).path
-
-
-@pytest.fixture(scope="module")
 def expected() -> dict[str, np.ndarray]:
     return dict(np.load(DATA / "idinvert256.npz"))
 
 
 @torch.no_grad()
-def test_the_networks_are_the_authors(files: tuple[Path, ...], expected: dict[str, np.ndarray]) -> None:
-    model = load_model(read_checkpoints(files[:2]), NO_CHOICES)
+def test_the_networks_are_the_authors(in_domain256_files: tuple[Path, ...], expected: dict[str, np.ndarray]) -> None:
+    model = load_model(read_checkpoints(in_domain256_files[:2]), NO_CHOICES)
     generator = model.generator
     photo = torch.from_numpy(network_input([Image.open(DATA / "idinvert.png").convert("RGB")], 256, 256))
     codes = model.encoder(photo)
@@ -90,25 +73,37 @@ def test_the_networks_are_the_authors(files: tuple[Path, ...], expected: dict[st
 
 @pytest.mark.parametrize("backend", available())
 def test_the_optimisation_is_the_authors(
-    bundle: Path, backend: str, expected: dict[str, np.ndarray], record_property: Record
+    in_domain256: Path, backend: str, expected: dict[str, np.ndarray], record_property: Record
 ) -> None:
-    session = load(bundle, backend=backend)
+    session = load(in_domain256, backend=backend)
     photo = session.prepare([DATA / "idinvert.png"])
-    found = [("gradient", first_gradient_error(session, photo, expected), GRADIENT)]
-    for step in session.refine(photo, STEPS):
-        found += [*loss_errors(step, expected), *code_errors(step, expected)]
-        if step.index in (0, STEPS):
-            name, limit = ("final", FINAL) if step.index else ("image", LIMIT)
-            found.append((f"{name}, pooled", largest(pooled(step.image[0]), expected[f"{name}_pool64"]), limit))
-            found.append((f"{name}, crop", largest(central(step.image[0]), expected[f"{name}_crop64"]), limit))
+    steps = session.refine(photo, STEPS)
+    states = (State(step.index, step.losses(0), step.arrays(0), step.image[0]) for step in steps)
+    found = [("gradient", first_gradient_error(session, photo, expected), GRADIENT), *errors_of(states, expected)]
     for what, error, _ in found:
         record_property(f"{backend} {what}", f"{error:.1e}")
-    outside = [f"{what}: {error:.2e}, allowed {limit:g}" for what, error, limit in found if not error <= limit]
-    assert not outside, outside
+    assert not outside(found)
 
 
 #: What was compared, by how much it is off, and by how much it may be.
-Found = Iterator[tuple[str, float, float]]
+Found = Iterable[tuple[str, float, float]]
+
+
+def outside(found: Found) -> list[str]:
+    """What is further off than it may be, in words."""
+    return [f"{what}: {error:.2e}, allowed {limit:g}" for what, error, limit in found if not error <= limit]
+
+
+def errors_of(states: Iterable[State], expected: dict[str, np.ndarray]) -> Found:
+    """Of every state; pictures at both ends."""
+    for state in states:
+        yield from loss_errors(state, expected)
+        yield from code_errors(state, expected)
+        if state.index in (0, STEPS):
+            name, limit = ("final", FINAL) if state.index else ("image", LIMIT)
+            yield f"{name}, pooled", largest(pooled(state.reconstruction), expected[f"{name}_pool64"]), limit
+            yield f"{name}, crop", largest(central(state.reconstruction), expected[f"{name}_crop64"]), limit
+    assert state.index == STEPS
 
 
 def first_gradient_error(session: Session, photo: np.ndarray, expected: dict[str, np.ndarray]) -> float:
@@ -119,27 +114,28 @@ def first_gradient_error(session: Session, photo: np.ndarray, expected: dict[str
     return largest(found[0], expected["gradient0"])
 
 
-def loss_errors(step: Step, expected: dict[str, np.ndarray]) -> Found:
+def loss_errors(state: State, expected: dict[str, np.ndarray]) -> Found:
     """The terms and their weighted sum, which the golden file has before each step."""
-    if step.index == STEPS:
+    if state.index == STEPS:
         return
-    losses = step.losses(0)
-    losses["total"] = sum(weight * losses[term] for term, weight in WEIGHTS.items())
-    for (name, limit), value in zip(LATER_LOSS.items(), expected["losses"][step.index], strict=True):
-        yield f"{name} {step.index}", abs(losses[name] / value - 1), limit if step.index else FIRST_LOSS
+    total = sum(weight * state.losses[term] for term, weight in WEIGHTS.items())
+    losses = {**state.losses, "total": total}
+    for (name, limit), value in zip(LATER_LOSS.items(), expected["losses"][state.index], strict=True):
+        yield f"{name} {state.index}", abs(losses[name] / value - 1), limit if state.index else FIRST_LOSS
 
 
-def code_errors(step: Step, expected: dict[str, np.ndarray]) -> Found:
+def code_errors(state: State, expected: dict[str, np.ndarray]) -> Found:
     """The codes of a state, those of some rows where the golden file has no more."""
-    name, rows = f"step{step.index - 1}_codes", list(range(len(expected["codes"])))
-    if step.index == 0:
-        yield "codes 0", largest(step.codes[0], expected["codes"]), LIMIT
+    codes = state.arrays["codes"]
+    name, rows = f"step{state.index - 1}_codes", list(range(len(expected["codes"])))
+    if state.index == 0:
+        yield "codes 0", largest(codes, expected["codes"]), LIMIT
         return
     if name not in expected:
         name, rows = f"{name}_rows", list(ROWS)
-    off = np.abs(step.codes[0][rows] - expected[name])
-    if step.index == 1:
+    off = np.abs(codes[rows] - expected[name])
+    if state.index == 1:
         clear = np.abs(expected["gradient0"][rows]) >= TINY_GRADIENT
         assert clear.mean() > 0.9
         yield "codes 1, of clear gradients", float(off[clear].max()), FIRST_STEP
-    yield f"codes {step.index}, share that is off", float((off > STATE).mean()), OFF
+    yield f"codes {state.index}, share that is off", float((off > STATE).mean()), OFF
