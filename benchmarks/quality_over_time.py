@@ -4,7 +4,8 @@
 
 Bundles are exported to `--work` unless they are there. Faces were held out of training. The clock
 starts with the photo and stops at each state of the loop; loading is not counted. L2 is the loop's, at the networks'
-size. A projection's states before three quarters of its steps are of perturbed codes.
+size. A projection's states before three quarters of its steps are of perturbed codes. IDInvert is not among the
+methods: its generator is StyleGAN1, of which there is no trained one here.
 """
 
 import argparse
