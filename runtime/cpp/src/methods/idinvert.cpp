@@ -1,7 +1,7 @@
 #include "idinvert.hpp"
 
 #include "../manifest_checks.hpp"
-#include "psp.hpp"
+#include "restyle.hpp"
 
 namespace hyperstyle {
 namespace {
@@ -30,7 +30,7 @@ void IDInvert::check_method() const {
 Arrays IDInvert::given(int index, int steps) const { return steps > 0 ? Optimisation::given(index, steps) : Arrays{}; }
 
 std::vector<State> IDInvert::start(Backend& backend, const Array& photos) const {
-  std::vector<State> states = encoded(backend, photos), features = seen(backend, photos);
+  std::vector<State> states = encoded(backend, photos, 0), features = seen(backend, photos);
   for (std::size_t photo = 0; photo < states.size(); ++photo) states[photo].merge(features[photo]);
   return states;
 }
