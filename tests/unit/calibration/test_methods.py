@@ -30,7 +30,7 @@ def test_a_method_is_calibrated_and_keeps_its_promise(tinies: Callable[..., Path
     assert any(block.quantized for block in report.blocks)
     plain, narrow = (load(path, "onnxruntime") for path in (source, tmp_path / "int8.bundle"))
     assert (narrow.precision, narrow.manifest.model) == ("float32+int8", plain.manifest.model)
-    assert narrow.directions.names() == ["smile"]
+    assert "smile" in narrow.directions.names() == plain.directions.names()
     photo = plain.prepare([PHOTO])
     states = zip(plain.refine(photo, steps), narrow.refine(photo, steps), strict=True)
     assert min(psnr(got.image, want.image) for want, got in states) >= 35
