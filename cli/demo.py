@@ -52,10 +52,11 @@ def demo(
     size: str,
     loading: dict[str, Any],
 ) -> None:
-    """Invert and edit faces with the model that comes along, in a photo of several, too; film one, take one along.
+    """Invert and edit faces with the model that comes along.
 
-    Where PyTorch is installed, its checkpoints are exported and verified, too. The model has 64 pixels, and was trained
-    in this project on faces that a program draws.
+    One of them is taken out of a photo of several and put back, filmed, and written as a generator of its own. Where
+    PyTorch is installed, the model's checkpoints are exported and verified, too. It has 64 pixels, and was trained in
+    this project on faces that a program draws.
     """
     given = [name for name in loading if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     options = {name: f"--{name.replace('_', '-')}" for name in given}

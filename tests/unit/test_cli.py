@@ -127,7 +127,8 @@ def test_inspect_describes_checkpoints_and_bundles(tiny_checkpoints: tuple[Path,
     encoder = json.loads(run("inspect", tiny_checkpoints[1], "--json").stdout)
     assert encoder["method"] == "w-encoder"
     bundle = json.loads(run("inspect", tiny_bundle, "--json").stdout)
-    assert set(bundle["graphs"]) == {"encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one"}
+    graphs = {"encoder", "hypernet", "offsets", "weights", "synthesis", "synthesis_one", "synthesis_styles"}
+    assert set(bundle["graphs"]) == graphs
     for path in (*tiny_checkpoints, tiny_bundle):
         assert run("inspect", path).exit_code == 0
 
