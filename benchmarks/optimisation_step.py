@@ -1,6 +1,6 @@
 """One step of projection, PTI and IDInvert at 256 pixels: ONNX Runtime and OpenVINO beside PyTorch eager, in one run.
 
-    python -m hyperstyle_deploy.benchmarks.optimisation_step [--size 256] [--rounds 5] [--json FILE]
+    python -m hyperstyle_deploy.benchmarks.optimisation_step [--size 256] [--rounds 5] [--only pti] [--json FILE]
 
 Seeded weights in the published layout; VGG16 in the losses of projection and IDInvert, AlexNet in PTI's, as their
 authors have it. A step is forward, backward and Adam's update. Sides take turns, round by round; the median counts.
@@ -182,10 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for name in METHODS:
+    for name in options.only:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             bundle = written(folder, name, options.size)
