@@ -191,7 +191,7 @@ def plot(curves: list[Curve], path: Path, title: str) -> None:
     axes.set(xlabel="seconds from the photo", ylabel="L2 against the photo", xscale="log", yscale="log", title=title)
     axes.title.set_fontsize(9)
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower left")
     figure.tight_layout()
     figure.savefig(path)
 
