@@ -108,7 +108,10 @@ class Tunable(nn.Module):
 
 
 class _Energies(torch.autograd.Function):
-    """``energies`` with a gradient that makes nothing as large as the weights on its way but itself."""
+    """``energies`` with a gradient that makes nothing as large as the weights on its way but itself.
+
+    Not ``stages.offsets.energy``: that is float32 whatever it is given, and gradients are checked in float64.
+    """
 
     @staticmethod
     def forward(weight: Tensor) -> Tensor:

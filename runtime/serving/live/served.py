@@ -84,12 +84,9 @@ class Served:
         with self._loading:  # of two that are asked for at once, the later one is what is served
             try:
                 self._opened = _opened(self._load, self._generators)
-            except HyperStyleDeployError as error:
-                LOGGER.error("%s stays as it was: %s", self.name, error)
-                self.reloads["failed"] += 1
-                return False
-            except Exception:
-                LOGGER.exception("%s stays as it was: loading it failed", self.name)
+            except Exception as error:  # whatever it is, what is served goes on; where from, unless it is known
+                known = isinstance(error, HyperStyleDeployError)
+                LOGGER.error("%s stays as it was: %s", self.name, error, exc_info=not known)
                 self.reloads["failed"] += 1
                 return False
             if self.worker.give_up():

@@ -27,6 +27,7 @@ from hyperstyle_deploy.runtime.serving.http.server import configured  # noqa: E4
 from hyperstyle_deploy.runtime.serving.http.service import Service  # noqa: E402
 from hyperstyle_deploy.runtime.serving.http.settings import Settings  # noqa: E402
 from hyperstyle_deploy.runtime.session import Session, load  # noqa: E402
+from hyperstyle_deploy.tests.browser import opened  # noqa: E402
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH  # noqa: E402
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle, write_toy_bundle  # noqa: E402
 
@@ -134,3 +135,26 @@ def served(bundle: Path) -> Iterator[Running]:
 @pytest.fixture
 def gated(session: Session) -> Gated:
     return Gated(session)
+
+
+@pytest.fixture(scope="module")
+def found(session: Session) -> Iterator[Running]:
+    """A service with an example, for pages."""
+    with running(Service({"toy": lambda: session}, Settings(), example=picture(1))) as service:
+        yield service
+
+
+def at(browser: Any, found: Running, path: str = "/") -> Any:
+    """A page of it, once its sliders are there."""
+    page = opened(browser, f"{found.client.base_url}{path}")
+    page.wait_for_selector("#sliders input")
+    return page
+
+
+@pytest.fixture
+def page(browser: Any, found: Running) -> Iterator[Any]:
+    """The same, which may not complain; ``browser`` is the test module's."""
+    shown = at(browser, found)
+    yield shown
+    assert not shown.complaints
+    shown.close()

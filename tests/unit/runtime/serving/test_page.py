@@ -17,8 +17,8 @@ from hyperstyle_deploy.runtime.serving.http.films import kinds
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.tests.browser import WAIT, launched, move, opened, shown_picture, upload
-from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Finder, Gated, Running, picture, running
+from hyperstyle_deploy.tests.browser import WAIT, launched, move, shown_picture, upload
+from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Finder, Gated, at, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
 
 pytestmark = pytest.mark.exhaustive
@@ -30,26 +30,6 @@ DONE = "body[data-state=done]"
 def browser() -> Iterator[Any]:
     with launched() as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def found(session: Session) -> Iterator[Running]:
-    with running(Service({"toy": lambda: session}, Settings(), example=picture(1))) as service:
-        yield service
-
-
-def at(browser: Any, found: Running, path: str = "/") -> Any:
-    page = opened(browser, f"{found.client.base_url}{path}")
-    page.wait_for_selector("#sliders input")
-    return page
-
-
-@pytest.fixture
-def page(browser: Any, found: Running) -> Iterator[Any]:
-    shown = at(browser, found)
-    yield shown
-    assert not shown.complaints
-    shown.close()
 
 
 def seen(page: Any) -> np.ndarray:

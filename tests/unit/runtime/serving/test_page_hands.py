@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperstyle_deploy.runtime.serving.http.service import Service
-from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
 from hyperstyle_deploy.tests.browser import WAIT, launched
-from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Running, picture, running
+from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Running, picture
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
-from hyperstyle_deploy.tests.unit.runtime.serving.test_page import DONE, at, seen
+from hyperstyle_deploy.tests.unit.runtime.serving.test_page import DONE, seen
 
 pytestmark = pytest.mark.exhaustive
 
@@ -36,20 +34,6 @@ def browser() -> Iterator[Any]:
     """With a camera that Chromium makes up, and which pages may use."""
     with launched("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def found(session: Session) -> Iterator[Running]:
-    with running(Service({"toy": lambda: session}, Settings(), example=picture(1))) as service:
-        yield service
-
-
-@pytest.fixture
-def page(browser: Any, found: Running) -> Iterator[Any]:
-    shown = at(browser, found)
-    yield shown
-    assert not shown.complaints
-    shown.close()
 
 
 def test_a_photo_from_the_camera(page: Any) -> None:
