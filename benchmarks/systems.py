@@ -1,6 +1,6 @@
 """All systems of the paper's table on the demo model, side by side: results of our runtime by the paper's measures.
 
-    python benchmarks/systems.py --work FOLDER [--photos 100] [--optimised 5] [--json FILE]
+    python benchmarks/systems.py --work FOLDER [--photos 100] [--optimised 5] [--idinvert FOLDER] [--json FILE]
 
 Photos are drawn faces that no training has seen, with extras and without. Everything runs in ONNX Runtime on one
 thread; seconds are those of the processor, so that other work on the machine hardly shows. `FOLDER` keeps the bundles,
@@ -29,6 +29,7 @@ from hyperstyle_deploy.runtime.quality.json_values import finite
 from hyperstyle_deploy.runtime.quality.published import read_published
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.training.checkpoints import encoder_file, join
+from hyperstyle_deploy.training.idinvert import files as idinvert_files
 from hyperstyle_deploy.training.parameters import HELD_OUT, sample
 from hyperstyle_deploy.training.pictures import draw
 
@@ -43,6 +44,8 @@ PIVOT_STEPS, TUNING_STEPS = 450, 350
 FEW_STEPS = 100
 #: The bundle that the package brings; it has no gradient graphs.
 SHIPPED = "shipped"
+#: Of networks that it does not bring.
+IDINVERT = "idinvert"
 TILE, LABEL = 128, 18
 
 
@@ -50,7 +53,8 @@ TILE, LABEL = 128, 18
 class System:
     """A way to invert: ``paper`` is its row there, ``bundle`` whose bundle runs it, ``method`` as `load` takes it.
 
-    ``steps`` are the method's own for None. With ``pivot`` a projection into W comes first.
+    ``steps`` are the method's own for None. With ``pivot`` a projection into W comes first. What ``descends`` follows a
+    gradient, and gets few photos.
     """
 
     name: str
@@ -59,6 +63,10 @@ class System:
     method: str | None = None
     steps: int | None = None
     pivot: bool = False
+
+    @property
+    def descends(self) -> bool:
+        return self.method is not None or (self.bundle == IDINVERT and self.steps != 0)
 
 
 SYSTEMS = (
@@ -71,9 +79,9 @@ SYSTEMS = (
     System("W-encoder", None, SHIPPED, steps=0),
     System("HyperStyle", "HyperStyle", SHIPPED),
     System("HyperStyle + PTI", None, "hyperstyle", "pti", FEW_STEPS),
+    System("IDInvert, encoder", "IDInvert", IDINVERT, steps=0),
+    System("IDInvert", None, IDINVERT),
 )
-#: The paper's rows that nothing here stands beside, and why.
-NOT_MEASURED = {"IDInvert": "its generator is StyleGAN1, of which there is no trained one here"}
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=100, help="of each set")
     parser.add_argument("--optimised", type=int, default=5, help="of these, how many optimisations get")
     parser.add_argument("--only", nargs="+", default=[system.name for system in SYSTEMS], help="systems to run")
+    parser.add_argument("--idinvert", type=Path, help="folder of its trained networks (`training write-idinvert`)")
     parser.add_argument("--person", type=int, default=0, help="which photo with extras the strip shows")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--strip", type=Path, help="one person through all systems, a picture")
     arguments = parser.parse_args()
-    systems = [system for system in SYSTEMS if system.name in arguments.only]
-    bundles = {name: exported(name, arguments.work) for name in dict.fromkeys(system.bundle for system in systems)}
+    left_out = {IDINVERT} if arguments.idinvert is None else set()
+    systems = [one for one in SYSTEMS if one.name in arguments.only and one.bundle not in left_out]
+    names = dict.fromkeys(system.bundle for system in systems)
+    bundles = {name: exported(name, arguments.work, arguments.idinvert) for name in names}
     before = load_average()
     rows: dict[str, list[Row]] = {}
     for name in SETS:
@@ -117,7 +128,7 @@ def main() -> None:
         "first": arguments.optimised,
         "sets": {name: list(map(told, found)) for name, found in rows.items()},
         "paper": [{"method": row.method, **row.values} for row in read_published(PAPER)],
-        "not_measured": NOT_MEASURED,
+        "not_measured": not_measured(rows[SETS[0]]),
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
@@ -132,8 +143,11 @@ def told(row: Row) -> dict[str, Any]:
     return {**asdict(row), "measures": measures, "first": first}
 
 
-def exported(name: str, work: Path) -> Path:
-    """The bundle of a method of the demo model; HyperStyle's with gradient graphs, if it is not the shipped one."""
+def exported(name: str, work: Path, idinvert: Path | None) -> Path:
+    """The bundle of a method of the demo model; HyperStyle's with gradient graphs, if it is not the shipped one.
+
+    ``idinvert`` is the folder of IDInvert's networks.
+    """
     if name == SHIPPED:
         return BUNDLE
     bundle, checkpoint = work / f"{name}.bundle", work / f"{name}.pt"
@@ -142,6 +156,9 @@ def exported(name: str, work: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     if name == "hyperstyle":
         files, gradients = (CHECKPOINT, ENCODER), ("projection", "pti")
+    elif name == IDINVERT:
+        assert idinvert is not None
+        files, gradients = idinvert_files(idinvert), ()
     else:
         join(encoder_file(MODEL, name), CHECKPOINT, checkpoint)
         files, gradients = (checkpoint,), ()
@@ -160,7 +177,7 @@ def drawn(folder: Path, count: int, extras: bool) -> Path:
 
 def measured(system: System, bundles: dict[str, Path], photos: Path, name: str, arguments: argparse.Namespace) -> Row:
     """Run a system on a set, evaluate and keep what it gives; what an earlier run has kept is not run again."""
-    count = arguments.optimised if system.method else arguments.photos
+    count = arguments.optimised if system.descends else arguments.photos
     results = arguments.work / "results" / name / system.name
     results.mkdir(parents=True, exist_ok=True)
     kept = results.with_suffix(".json")
@@ -214,14 +231,20 @@ def show(name: str, rows: list[Row], first: int) -> None:
         of_first = [f"{row.first[measure]:.4f}" for measure in MEASURES]
         cells = [str(row.measures["L2"].count), *own, *of_first, f"{row.seconds:.3f}"]
         lines.append([row.system, *cells, *beside(published.get(row.paper or ""))])
-    for method in NOT_MEASURED:
+    for method in not_measured(rows):
         lines.append([method, *["-"] * (2 * len(MEASURES) + 2), *beside(published[method])])
     header = ["system", "photos", *MEASURES, *(f"{measure} of {first}" for measure in MEASURES), "CPU s"]
     header += [*(f"paper {measure}" for measure in MEASURES), "paper s"]
     table(f"Held-out drawn faces, {name} (the paper's columns: another model, photos of people, a GPU)", header, lines)
-    for method, why in NOT_MEASURED.items():
-        print(f"  {method} was not measured: {why}.")
+    for method in not_measured(rows):
+        print(f"  {method} was not measured.")
     print("  ID and LPIPS were not measured: there are no weights of their networks here.")
+
+
+def not_measured(rows: list[Row]) -> list[str]:
+    """The paper's systems that nothing here stands beside."""
+    measured = {row.paper for row in rows}
+    return [row.method for row in read_published(PAPER) if row.method not in measured]
 
 
 def beside(values: "dict[str, float] | None") -> list[str]:
@@ -231,8 +254,9 @@ def beside(values: "dict[str, float] | None") -> list[str]:
 
 def strip(work: Path, person: int) -> Image.Image:
     """One person through all systems, each with its name."""
-    names = ["photo", *(system.name for system in SYSTEMS)]
-    paths = [work / "photos" / SETS[0], *(work / "results" / SETS[0] / name for name in names[1:])]
+    results = work / "results" / SETS[0]
+    names = ["photo", *(system.name for system in SYSTEMS if (results / system.name).exists())]
+    paths = [work / "photos" / SETS[0], *(results / name for name in names[1:])]
     columns = (len(names) + 1) // 2
     sheet = Image.new("RGB", (columns * TILE, 2 * (TILE + LABEL)), "white")
     pen = ImageDraw.Draw(sheet)

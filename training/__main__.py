@@ -11,7 +11,8 @@ from .networks import Widths
 #: Optimiser steps of each training, in the order in which they need each other.
 STEPS = {
     "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
-    "psp": 800, "e4e": 300, "restyle-psp": 380, "restyle-e4e": 100,
+    "psp": 2_400, "e4e": 800, "restyle-psp": 1_600, "restyle-e4e": 500,
+    "stylegan1": 2_400, "idinvert": 1_600,
 }  # fmt: skip
 
 #: The same of a fine-tuning.
@@ -74,6 +75,7 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
     from .encoder import train_encoder
     from .generator import train_generator
     from .hypernetwork import train_hypernetwork
+    from .idinvert import train_idinvert, train_stylegan1
     from .inversion import WEIGHTS, train_inversion
     from .mapping import train_mapping
 
@@ -83,6 +85,8 @@ def train(name: str, steps: int | None, batch: int | None, folder: Path) -> None
         "encoder": train_encoder,
         "hypernetwork": train_hypernetwork,
         **{method: partial(train_inversion, method) for method in WEIGHTS},
+        "stylegan1": train_stylegan1,
+        "idinvert": train_idinvert,
     }
     options = {} if batch is None else {"batch": batch}
     for each in STEPS if name == "all" else (name,):
@@ -109,6 +113,16 @@ def write(photo: int, folder: Path, target: Path) -> None:
     from .model import write_model
 
     write_model(folder, target, Widths(), photo)
+
+
+@main.command("write-idinvert")
+@_folder
+@_target
+def idinvert(folder: Path, target: Path) -> None:
+    """Write IDInvert's generator and encoder, which are no part of the model that ships: what `export` takes."""
+    from .idinvert import write_idinvert
+
+    write_idinvert(folder, target, Widths())
 
 
 @main.command()

@@ -84,9 +84,10 @@ def train_inversion(
         photos, parameters = album(indices)
         true = map_(parameters)[:, None]
         held = torch.from_numpy(np.where(indices % 2, weights.extras, weights.plain)).float()
-        encoder.train(progress < 0.7)
+        encoder.train(progress < 0.5)  # statistics of eight pictures are noise in codes: the rest sees inference's
         rows = differing_rows(progress, styles) if encoder.shape.progressive else None
-        corrections = refinement_steps(progress) if method in ITERATIVE else 1
+        # Any number of corrections up to those that are due: the first are most of what there is to learn.
+        corrections = 1 + int(random.integers(refinement_steps(progress))) if method in ITERATIVE else 1
         levels = growth(progress, len(widths.channels) - 1)
         shrink = widths.size // (4 << levels)
         target, importance = F.avg_pool2d(photos, shrink), F.avg_pool2d(weight[None, None], shrink)[0, 0]

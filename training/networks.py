@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from ..export.methods.recognition import ENCODERS, PAIR
 from ..export.networks.encoders import Encoder, EncoderShape, build_encoder
 from ..export.networks.hypernetwork import BlockShape, ChannelRefinement, HypernetShape, HyperNetwork, SharedHypernet
 from ..export.networks.layers import Blur, EqualLinear, ModulatedConv
+from ..export.networks.residual_encoder import ResidualShape
+from ..export.networks.stylegan1 import StyleGan1Shape
 from ..export.networks.stylegan2 import Generator, GeneratorShape, StyledConv, ToRGB
 from ..export.networks.trunk import TrunkShape, trunk_shape
 from ..export.seeded import USUAL_ENCODERS
@@ -63,6 +66,19 @@ class Widths:
 
     def _encoder_trunk(self, channels: int, stages: tuple[int, ...]) -> TrunkShape:
         return trunk_shape("irse", channels, stages[0], tuple((width, 1) for width in stages))
+
+    @property
+    def stylegan1(self) -> StyleGan1Shape:
+        """Of the generator that IDInvert inverts: as wide as the other one."""
+        level_by_level = (False,) * (len(self.channels) - 1)
+        return StyleGan1Shape(self.channels, level_by_level, self.style, self.mapping, self.style, self.style)
+
+    @property
+    def residual_encoder(self) -> ResidualShape:
+        """Of IDInvert's encoder: down to 4x4, as the published one."""
+        widths = (*self.encoder, self.encoder[-1])
+        hidden = tuple(min(pair) for pair in pairwise(widths))
+        return ResidualShape(widths, hidden, self.size >> len(hidden), self.stylegan1.styles, self.style)
 
     @property
     def hypernet(self) -> HypernetShape:

@@ -8,13 +8,16 @@ import torch
 from hyperstyle_deploy.export.checkpoint import read_checkpoint
 from hyperstyle_deploy.export.methods.hyperstyle import load_hyperstyle
 from hyperstyle_deploy.export.methods.inversion import load_inversion
-from hyperstyle_deploy.export.methods.model import Choices
+from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
+from hyperstyle_deploy.export.methods.model import Choices, IdInvertModel
 from hyperstyle_deploy.runtime.manifest.layers import layer_table
 from hyperstyle_deploy.training.checkpoints import encoder_file, join, write_checkpoints, write_encoders
 from hyperstyle_deploy.training.encoder import train_encoder
 from hyperstyle_deploy.training.evaluate import invert, load_networks
 from hyperstyle_deploy.training.generator import Codes, train_generator
 from hyperstyle_deploy.training.hypernetwork import train_hypernetwork
+from hyperstyle_deploy.training.idinvert import files, new_stylegan1, train_idinvert, train_stylegan1, write_idinvert
+from hyperstyle_deploy.training.idinvert import synthesize as synthesize_stylegan1
 from hyperstyle_deploy.training.inversion import WEIGHTS, differing_rows, encode, train_inversion
 from hyperstyle_deploy.training.loop import Training, load_network, rate, train
 from hyperstyle_deploy.training.mapping import parameters_of_latents, train_mapping
@@ -100,6 +103,19 @@ def test_all_trainings_run_in_turn(tmp_path: Path) -> None:
         model = load_inversion(read_checkpoint(tmp_path / "joined.pt"), Choices())
         assert model.method.name == method
         assert model.encoder.shape == TINY.inversion_encoder(method)
+
+
+def test_idinverts_networks_train_and_are_what_export_takes(tmp_path: Path) -> None:
+    train_stylegan1(tmp_path, TINY, steps=4, batch=2, pictures=4)
+    train_idinvert(tmp_path, TINY, steps=4, batch=4, pictures=4)
+    write_idinvert(tmp_path, tmp_path / "model", TINY)
+    model = load_model(read_checkpoints(files(tmp_path / "model")), Choices())
+    assert isinstance(model, IdInvertModel)
+    assert (model.generator.shape, model.encoder.shape) == (TINY.stylegan1, TINY.residual_encoder)
+    generator = load_network(tmp_path, "stylegan1", new_stylegan1(TINY))
+    codes = torch.randn(2, 10, 32)
+    assert torch.equal(model.generator(codes), synthesize_stylegan1(generator.synthesis, codes, 4))
+    assert synthesize_stylegan1(generator.synthesis, codes, 2).shape == (2, 3, 16, 16)
 
 
 def test_the_quick_synthesis_is_stylegan2s() -> None:
