@@ -12,7 +12,7 @@ from .networks import Widths
 STEPS = {
     "generator": 12_000, "mapping": 6_000, "encoder": 4_000, "hypernetwork": 5_200,
     "psp": 2_400, "e4e": 800, "restyle-psp": 1_600, "restyle-e4e": 500,
-    "stylegan1": 2_400, "idinvert": 1_600,
+    "stylegan1": 7_000, "idinvert": 1_600,
 }  # fmt: skip
 
 #: The same of a fine-tuning.

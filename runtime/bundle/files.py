@@ -131,10 +131,13 @@ def atomic_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
     Folders that a killed run left behind are removed first.
 
     Raises:
-        OutputError: ``path`` exists and ``overwrite`` is off, the folder is read-only or the disk is full.
+        OutputError: ``path`` exists and ``overwrite`` is off or it is no folder, the folder is read-only or the disk is
+            full.
     """
     partial = _partial(path)
     try:
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"Cannot write {path}", got="a file or a device of that name", expected="a folder")
         if path.exists() and not overwrite:
             raise OutputError("The output exists", got=path, hint="Choose another name, or pass --overwrite.")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -200,20 +200,28 @@ def test_atomic_file_replaces_nothing_but_files(tmp_path: Path, kind: str) -> No
     assert path.is_dir() or path.is_fifo()
 
 
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_atomic_directory_replaces_nothing_but_folders(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    path.write_text("a thesis") if kind == "file" else os.mkfifo(path)
+    before = path.lstat()
+    with pytest.raises(OutputError, match="a file or a device"), atomic_directory(path, overwrite=True):
+        pytest.fail("the block ran")
+    assert path.lstat() == before
+
+
 def test_atomic_directory_makes_its_parents(tmp_path: Path) -> None:
     with folder_of(tmp_path / "a" / "b" / "out", "text"):
         pass
     assert content(tmp_path / "a" / "b" / "out") == "text"
 
 
-@pytest.mark.parametrize("kind", ["folder", "empty folder", "file", "link to a folder"])
+@pytest.mark.parametrize("kind", ["folder", "empty folder", "link to a folder"])
 def test_atomic_directory_replaces_an_existing_output_only_when_told_to(tmp_path: Path, kind: str) -> None:
     path, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "content").write_text("kept")
-    if kind == "file":
-        path.write_text("old")
-    elif kind == "link to a folder":
+    if kind == "link to a folder":
         path.symlink_to(elsewhere)
     else:
         path.mkdir()
