@@ -82,7 +82,7 @@ OUT_OF_RANGE: tuple[tuple[Place, Any], ...] = (
     (("image", "channels"), 4),
     (("image", "input_height"), 0),
     (("image", "input_width"), 10**9),
-    (("image", "input_width"), 64),  # larger than what is drawn
+    (("image", "input_width"), 64),  # other than what graphs take
     (("image", "rows"), [0, 33]),
     (("image", "rows"), [-1, 32]),
     (("image", "rows"), [16, 16]),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
+from ...runtime.manifest.checks import SIDES
 from ...runtime.manifest.layers import stylegan1_layers
 from ...runtime.manifest.manifest import ImageSpec, MethodSpec
 from ...runtime.methods.idinvert import IDInvert
@@ -15,7 +16,7 @@ from ..layout import Widths
 from ..networks.residual_encoder import ResidualEncoder, ResidualShape
 from ..networks.stylegan1 import StyleGan1, StyleGan1Shape
 from ..tensors import check_tensors, fill
-from .model import SMALLEST_INPUT, Choices, IdInvertModel
+from .model import Choices, IdInvertModel
 from .recognition import IDINVERT, IDINVERT_ENCODER
 
 #: More resolutions than a generator of 1024 pixels has are not taken for ones.
@@ -143,11 +144,11 @@ def image_of(checkpoint: Checkpoint, shape: StyleGan1Shape, encoder: ResidualSha
     Raises:
         CheckpointError: encoder and generator are of two sizes, or another one was chosen.
     """
-    if encoder.input != shape.size or shape.size < SMALLEST_INPUT:
+    if encoder.input != shape.size or shape.size < SIDES.start:
         raise CheckpointError(
             f"{checkpoint.path} and its encoder are of two sizes, or of one that is too small",
             got=f"drawings of {shape.size}, an encoder of {encoder.input}",
-            expected=f"one size, {SMALLEST_INPUT} or more",
+            expected=f"one size, {SIDES.start} or more",
         )
     if choices.input_size not in (None, shape.size):
         raise CheckpointError(

@@ -125,7 +125,7 @@ def ignored(layout: Layout) -> tuple[str, ...]:
 
 def _average(checkpoint: Checkpoint, layout: Layout, generator: Generator) -> tuple[Tensor, dict[str, str]]:
     """The average code, and how it was made where the checkpoint has none."""
-    if checkpoint.latent_avg is None and layout.method not in ITERATIVE:
+    if checkpoint.latent_avg is None:
         latent_avg, made = mapped_average(generator)
         return latent_avg, {"latent_avg": made}
     return average_code(checkpoint, layout.generator.styles, layout.generator.width, layout.surplus), {}

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...runtime.manifest.checks import SIDES
 from ...runtime.manifest.layers import Layer
 from ...runtime.manifest.manifest import ImageSpec, MethodSpec
 from ..checkpoint import Checkpoint
@@ -18,8 +19,8 @@ from ..networks.stylegan1 import StyleGan1
 from ..networks.stylegan2 import Generator
 from ..options import option, unsupported
 
-#: The side of what published networks look at, and the smallest that can be exported.
-USUAL_INPUT, SMALLEST_INPUT = 256, 32
+#: The side of what published networks look at.
+USUAL_INPUT = 256
 #: Steps of a refinement loop, and of a ReStyle encoder that begins one, unless told otherwise.
 DEFAULT_STEPS = 5
 
@@ -146,6 +147,7 @@ def image_spec(
     """Sizes of what goes in and comes out.
 
     Cars are 3/4 as high as they are wide: of the square drawing the middle three quarters of the rows are the image.
+    The input may be larger than the drawing, as it is where an encoder for 256 pixels drives a generator of 128.
 
     Args:
         checkpoint: the method's first file; its option ``input_size`` counts where the user chose none.
@@ -160,12 +162,12 @@ def image_spec(
     """
     limits = [limit for limit in largest if limit is not None]
     told = option(checkpoint, "input_size", int, min(limits, default=min(USUAL_INPUT, size)))
-    side = min(told, size) if choices.input_size is None else choices.input_size
-    most = min([*limits, size])
+    side = told if choices.input_size is None else choices.input_size
+    most = min(limits, default=SIDES.stop - 1)
     cars = "cars" in option(checkpoint, "dataset_type", str, "")
     height = side * 3 // 4 if cars else side
-    if not SMALLEST_INPUT <= height <= side <= most or (cars and side % 8):
-        expected = f"{SMALLEST_INPUT} to {most}" + (", a multiple of 8 from 48 on" if cars else "")
+    if not SIDES.start <= height <= side <= most or (cars and side % 8):
+        expected = f"{SIDES.start} to {most}" + (", a multiple of 8 from 48 on" if cars else "")
         if choices.input_size is None:
             raise unsupported(checkpoint, "input_size", side, expected)
         raise CheckpointError(f"{checkpoint.path} cannot be exported for this input size", got=side, expected=expected)

@@ -40,7 +40,7 @@ class Resampling(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """Average pooling of a square drawing to a smaller square, float32."""
+    """Adaptive average pooling of a square drawing, float32: to a smaller square, or by repetition to a larger one."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ def check_image(manifest: "Manifest") -> None:
     channels = KINDS[image.kind]
     if image.channels not in channels:
         raise wrong("image.channels", image.channels, f"{channels.start} to {channels.stop - 1} for {image.kind}")
-    _check_sides(image, size)
+    _check_sides(image)
     if not 0 <= image.rows[0] < image.rows[1] <= size:
         raise wrong("image.rows", list(image.rows), f"rows inside 0 to {size}")
     for name in ("default_steps", "encoder_steps"):
@@ -65,11 +65,11 @@ def check_image(manifest: "Manifest") -> None:
             raise wrong(f"method.{name}", getattr(manifest.method, name), f"0 to {MAX_STEPS}")
 
 
-def _check_sides(image: "ImageSpec", size: int) -> None:
+def _check_sides(image: "ImageSpec") -> None:
     for name in ("input_height", "input_width"):
         side = getattr(image, name)
-        if side not in SIDES or side > size:
-            raise wrong(f"image.{name}", side, f"{SIDES.start} to the {size} that are drawn")
+        if side not in SIDES:
+            raise wrong(f"image.{name}", side, f"{SIDES.start} to {SIDES.stop - 1}")
 
 
 def check_generator(manifest: "Manifest") -> None:

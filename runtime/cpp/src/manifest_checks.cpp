@@ -80,8 +80,8 @@ void check_image(const Manifest& manifest) {
   const std::pair<const char*, std::int64_t> sides[] = {{"image.input_height", image.input_height},
                                                         {"image.input_width", image.input_width}};
   for (const auto& [name, side] : sides) {
-    if (side < least_side || side > size) {
-      throw wrong(name, number(side), "32 to the " + number(size) + " that are drawn");
+    if (side < least_side || side > most_side) {
+      throw wrong(name, number(side), "32 to 1024");
     }
   }
   if (!(0 <= image.rows[0] && image.rows[0] < image.rows[1] && image.rows[1] <= size)) {

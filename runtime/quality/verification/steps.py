@@ -173,8 +173,11 @@ def _excess(one: Difference) -> float:
 
 
 def _pooled(image: Host, width: int) -> Host:
-    """[3, H, W] averaged over blocks of pixels, to the ``width`` that the loop pools to or just above it."""
-    factor = 1 << (image.shape[2] // width).bit_length() - 1
+    """[3, H, W] averaged over blocks of pixels, to the ``width`` that the loop pools to or just above it.
+
+    A drawing that is smaller stays as it is.
+    """
+    factor = 1 << max(0, (image.shape[2] // width).bit_length() - 1)
     channels, height, columns = image.shape[0], image.shape[1] // factor, image.shape[2] // factor
     whole = image[:, : height * factor, : columns * factor]
     return whole.reshape(channels, height, factor, columns, factor).mean((2, 4), dtype=np.float32)

@@ -87,6 +87,20 @@ def test_a_bundle_of_any_width_is_read(probe: Probe, tmp_path: Path) -> None:
     assert "has no constant noise.last" in constants[1]
 
 
+def test_a_bundle_whose_input_is_larger_than_its_drawing_is_read(probe: Probe, tmp_path: Path) -> None:
+    """An encoder for 64 pixels that drives a generator of 32."""
+    bundle = make_small_bundle(tmp_path / "bundle", "restyle-psp")
+    document = bundle.document()
+    document["image"] |= {"input_height": 64, "input_width": 64}
+    for graph in document["graphs"].values():
+        for tensor in (*graph["inputs"], *graph["outputs"]):
+            if tensor["name"] == "reconstruction" or (graph["file"] == "encoder.onnx" and tensor["name"] == "image"):
+                tensor["shape"][2:] = [64, 64]
+    bundle.write(document)
+    assert Bundle.open(bundle.path).manifest.image.input_width == 64
+    assert probe.run(("bundle", bundle.path)) == [(0, "")]
+
+
 @pytest.mark.parametrize("name", ["missing", "a_file", "empty_folder", "n" * 5000])
 def test_what_is_no_bundle_is_refused_in_pythons_words(probe: Probe, tmp_path: Path, name: str) -> None:
     (tmp_path / "a_file").write_text("a file")

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from hyperstyle_deploy.errors import CheckpointError
-from hyperstyle_deploy.export.checkpoint import Checkpoint
+from hyperstyle_deploy.export.checkpoint import Checkpoint, read_checkpoint
 from hyperstyle_deploy.export.methods import hyperstyle
 from hyperstyle_deploy.export.methods.inversion import load_inversion, read_layout
 from hyperstyle_deploy.export.methods.loading import load_model, read_checkpoints
 from hyperstyle_deploy.export.methods.model import NO_CHOICES, Choices
 from hyperstyle_deploy.export.methods.recognition import ENCODERS, method_of
-from hyperstyle_deploy.export.seeded import TINY
+from hyperstyle_deploy.export.published_loop import reconstruction
+from hyperstyle_deploy.export.seeded import TINY, write_checkpoints
+from hyperstyle_deploy.export.stages.synthesis import Reconstruction
 from hyperstyle_deploy.runtime.manifest.manifest import ImageSpec, MethodSpec
 from hyperstyle_deploy.tests.unit.export.conftest import Read, Written
 
@@ -308,21 +310,20 @@ def test_codes_that_start_from_zero(read: Read, method: str) -> None:
     assert torch.equal(model.latent_avg, checkpoint.latent_avg)
 
 
-@pytest.mark.parametrize("method", ["psp", "e4e"])
+@pytest.mark.parametrize("method", ["psp", "e4e", "restyle-psp", "restyle-e4e"])
 def test_a_missing_average_is_the_mean_of_mapped_latents_and_told(read: Read, method: str) -> None:
     (checkpoint,) = read(method)
     model = load_inversion(replace(checkpoint, latent_avg=None), NO_CHOICES)
     assert "10000 mapped latents" in model.provenance["latent_avg"]
-    assert model.average is model.latent_avg
+    assert model.average is (None if method.startswith("restyle") else model.latent_avg)
     assert torch.equal(model.latent_avg, model.latent_avg[:1].expand(10, 32))
     assert load_inversion(checkpoint, NO_CHOICES).provenance == {}
 
 
-@pytest.mark.parametrize("method", ["restyle-psp", "restyle-e4e", "hyperstyle"])
-def test_where_the_loop_begins_an_average_is_needed(read: Read, method: str) -> None:
-    files = read(method)
+def test_hyperstyle_needs_the_average_that_it_was_trained_with(read: Read) -> None:
+    checkpoint, w_encoder = read("hyperstyle")
     with pytest.raises(CheckpointError, match="has no latent_avg"):
-        load_model((replace(files[0], latent_avg=None), *files[1:]), NO_CHOICES)
+        load_model((replace(checkpoint, latent_avg=None), w_encoder), NO_CHOICES)
 
 
 def test_one_average_for_all_styles(read: Read) -> None:
@@ -379,12 +380,26 @@ def test_style_blocks_say_what_they_were_made_for(read: Read) -> None:
                 image(files, side)
 
 
-def test_encoders_that_pool_take_any_size_up_to_the_drawings(read: Read) -> None:
+def test_encoders_that_pool_take_any_size(read: Read) -> None:
     files = read("psp", encoder_type="BackboneEncoderUsingLastLayerIntoW")
     assert image(files).input_width == 64
     assert image(files, 33).input_width == 33
-    with pytest.raises(CheckpointError, match="Expected: 32 to 64"):
-        image(files, 65)
+    assert image(files, 256).input_width == 256
+    for side in (31, 1025):
+        with pytest.raises(CheckpointError, match="Expected: 32 to 1024"):
+            image(files, side)
+
+
+@pytest.mark.parametrize("method", ["psp", "restyle-e4e", "hyperstyle"])
+def test_an_encoder_may_look_at_larger_pictures_than_are_drawn(method: str, tmp_path: Path) -> None:
+    """As the authors' code has it, where every encoder looks at 256 pixels: a reconstruction's pixels are repeated."""
+    sizes = replace(TINY, generator=replace(TINY.generator, channels=TINY.generator.channels[:-1]))
+    model = load_model(tuple(map(read_checkpoint, write_checkpoints(tmp_path, method, sizes))), NO_CHOICES)
+    assert model.image == ImageSpec("photo", 3, 64, 64, (0, 32))
+    drawing = torch.rand(1, 3, 32, 32)
+    wanted = drawing.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(reconstruction(drawing, model.image), wanted)
+    torch.testing.assert_close(Reconstruction(32, model.image)(drawing), wanted)
 
 
 def test_a_checkpoint_may_say_its_size(read: Read) -> None:
