@@ -27,6 +27,8 @@ BARE = {
     "features.0.weight": "lpips-trunk",
     "lin0.model.1.weight": "lpips-heads",
 }
+#: Before every name in the file of a network that was trained as ``torch.nn.DataParallel``.
+WRAPPER = "module."
 #: Where training keeps the generator that is the mean of many steps' ones, which is the one to use.
 GENERATOR = "g_ema"
 
@@ -150,7 +152,9 @@ def _checkpoint(archive: Archive, content: Any) -> Checkpoint:
         raise CheckpointError(f"{path} has an unusable latent_avg", got=type(average).__name__, expected="a tensor")
     tensors = Tensors(archive)
     latent_avg = None if average is None else tensors.tensor("latent_avg", average)
-    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in state.items()}, opts, latent_avg)
+    wrapped = bool(state) and all(name.startswith(WRAPPER) for name in state)
+    named = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
+    return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in named.items()}, opts, latent_avg)
 
 
 class Tensors:

@@ -135,6 +135,14 @@ def test_tensors_of_one_storage_stay_one_and_views_are_kept(write: Write) -> Non
     torch.testing.assert_close(state["c"], base[2:8].reshape(2, 3).T)
 
 
+def test_the_prefix_of_data_parallel_is_taken_off(write: Write) -> None:
+    state = content()["state_dict"]
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    assert list(read_checkpoint(write(content(state_dict=wrapped))).state) == list(state)
+    mixed = {**wrapped, "encoder.x": torch.ones(1)}
+    assert list(read_checkpoint(write(content(state_dict=mixed))).state) == list(mixed)
+
+
 def test_a_part_is_what_lies_below_its_prefix() -> None:
     state = {"a.b.c": torch.tensor(0), "a.d": torch.tensor(1), "ab.c": torch.tensor(2), "a": torch.tensor(3)}
     assert list(Checkpoint(Path("x"), state, {}, None).part("a")) == ["b.c", "d"]
