@@ -87,6 +87,12 @@ def optimised(
                 got=f"a {model.method.name} checkpoint",
                 hint="Leave --vgg16 out: the networks of other losses are given with --lpips.",
             )
+        if names and not model.image.comparable:
+            raise ExportError(
+                "Optimisations bring drawings close to a photo",
+                got=f"a {model.method.name} checkpoint whose input is a {model.image.kind}",
+                hint="Leave --gradients out.",
+            )
         return Optimised(names, Criterion() if lpips is None else read_lpips(*lpips))
     if names or lpips is not None:
         raise ExportError(

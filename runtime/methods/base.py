@@ -201,7 +201,7 @@ class Method(ABC):
         """
         manifest = self.manifest
         if manifest.image.kind not in self.kinds:
-            raise wrong("image.kind", manifest.image.kind, f"{' or '.join(self.kinds)} for {manifest.method.name}")
+            raise wrong("image.kind", manifest.image.kind, f"{' or '.join(self.kinds)} for {self.name}")
         if manifest.generator.family not in self.families:
             raise wrong("generator.family", manifest.generator.family, f"{' or '.join(self.families)} for {self.name}")
         if not self.refines and manifest.method.default_steps:

@@ -201,6 +201,8 @@ def test_gradients_are_exported_in_float32_and_for_what_is_known(written: Callab
         export(written("e4e"), tmp_path / "out", precision="float16", gradients=["projection"])
     with pytest.raises(ExportError, match=r"Unknown optimisation. Got: prodjection. Expected: projection"):
         export(written("e4e"), tmp_path / "out", gradients=["prodjection"])
+    with pytest.raises(ExportError, match=r"close to a photo. Got: a psp checkpoint whose input is a sketch"):
+        export(written("psp", labels=1), tmp_path / "out", gradients=["projection"])
     assert not (tmp_path / "out").exists()
 
 
