@@ -15,7 +15,7 @@ class Settling:
     photos to draw no more. Where the input is no photo there is no L2: ``l2`` stays empty, and nothing stops early.
 
     A photo also stops where ``enough`` says so of an optimisation's losses, and where something in these or in a
-    gradient is not finite: ``failures`` then says what, and its result is the last state with a finite loss.
+    gradient is not finite: ``failures`` then says what, and its result is the state so far with the least L2.
 
     Args:
         photos: size of the batch.
@@ -37,6 +37,7 @@ class Settling:
         self.failures: dict[int, str] = {}
         self.l2: list[list[float]] = [[] for _ in range(photos)]
         self._last: Step | None = None
+        self._best: dict[int, Step] = {}
 
     def take(self, step: Step) -> bool:
         """Note a step; returns whether any photo goes on.
@@ -45,13 +46,12 @@ class Settling:
             OptimisationError: a photo's loss is not finite before any step.
         """
         for photo, l2 in enumerate(self.l2):
-            if photo not in self.stopped and self._usable(step, photo):
-                self.results[photo] = step
-                if step.l2 is not None:
-                    l2.append(float(step.l2[photo]))
-                    self._stop_if_settled(photo, l2)
-                if (losses := step.losses(photo)) and self._enough(losses):
-                    self.stopped.add(photo)
+            if photo in self.stopped:
+                continue
+            if self._usable(step, photo):
+                self._note(step, photo, l2)
+            if photo in self.failures:
+                self._go_back(photo, l2)
         self._last = step
         return len(self.stopped) < len(self.l2)
 
@@ -71,6 +71,23 @@ class Settling:
                 hint="Look at the bundle with: hyperstyle-deploy verify",
             )
         return finite
+
+    def _note(self, step: Step, photo: int, l2: list[float]) -> None:
+        self.results[photo] = step
+        losses = step.losses(photo)
+        if step.l2 is not None:
+            l2.append(float(step.l2[photo]))
+            if losses and l2[-1] <= min(l2):
+                self._best[photo] = step
+            self._stop_if_settled(photo, l2)
+        if losses and self._enough(losses):
+            self.stopped.add(photo)
+
+    def _go_back(self, photo: int, l2: list[float]) -> None:
+        """Make the best state the result: those before a failure may have run away."""
+        if photo in self._best:
+            self.results[photo] = self._best[photo]
+            del l2[self._best[photo].index + 1 :]
 
     def _stop_if_settled(self, photo: int, l2: list[float]) -> None:
         if self._until_gain is None or self._last is None or not l2[-2] - l2[-1] < self._until_gain * l2[-2]:

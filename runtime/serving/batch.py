@@ -266,7 +266,9 @@ def _invert_batch(
             on_step(len(pending) * (outputs.steps - step.index))
             break
     inversions = session.settled(settling)
-    for item, inversion in zip(pending, inversions, strict=True):
+    for photo, (item, inversion) in enumerate(zip(pending, inversions, strict=True)):
+        if outputs.strips:
+            _keep_for_strip(item, settling.results[photo], photo)
         _write(session, item, inversion, outputs)
     seconds = (time.monotonic() - started) / len(pending)
     for item, inversion in zip(pending, inversions, strict=True):
@@ -278,9 +280,13 @@ def _invert_batch(
 def _look(item: _Pending, step: Step, photo: int, outputs: Outputs) -> None:
     """Keep the pictures of a step that are asked for; only they leave the backend."""
     if outputs.strips:
-        item.strip.keep(step.index, to_uint8(step.reconstruction[photo : photo + 1])[0])
+        _keep_for_strip(item, step, photo)
     if outputs.every_step:
         item.steps.append(step.pixels(photo))
+
+
+def _keep_for_strip(item: _Pending, step: Step, photo: int) -> None:
+    item.strip.keep(step.index, to_uint8(step.reconstruction[photo : photo + 1])[0])
 
 
 def _write(session: Session, item: _Pending, inversion: Inversion, outputs: Outputs) -> None:

@@ -10,14 +10,17 @@ MOST_SHOWN = 12
 
 
 class Strip:
-    """Keeps what a strip may need while a photo goes through at most ``steps`` steps."""
+    """Keeps what a strip may need while a photo goes through at most ``steps`` steps.
+
+    The result may be a state of long ago, where an optimisation ran away: whoever knows it keeps its picture last.
+    """
 
     def __init__(self, steps: int) -> None:
         self._stride = max(1, math.ceil(steps / MOST_SHOWN))
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
     def keep(self, index: int, picture: NDArray[np.uint8]) -> None:
-        """Keep a reconstruction [H, W, 3], and drop the last but one, unless it is shown: it can be no result."""
+        """Keep a reconstruction [H, W, 3], and drop the last but one, unless it is shown."""
         self._kept[index] = picture
         if (index - 2) % self._stride:
             self._kept.pop(index - 2, None)

@@ -46,7 +46,7 @@ Figures figures_of(Backend& backend, const Method& method, const Step& step) {
 }
 
 Settling::Settling(const Method& method, std::int64_t photos, std::optional<double> until_gain)
-    : method_(method), until_gain_(until_gain), outcomes_(static_cast<std::size_t>(photos)) {
+    : method_(method), until_gain_(until_gain), outcomes_(static_cast<std::size_t>(photos)), best_(outcomes_.size()) {
   if (until_gain && !(*until_gain >= 0 && *until_gain < 1)) {
     throw ArrayError(
         Message("until_gain is out of range").got(std::to_string(*until_gain)).expected("0 or more, and less than 1"));
@@ -55,16 +55,30 @@ Settling::Settling(const Method& method, std::int64_t photos, std::optional<doub
 
 bool Settling::take(const std::shared_ptr<const Step>& step, const Figures& figures) {
   for (std::size_t photo = 0; photo < outcomes_.size(); ++photo) {
-    if (stopped_.count(photo) > 0 || !usable(*step, figures, photo)) continue;
-    const std::shared_ptr<const Step> before = std::exchange(outcomes_[photo].step, step);
-    if (figures.l2() != nullptr) {
-      outcomes_[photo].l2.push_back(figures.l2()[photo]);
-      stop_if_settled(photo, before);
-    }
-    const Losses& losses = figures.losses[photo];
-    if (!losses.empty() && method_.enough(losses)) stopped_.insert(photo);
+    if (stopped_.count(photo) > 0) continue;
+    if (usable(*step, figures, photo)) note(step, figures, photo);
+    if (!outcomes_[photo].failure.empty()) go_back(photo);
   }
   return stopped_.size() < outcomes_.size();
+}
+
+void Settling::note(const std::shared_ptr<const Step>& step, const Figures& figures, std::size_t photo) {
+  const std::shared_ptr<const Step> before = std::exchange(outcomes_[photo].step, step);
+  const Losses& losses = figures.losses[photo];
+  if (figures.l2() != nullptr) {
+    std::vector<double>& l2 = outcomes_[photo].l2;
+    l2.push_back(figures.l2()[photo]);
+    if (!losses.empty() && l2.back() <= *std::min_element(l2.begin(), l2.end())) best_[photo] = step;
+    stop_if_settled(photo, before);
+  }
+  if (!losses.empty() && method_.enough(losses)) stopped_.insert(photo);
+}
+
+// Make the best state the result: those before a failure may have run away.
+void Settling::go_back(std::size_t photo) {
+  if (best_[photo] == nullptr) return;
+  outcomes_[photo].step = best_[photo];
+  outcomes_[photo].l2.resize(static_cast<std::size_t>(best_[photo]->index) + 1);
 }
 
 // Whether a state may be a photo's result; without a finite gradient it is its last one.

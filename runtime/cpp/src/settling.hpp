@@ -24,7 +24,7 @@ Figures figures_of(Backend& backend, const Method& method, const Step& step);
 // Follows a batch through the loop; without `until_gain` every photo takes every step. A photo stops after a step that
 // brought its L2 down by less than `until_gain`, relative to what it was before. Its result is the last step, or the
 // one before if L2 rose. Where there is no L2, nothing stops early. A photo also stops where the method says that its
-// losses are low enough, and where a loss or a gradient is not finite: its result is the last state with a finite loss.
+// losses are low enough, and where a loss or a gradient is not finite: its result is the state so far with the least L2.
 class Settling {
  public:
   // What a photo ends with; `l2` is empty where there is none, `failure` says what was not finite.
@@ -44,12 +44,15 @@ class Settling {
 
  private:
   bool usable(const Step& step, const Figures& figures, std::size_t photo);
+  void note(const std::shared_ptr<const Step>& step, const Figures& figures, std::size_t photo);
+  void go_back(std::size_t photo);
   void stop_if_settled(std::size_t photo, const std::shared_ptr<const Step>& before);
 
   const Method& method_;
   const std::optional<double> until_gain_;
   Stopped stopped_;
   std::vector<Outcome> outcomes_;
+  std::vector<std::shared_ptr<const Step>> best_;  // of every photo; none but of an optimisation
 };
 
 }  // namespace hyperstyle

@@ -11,20 +11,22 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.images import mean_squared_error
 from hyperstyle_deploy.runtime.refinement.settling import Settling
 from hyperstyle_deploy.runtime.serving.batch import DONE, SKIPPED, Outputs, invert_files
+from hyperstyle_deploy.runtime.serving.strips import Strip
 from hyperstyle_deploy.runtime.session import Session
 
 
 class Drawn:
     """A step that has its errors, and is counted."""
 
-    def __init__(self, index: int, errors: tuple[float, ...]) -> None:
+    def __init__(self, index: int, errors: tuple[float, ...], loss: float | None = None, wrong: bool = False) -> None:
         self.index, self.l2 = index, np.array(errors)
+        self._loss, self._wrong = loss, wrong
 
     def losses(self, photo: int) -> dict[str, float]:
-        return {}
+        return {} if self._loss is None else {"mse": self._loss}
 
     def unusable(self, photo: int) -> str | None:
-        return None
+        return "the gradient of codes" if self._wrong else None
 
 
 def run(curves: list[list[float]], until_gain: float | None) -> tuple[list[int], list[list[float]], int]:
@@ -56,6 +58,26 @@ def test_at_zero_only_a_worse_step_stops() -> None:
 def test_the_first_state_stops_nobody_and_the_last_step_may_be_given_back() -> None:
     assert run([[1.0]], 0.5) == ([0], [[1.0]], 0)
     assert run([[1.0, 1.5]], 0.5)[0] == [0]
+
+
+@pytest.mark.parametrize("loss", [1.0, float("nan")], ids=["gradient", "loss"])
+def test_an_optimisation_that_runs_away_keeps_its_best_state(loss: float) -> None:
+    settling = Settling(1, None)
+    for index, error in enumerate((1.0, 0.3, 0.5, 90.0)):
+        assert settling.take(Drawn(index, (error,), loss=1.0))
+    assert not settling.take(Drawn(4, (1e9,), loss=loss, wrong=True))
+    assert settling.failures == {0: "step 4: the gradient of codes is not finite"}
+    assert settling.results[0].index == 1
+    assert settling.l2 == [[1.0, 0.3]]
+
+
+def test_a_strip_shows_a_result_of_long_ago() -> None:
+    drawn = Strip(steps=100)
+    pictures = [np.full((1, 1, 3), index, np.uint8) for index in range(41)]
+    for index, picture in enumerate(pictures):
+        drawn.keep(index, picture)
+    drawn.keep(22, pictures[22])
+    assert [int(picture[0, 0, 0]) for picture in drawn.pictures(22)] == [0, 9, 18, 22]
 
 
 @pytest.mark.parametrize("gain", [-0.1, 1.0, float("nan")])
