@@ -1,6 +1,7 @@
 """Read a published checkpoint without running anything in it."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +28,8 @@ BARE = {
     "features.0.weight": "lpips-trunk",
     "lin0.model.1.weight": "lpips-heads",
 }
-#: Before every name in the file of a network that was trained as ``torch.nn.DataParallel``.
-WRAPPER = "module."
+#: What ``torch.nn.DataParallel`` puts before the names of a network that it wraps, the whole or a part.
+WRAPPER = re.compile(r"(?<![^.])module\.")
 #: Where training keeps the generator that is the mean of many steps' ones, which is the one to use.
 GENERATOR = "g_ema"
 
@@ -126,6 +127,8 @@ def _bare(archive: Archive, content: Any) -> Checkpoint:
     path = archive.path
     if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
         raise CheckpointError(f"{path} is no state dict", got=type(content).__name__, expected="tensors by name")
+    if held := sorted(name for name, value in content.items() if isinstance(value, dict)):
+        raise CheckpointError(f"{path} is no state dict", got=f"dicts {held[:12]}", expected="tensors by name")
     tensors = Tensors(archive)
     return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in content.items()}, {}, None)
 
@@ -137,11 +140,7 @@ def _checkpoint(archive: Archive, content: Any) -> Checkpoint:
         raise CheckpointError(f"{path} holds no dictionary", got=got)
     state = content.get("state_dict")
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise CheckpointError(
-            f"{path} has no state_dict",
-            got=f"keys {sorted(map(str, content))[:12]}",
-            expected="state_dict, opts, latent_avg",
-        )
+        raise _stateless(path, content)
     opts = content.get("opts", {})
     opts = vars(opts) if isinstance(opts, argparse.Namespace) else opts
     if not isinstance(opts, dict):
@@ -152,9 +151,27 @@ def _checkpoint(archive: Archive, content: Any) -> Checkpoint:
         raise CheckpointError(f"{path} has an unusable latent_avg", got=type(average).__name__, expected="a tensor")
     tensors = Tensors(archive)
     latent_avg = None if average is None else tensors.tensor("latent_avg", average)
-    wrapped = bool(state) and all(name.startswith(WRAPPER) for name in state)
-    named = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
+    unwrapped = {WRAPPER.sub("", name): value for name, value in state.items()}
+    named = unwrapped if len(unwrapped) == len(state) else state
     return Checkpoint(path, {name: tensors.tensor(name, value) for name, value in named.items()}, opts, latent_avg)
+
+
+def _stateless(path: Path, content: dict[Any, Any]) -> CheckpointError:
+    """What a file without a state_dict is, where it is known."""
+    if GENERATOR in content:
+        return CheckpointError(
+            f"{path} is a generator by itself",
+            got=GENERATOR,
+            expected="the checkpoint of a method",
+            hint=f"A bundle draws with it, too: hyperstyle-deploy export CHECKPOINT --generator NAME={path} -o BUNDLE",
+        )
+    parts = any(str(name).startswith(("encoder.", "hypernet.")) for name in content)
+    return CheckpointError(
+        f"{path} has no state_dict",
+        got=f"keys {sorted(map(str, content))[:12]}",
+        expected="state_dict, opts, latent_avg",
+        hint="Put these tensors below state_dict, and the options of their training below opts." if parts else None,
+    )
 
 
 class Tensors:

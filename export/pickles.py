@@ -358,6 +358,11 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     "_codecs encode": _bytes,
     "torch_utils.persistence _reconstruct_persistent_obj": _module,
     "dnnlib.util EasyDict": _dictionary,
+    **{
+        f"{module} {flavour}Path": lambda *_: Unread("a path")
+        for module in ("pathlib", "pathlib._local")
+        for flavour in ("Posix", "Windows", "PurePosix", "PureWindows")
+    },
     # Gains of StyleGAN2-ADA's layers are NumPy's numbers.
     "numpy dtype": lambda *_: Unread("a NumPy type"),
     **{f"numpy.{core}.multiarray scalar": lambda *_: Unread("a NumPy number") for core in ("core", "_core")},

@@ -67,7 +67,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     """
     (length,) = struct.unpack_from("<Q", content)
     if length > MAX_HEADER_BYTES:
-        raise ValueError(f"a header of {length} bytes, where {MAX_HEADER_BYTES} are possible")
+        raise ValueError(f"no safetensors file, or a header of {length} bytes, where {MAX_HEADER_BYTES} are possible")
     header = strict_json.parse(content[8 : 8 + length])
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     return metadata if isinstance(metadata, dict) else {}

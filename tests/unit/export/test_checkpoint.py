@@ -121,6 +121,7 @@ def test_options_and_average_code_may_be_missing(write: Write, name: str) -> Non
         torch.float16,
         torch.Size([1]),
         torch.nn.Parameter(torch.ones(1)),
+        Path("/experiments/1"),
     ],
     ids=lambda extra: type(extra).__name__,
 )
@@ -139,8 +140,10 @@ def test_the_prefix_of_data_parallel_is_taken_off(write: Write) -> None:
     state = content()["state_dict"]
     wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
     assert list(read_checkpoint(write(content(state_dict=wrapped))).state) == list(state)
-    mixed = {**wrapped, "encoder.x": torch.ones(1)}
-    assert list(read_checkpoint(write(content(state_dict=mixed))).state) == list(mixed)
+    part = {name.replace(".", ".module.", 1): tensor for name, tensor in state.items()}
+    assert list(read_checkpoint(write(content(state_dict=part))).state) == list(state)
+    both = {**state, **wrapped, "a_module.x": torch.ones(1)}
+    assert list(read_checkpoint(write(content(state_dict=both))).state) == list(both)
 
 
 def test_a_part_is_what_lies_below_its_prefix() -> None:
@@ -545,6 +548,22 @@ def test_a_file_without_a_dictionary_is_refused(write: Write, what: object) -> N
 def test_a_file_without_a_state_dict_is_refused_with_its_keys(write: Write, state: object) -> None:
     with pytest.raises(CheckpointError, match=r"has no state_dict.*'latent_avg', 'opts', 'state_dict'"):
         read_checkpoint(write(content(state_dict=state)))
+
+
+def test_a_generator_by_itself_is_told_which_command_takes_it(write: Write) -> None:
+    path = write({"g_ema": {"input.input": torch.ones(1)}, "latent_avg": torch.ones(3)})
+    with pytest.raises(CheckpointError, match=rf"is a generator by itself.*--generator NAME={path} -o BUNDLE"):
+        read_checkpoint(path)
+
+
+def test_tensors_of_a_method_without_their_options_are_told_where_they_go(write: Write) -> None:
+    with pytest.raises(CheckpointError, match="has no state_dict.*options of their training below opts"):
+        read_checkpoint(write({"encoder.x": torch.ones(1), "decoder.x": torch.ones(1)}))
+
+
+def test_a_checkpoint_is_no_bare_state_dict(write: Write) -> None:
+    with pytest.raises(CheckpointError, match=r"is no state dict. Got: dicts \['opts', 'state_dict'\]"):
+        checkpoint.read_state(write(content()))
 
 
 def test_a_bare_state_dict_is_refused_with_its_keys(write: Write) -> None:
