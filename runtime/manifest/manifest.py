@@ -163,6 +163,11 @@ class Manifest:
         return tuple(layer for layer in self.layers if layer.tuned)
 
     @property
+    def face_side(self) -> int:
+        """Sides of an aligned face: of what is drawn, or of what the networks look at where that is larger."""
+        return max(self.generator.size, self.image.input_width)
+
+    @property
     def default_steps(self) -> int:
         """Refinement steps unless told otherwise."""
         return self.method.default_steps

@@ -36,8 +36,8 @@ class FaceAlignment:
         return {"aligned_with": f"face {self.face} of {self.finder.source}{pasted}"}
 
     def align(self, photo: Image.Image, name: str, manifest: Manifest) -> Aligned:
-        """The face of a photo, at the size of the model's pictures."""
-        return align_face(self.finder, photo, name, manifest.generator.size, self.face)
+        """The face of a photo, at the size of the model's pictures, or of what it looks at where that is larger."""
+        return align_face(self.finder, photo, name, manifest.face_side, self.face)
 
     def pasting(self, photo: Image.Image, crop: Crop) -> Callable[[NDArray[np.uint8]], Image.Image] | None:
         """What puts a result into the photo, in the place of its own face; None if that is not asked for."""

@@ -120,7 +120,7 @@ def aligned(service: Service, served: Served, request: Request, photo: Image.Ima
     check_takes_faces(manifest)
     finder: FaceFinder
     if "quad" in options:
-        size = manifest.generator.size
+        size = manifest.face_side
         return cut(photo, square_at(_json(options["quad"].encode(), "quad"), photo.size, size), size)
     if "landmarks" in options:
         points = checked_landmarks(_json(options["landmarks"].encode(), "landmarks"), "The landmarks")
@@ -132,7 +132,7 @@ def aligned(service: Service, served: Served, request: Request, photo: Image.Ima
         finder = service.finder
     else:
         raise RefusedError(400, "It is not said where the face is", expected="box=X0,Y0,X1,Y1 or landmarks=[[x,y],...]")
-    return align_face(finder, photo, "the photo", manifest.generator.size, face or 1)
+    return align_face(finder, photo, "the photo", manifest.face_side, face or 1)
 
 
 def inversion_of(session: Session, text: Any) -> Inversion:

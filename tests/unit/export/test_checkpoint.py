@@ -557,7 +557,7 @@ def test_a_generator_by_itself_is_told_which_command_takes_it(write: Write) -> N
 
 
 def test_tensors_of_a_method_without_their_options_are_told_where_they_go(write: Write) -> None:
-    with pytest.raises(CheckpointError, match="has no state_dict.*options of their training below opts"):
+    with pytest.raises(CheckpointError, match=r"has no state_dict.*options of their training below opts"):
         read_checkpoint(write({"encoder.x": torch.ones(1), "decoder.x": torch.ones(1)}))
 
 
