@@ -18,7 +18,7 @@ from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
 from hyperstyle_deploy.tests.unit.cpp.conftest import PHOTO, Probe, run
 from hyperstyle_deploy.tests.unit.cpp.test_runtime import check_equal
 from hyperstyle_deploy.tests.unit.golden_optimisation import Given, State
-from hyperstyle_deploy.tests.unit.runtime.test_optimisation import LOW, broken, with_root
+from hyperstyle_deploy.tests.unit.runtime.test_optimisation import LOW, broken, running_away, with_root
 
 Toys = Callable[..., Path]
 GRADIENTS = ("projection", "pti", "pti-locality")
@@ -227,6 +227,16 @@ def test_what_is_not_finite_stops_a_photo_as_in_python(probe: Probe, tmp_path: P
     assert 0 < found.steps < 20
     assert found.source == expected.source
     check_equal(found, expected)
+
+
+def test_a_photo_that_ran_away_gets_back_its_best_state(probe: Probe, tmp_path: Path) -> None:
+    bundle = broken(tmp_path, running_away("norms", LOW["projection"])).path
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
+    answers = probe.run(("optimise", bundle, "projection", tmp_path / "black.png", tmp_path / "a.inversion", 20))
+    assert answers == [(0, "")]
+    found = Inversion.load(tmp_path / "a.inversion")
+    assert found.steps < int(found.source["result.stopped"].removeprefix("step ").partition(":")[0]) - 1
+    check_equal(found, load(bundle, "onnxruntime", method="projection").invert(tmp_path / "black.png", steps=20))
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_an_error(probe: Probe, tmp_path: Path) -> None:

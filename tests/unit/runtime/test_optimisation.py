@@ -176,6 +176,18 @@ def with_root(output: str, limit: float) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
+def running_away(output: str, limit: float) -> Callable[[onnx.ModelProto], None]:
+    """The same, and until then what is drawn gets less and less like the photo, though the loss falls."""
+
+    def change(model: onnx.ModelProto) -> None:
+        with_root(output, limit)(model)
+        node = next(node for node in model.graph.node if "reconstruction" in node.output)
+        node.output[list(node.output).index("reconstruction")] = "drawn"
+        model.graph.node.append(onnx.helper.make_node("Neg", ["drawn"], ["reconstruction"]))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("output", "told"), [("loss.mse", "mse is not finite"), ("norms", "the gradient of codes is not finite")]
 )
@@ -193,6 +205,19 @@ def test_what_is_not_finite_stops_a_photo_and_keeps_its_best_state(
         last = found.steps + (output == "loss.mse")  # without a loss the state before is the result
         assert found.source["result.stopped"] == f"step {last}: {told}"
         assert np.isfinite(found.codes).all()
+
+
+@pytest.mark.parametrize("output", ["loss.mse", "norms"])
+def test_a_photo_that_ran_away_gets_back_its_best_state(tmp_path: Path, output: str) -> None:
+    bundle = broken(tmp_path, running_away(output, LOW["projection"])).path
+    session = load(bundle, backend="onnxruntime", method="projection")
+    photo = np.zeros((SIZE, SIZE, 3), np.uint8)
+    errors = [step.l2[0] for step in session.refine(session.prepare([photo]), STEPS) if step.l2 is not None]
+    found = session.invert(photo, steps=STEPS)
+    stopped = int(found.source["result.stopped"].removeprefix("step ").partition(":")[0])
+    best = errors.count(min(errors)) - 1  # the first step of the schedule moves nothing
+    assert best < stopped - 1
+    assert (found.steps, found.l2) == (best, tuple(errors[: best + 1]))
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_an_error(tmp_path: Path) -> None:
