@@ -172,7 +172,7 @@ def _read_inversion(checkpoint: Checkpoint) -> _Read:
         generator, encoder = inversion.networks(layout)
         networks = {"encoder": encoder, "decoder": generator}
         check_tensors(checkpoint, networks, (), inversion.ignored(layout), finite=every_byte)
-        if checkpoint.latent_avg is not None or layout.method in inversion.ITERATIVE:
+        if checkpoint.latent_avg is not None:
             average_code(checkpoint, layout.generator.styles, layout.generator.width, layout.surplus)
 
     return Networks(encoder=encoder_class(checkpoint).name, **_generator(layout.generator, image)), check

@@ -97,6 +97,11 @@ def test_flaws_are_told_and_the_rest_is_described(written: Written, tmp_path: Pa
     assert found.export is not None
 
 
+def test_a_missing_average_is_no_flaw_where_export_makes_one(written: Written, tmp_path: Path) -> None:
+    path = changed(written("restyle-e4e")[0], tmp_path, lambda content: content.pop("latent_avg"))
+    assert inspect(path).needs == []
+
+
 def test_an_unknown_encoder_is_told(written: Written, tmp_path: Path) -> None:
     def rename(content: dict[str, Any]) -> None:
         content["opts"]["encoder_type"] = "Encoder5Editing"
