@@ -27,6 +27,7 @@ from .methods.recognition import (
 )
 from .networks.stylegan2 import GeneratorShape
 from .options import domain
+from .pickles import Unread
 from .tensors import average_code, check_tensors
 
 
@@ -266,4 +267,5 @@ def _part_name(tensor: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    value = value.what if isinstance(value, Unread) else value
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -119,3 +119,12 @@ def test_options_of_an_unsupported_value_are_told(written: Written, tmp_path: Pa
     found = inspect(changed(written("hyperstyle")[0], tmp_path, resize))
     assert found.method == "hyperstyle"
     assert "output_size is not supported" in found.needs[0]
+
+
+def test_options_that_are_not_read_are_told_as_what_they_are(written: Written, tmp_path: Path) -> None:
+    def place(content: dict[str, Any]) -> None:
+        content["opts"] |= {"exp_dir": Path("/experiments/1")}
+
+    found = inspect(changed(written("psp")[0], tmp_path, place))
+    assert found.needs == []
+    assert found.options["exp_dir"] == "a path"
