@@ -5,4 +5,4 @@ from pathlib import Path
 #: `index.html` is at an address's root, all others are in `page/` below it.
 PAGE = Path(__file__).parent / "page"
 #: What both have. They differ in the module `service.js`, which either asks a server or does the work.
-SHARED = tuple(PAGE / name for name in ("page.css", "page.js", "crop.js", "camera.js"))
+SHARED = (PAGE / "page.css", *sorted(PAGE.glob("*.js")))
