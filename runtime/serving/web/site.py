@@ -21,8 +21,6 @@ from .onnxruntime_web import DEVICES, NOTICE
 
 LOGGER = logging.getLogger(__name__)
 
-#: The methods that `page/browser/methods.js` has.
-METHODS = ("psp", "e4e", "restyle-psp", "restyle-e4e", "hyperstyle")
 #: What the runtime computes in a browser.
 ARITHMETIC = ("float32", "float16")
 #: Of what is loaded: a browser's memory for WebAssembly ends at 4 GB, and constants are there twice for a moment.
@@ -107,13 +105,9 @@ def check_runs(bundle: Bundle) -> None:
     """See that a browser can run a bundle.
 
     Raises:
-        BundleError: its method is not there in JavaScript, its precision is none that browsers compute, or it is larger
-            than their memory.
+        BundleError: its precision is none that browsers compute, or it is larger than their memory.
     """
     manifest = bundle.manifest
-    if manifest.method.name not in METHODS:
-        expected = f"one of {', '.join(METHODS)}"
-        raise BundleError("The method does not run in a browser", got=manifest.method.name, expected=expected)
     if manifest.arithmetic not in ARITHMETIC:
         raise BundleError(
             "The bundle's precision does not run in a browser",

@@ -11,11 +11,12 @@
 export async function* refine(backend, method, photo, steps) {
   let state = await method.start(backend, photo);
   for (let index = 0; ; index++) {
-    const { image, reconstruction } = await method.draw(backend, state, index);
+    const drawn = await method.draw(backend, photo, state, index);
+    const { image, reconstruction } = drawn;
     const comparable = method.manifest.image.kind === "photo";
     yield { index, state, image, reconstruction, l2: comparable ? squaredError(photo.data, reconstruction.data) : null };
     if (index === steps) return;
-    state = await method.advance(backend, photo, reconstruction, state);
+    state = await method.advance(backend, photo, drawn, state, index + 1);
   }
 }
 

@@ -50,7 +50,8 @@ export class People {
   }
 
   async #result(manifest, { state, index: steps }, l2, pixels) {
-    const inversion = this.#people.push({ state, steps }) - 1;
+    const own = Object.fromEntries(manifest.state.map(({ name }) => [name, state[name]]));
+    const inversion = this.#people.push({ state: own, steps }) - 1;
     const file = inversionFile(manifest, kept(manifest, state, steps), steps, l2);
     return { bundle: this.#entry.name, steps, l2, inversion, file, image: await encoded(pixels, "image/png") };
   }

@@ -14,23 +14,21 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
+from hyperstyle_deploy.runtime.methods import METHODS
 from hyperstyle_deploy.runtime.serving.web.onnxruntime_web import CHECKSUMS
-from hyperstyle_deploy.runtime.serving.web.site import METHODS
 from hyperstyle_deploy.runtime.session import Session, load
 from hyperstyle_deploy.tests.browser import WAIT, WEBGPU, launched, move, opened, shown_picture, upload
 from hyperstyle_deploy.tests.small_bundle import STYLES, WIDTH
 from hyperstyle_deploy.tests.toy_bundle import write_toy_bundle
-from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS
+from hyperstyle_deploy.tests.unit.cpp.conftest import ALL_FORMS as FORMS
 from hyperstyle_deploy.tests.unit.runtime.web.conftest import hosted, site_of
 
-#: What the page runs.
-FORMS = {name: form for name, form in ALL_FORMS.items() if form[0] in METHODS}
 #: Of codes, images and reconstructions, after every step.
 TOLERANCE = 1e-4
 DONE = "body[data-state=done]"
 
 #: Every step of a photo's inversion, as arrays. The model may be another site's, beside the one whose page runs it.
-STEPS = """async ([photo, device, beside]) => {
+STEPS = """async ([photo, device, beside, count]) => {
   const [{ Backend }, { refine }, { encoderInput, readPhoto }, { kept }] = await Promise.all(
     ["backend", "loop", "images", "inversion"].map((name) => import(`./page/${name}.js`)));
   const { bundles: [entry] } = await (await fetch(`${beside}site.json`)).json();
@@ -44,7 +42,7 @@ STEPS = """async ([photo, device, beside]) => {
   const input = backend.array(seen, [1, channels, input_height, input_width]);
   const list = (data) => Array.from(data);
   const steps = [];
-  for await (const step of refine(backend, method, input, manifest.method.default_steps)) {
+  for await (const step of refine(backend, method, input, count ?? manifest.method.default_steps)) {
     const arrays = Object.entries(kept(manifest, step.state, step.index));
     steps.push({
       arrays: arrays.map(([name, { data, shape }]) => [name, list(data), shape]),
@@ -93,13 +91,19 @@ def seen(page: Any) -> np.ndarray:
 
 
 def check_steps(
-    page: Any, session: Session, photo: bytes, device: str = "wasm", beside: str = "", most: float = TOLERANCE
+    page: Any,
+    session: Session,
+    photo: bytes,
+    device: str = "wasm",
+    beside: str = "",
+    most: float = TOLERANCE,
+    steps: int | None = None,
 ) -> None:
     """Hold every step in the browser against the session's."""
-    found = page.evaluate(STEPS, [list(photo), device, beside])
+    found = page.evaluate(STEPS, [list(photo), device, beside, steps])
     batch = session.prepare([Image.open(io.BytesIO(photo))])
     assert np.array_equal(np.asarray(found["seen"], np.float32), batch.ravel())
-    expected = list(session.refine(batch))
+    expected = list(session.refine(batch, steps))
     assert len(found["steps"]) == len(expected)
     for ours, theirs in zip(expected, found["steps"], strict=True):
         arrays = {name: np.reshape(data, shape) for name, data, shape in theirs["arrays"]}
@@ -165,9 +169,29 @@ def test_every_method_is_pythons(form: str, forms: Any, toys: Callable[..., Path
     check_steps(forms, session, FACE.read_bytes(), beside=f"../{form}/")
 
 
-def test_the_page_has_the_methods_that_are_exported(forms: Any) -> None:
+def check_gradient(browser: Any, device: str, bundle: Path, runtime: dict[str, bytes], folder: Path) -> None:
+    """Hold ten of Adam's steps against the session's."""
+    with hosted(site_of(bundle, runtime, folder / "site").path) as address:
+        page = opened(browser, address)
+        check_steps(page, load(bundle, backend="onnxruntime"), FACE.read_bytes(), device, steps=10)
+        assert not page.complaints
+        page.close()
+
+
+def test_a_gradient_is_pythons(browser: Any, runtime: dict[str, bytes], in_domain: Path, tmp_path: Path) -> None:
+    """IDInvert's, of a StyleGAN1, an encoder and a VGG16."""
+    check_gradient(browser, "wasm", in_domain, runtime, tmp_path)
+
+
+@pytest.mark.exhaustive
+def test_a_gradient_is_pythons_on_webgpu(runtime: dict[str, bytes], in_domain: Path, tmp_path: Path) -> None:
+    with launched(*WEBGPU) as browser:
+        check_gradient(browser, "webgpu", in_domain, runtime, tmp_path)
+
+
+def test_the_page_has_every_method(forms: Any) -> None:
     names = forms.evaluate("import('./page/methods.js').then(({ METHODS }) => Object.keys(METHODS))")
-    assert tuple(names) == METHODS
+    assert names == list(METHODS)
 
 
 def photos() -> dict[str, bytes]:

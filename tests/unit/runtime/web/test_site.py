@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.errors import BackendError, BundleError, OutputError
 from hyperstyle_deploy.runtime.bundle.reader import Bundle
-from hyperstyle_deploy.runtime.methods import METHODS
+from hyperstyle_deploy.runtime.serving.page_files import PAGE, SHARED
 from hyperstyle_deploy.runtime.serving.web import onnxruntime_web, site
 from hyperstyle_deploy.runtime.serving.web.onnxruntime_web import CHECKSUMS, DEVICES, PACKAGE, VERSION, read_runtime
 from hyperstyle_deploy.tests.unit.runtime.web.conftest import site_of
@@ -70,10 +70,9 @@ def test_the_site_has_what_it_lists_and_no_more_of_the_runtime(toys: Callable[..
     assert (found.path / "page" / "example.png").read_bytes() == b"a picture"
 
 
-def test_every_method_of_ours_but_idinvert_is_one_of_the_page(toys: Callable[..., Path]) -> None:
-    assert set(site.METHODS) == set(METHODS) - {"idinvert"}
-    with pytest.raises(BundleError, match=r"does not run in a browser. Got: idinvert. Expected: one of"):
-        site.check_runs(Bundle.open(toys("idinvert")))
+def test_no_module_of_the_page_is_written_over_by_the_browsers() -> None:
+    """Both lie in one folder of a site."""
+    assert not {path.name for path in SHARED} & {path.name for path in (PAGE / "browser").iterdir()}
 
 
 def test_what_no_browser_runs_is_refused(toys: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +82,6 @@ def test_what_no_browser_runs_is_refused(toys: Callable[..., Path], monkeypatch:
         site.check_runs(rounded)
     monkeypatch.setattr(site, "MOST_BYTES", 1000)
     with pytest.raises(BundleError, match=r"larger than a browser's memory.*at most 1,000"):
-        site.check_runs(bundle)
-    monkeypatch.setattr(site, "METHODS", ("psp",))
-    with pytest.raises(BundleError, match=r"does not run in a browser. Got: hyperstyle. Expected: one of psp"):
         site.check_runs(bundle)
 
 
