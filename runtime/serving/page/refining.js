@@ -45,8 +45,10 @@ function fill(item, url, click) {
   button.onclick = click;
 }
 
-/** Show a picture of the film in the stage. */
+/** Show a picture of the film in the stage, and where it is in the film. */
 function look(item, url, photo) {
+  const strip = $("film");
+  strip.scrollLeft = item.offsetLeft - strip.offsetLeft - (strip.clientWidth - item.clientWidth) / 2;
   for (const button of $("film").querySelectorAll("button")) button.setAttribute("aria-pressed", button.parentElement === item);
   $("after").textContent = item.textContent;
   if (photo !== 100) $("result").src = url;

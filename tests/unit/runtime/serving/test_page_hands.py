@@ -124,6 +124,10 @@ def test_fingers(browser: Any, found: Running) -> None:
     assert float(page.input_value("#turn")) == pytest.approx(-np.degrees(np.arctan2(20, 80)), abs=2)
     page.tap("#go")
     page.wait_for_selector(DONE)
+    one_line = "() => new Set([...document.querySelectorAll('header button')].map((each) => each.offsetTop)).size"
+    assert page.evaluate(one_line) == 1, "the head takes two lines"
+    shown = page.locator("#film [aria-pressed=true]").bounding_box()
+    assert 0 <= shown["x"] and shown["x"] + shown["width"] <= 390, "the step that is shown is out of sight"
     slider = page.locator("input[data-name=smile]")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
