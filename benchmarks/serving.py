@@ -2,12 +2,12 @@
 
 Run: python benchmarks/serving.py BUNDLE [--pairs 1000] [--photos 60] [--clients 1,4,16,32]
 
-Overhead: a service in this process, and its very session without it, take turns at the same photos, one at a time, from
-a JPEG file's bytes to a PNG's, which have to be equal. The client is another process with a connection that it keeps;
-what it does itself counts as the service's. Each does a photo twice, and the second time counts: the first one finds the
-caches full of the other side's work, which no service meets. Which of the two begins is drawn for each pair, so that what
-else the machine does meets both. The overhead is the median of the pairs' differences over the median of the bare
-session, with the 95 % interval of a bootstrap over pairs.
+Overhead: a service in this process, and its very session without it, take turns at the same photos, one at a time,
+from a JPEG file's bytes to a PNG's, which have to be equal. The client is another process with a connection that it
+keeps; what it does itself counts as the service's. Each does a photo twice, and the second time counts: the first one
+finds the caches full of the other side's work, which no service meets. Which of the two begins is drawn for each pair,
+so that what else the machine does meets both. The overhead is the median of the pairs' differences over the median of
+the bare session, with the 95 % interval of a bootstrap over pairs.
 
 Offered load: `serve` is a process of its own; this one sends photos over the loopback, from as many threads as there
 are clients. What overload does, and a long time: soak.py.
