@@ -83,7 +83,7 @@ def test_a_pivot_comes_from_a_file_of_codes(toys: Toys, tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", codes[:1])
     for name, expected in (("a.inversion", codes), ("one.npy", codes), ("w.npy", np.repeat(codes[:1], STYLES, 0))):
         found = read_pivot(tmp_path / name, manifest)
-        np.testing.assert_array_equal(found, expected, strict=True)
+        np.testing.assert_array_equal(found.codes, expected, strict=True)
 
 
 @pytest.mark.parametrize(
