@@ -89,7 +89,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="bundles, photos and results")
     parser.add_argument("--photos", type=int, default=100, help="of each set")
     parser.add_argument("--optimised", type=int, default=5, help="of these, how many optimisations get")
-    parser.add_argument("--only", nargs="+", default=[system.name for system in SYSTEMS], help="systems to run")
+    every = [system.name for system in SYSTEMS]
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="systems to run")
     parser.add_argument("--idinvert", type=Path, help="folder of its trained networks (`training write-idinvert`)")
     parser.add_argument("--person", type=int, default=0, help="which photo with extras the strip shows")
     parser.add_argument("--json", type=Path)

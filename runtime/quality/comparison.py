@@ -16,6 +16,8 @@ from .published import MODEL_AND_DATA_DIFFER, Published, published_document, row
 _INVERSION = ".inversion"
 #: What a method is called of whose refinement steps none was taken.
 _NO_STEP = ", no step"
+#: Letters of a name out of a file.
+_LONGEST = 44
 #: Rows of tables by what `Origin.method` calls them, where the names differ. IDInvert without a step is its encoder,
 #: which the table of arXiv:2111.15666 gives 0.04 s.
 _PUBLISHED_AS = {"projection": "StyleGAN2", f"idinvert{_NO_STEP}": "IDInvert"}
@@ -140,8 +142,8 @@ def origin_of(results: Sequence[Path]) -> Origin:
 
 def _called(inversion: Inversion) -> str:
     kind = {**METHODS, **OPTIMISATIONS}.get(inversion.method.partition("+")[0])
-    begun = f"{inversion.begun_with} + " if inversion.begun_with else ""
-    return f"{begun}{inversion.method}{_NO_STEP if kind and kind.refines and not inversion.steps else ''}"
+    begun = f"{inversion.begun_with[:_LONGEST]} + " if inversion.begun_with else ""
+    return f"{begun}{inversion.method[:_LONGEST]}{_NO_STEP if kind and kind.refines and not inversion.steps else ''}"
 
 
 def compare(gathered: Sequence[Results], scores: Sequence[Score], published: Sequence[Published] = ()) -> Comparison:
