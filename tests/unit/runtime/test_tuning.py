@@ -87,7 +87,7 @@ def test_a_pivot_comes_from_a_file_of_codes(toys: Toys, tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_pivot_counts_where_it_is_known(toys: Toys, tmp_path: Path) -> None:
-    """Seconds are those of all that was done for a photo; around a pivot PTI does not begin with the bundle's method."""
+    """Seconds are of all that was done for a photo; around a pivot PTI does not begin with the bundle's method."""
     from click.testing import CliRunner
 
     from hyperstyle_deploy.cli import main
