@@ -115,7 +115,7 @@ def _common_table(comparison: "Comparison") -> Table:
 
 
 def _spread(summary: "Summary") -> str:
-    return f"{_number(summary.mean)}+-{_number(summary.std)}"
+    return f"{_number(summary.mean)}+-{_number(summary.std)}" if summary.count else "-"
 
 
 def _left_out(name: str, summary: "Summary") -> str:
