@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from .options import (
     optimisation_options,
     user_errors,
 )
+
+if TYPE_CHECKING:
+    from ..runtime.bundle.pivot import Pivot
 
 
 @click.command()
@@ -85,10 +88,11 @@ def invert(
 
     alignment = face_alignment(**aligning, threads=loading["threads"])
     found = find_photos(photos)
-    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment, store)
+    outputs = Outputs(output, 0, not no_strip, every_step, overwrite, until_gain, alignment, store, spent=0.0)
     outputs.check_folder(found)
     if pivot is not None:
-        optimisation = {**optimisation, "pivot": _checked_pivot(pivot, bundle, optimisation, len(found))}
+        around = _checked_pivot(pivot, bundle, optimisation, len(found))
+        optimisation, outputs = {**optimisation, "pivot": around.codes}, replace(outputs, spent=around.seconds)
     session = load(bundle, **loading, **optimisation_arguments(optimisation), generator=generator)
     steps = session.checked_steps(steps)
     outputs = replace(outputs, steps=steps)
@@ -111,8 +115,8 @@ def invert(
         sys.exit(EXIT_FAILED)
 
 
-def _checked_pivot(pivot: Path, bundle: Path, optimisation: dict[str, Any], photos: int) -> Any:
-    """The codes of a pivot for the one photo that there is."""
+def _checked_pivot(pivot: Path, bundle: Path, optimisation: dict[str, Any], photos: int) -> "Pivot":
+    """The pivot for the one photo that there is."""
     from ..errors import ArrayError
     from ..runtime.bundle.pivot import read_pivot
     from ..runtime.bundle.reader import read_manifest

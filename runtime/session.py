@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ArrayError
 from .backends import AUTO, Options, open_backend, resolve
 from .backends.base import Backend
-from .bundle.inversion import Inversion
+from .bundle.inversion import RESULT, Inversion
 from .bundle.reader import Bundle
 from .drawing import Person, checked_array, draw_frames
 from .editing.change import Edit, NamedEdit, edited_codes
@@ -110,6 +110,12 @@ class Session:
         return method.settings.told() if isinstance(method, Optimisation) else None
 
     @property
+    def begins_with(self) -> str | None:
+        """Name of the bundle's own method where an optimisation begins with what that finds; None elsewhere."""
+        method = self._backend.method
+        return method.begins_with if isinstance(method, Optimisation) else None
+
+    @property
     def backend(self) -> str:
         """Name of the backend that runs this session."""
         return self._backend.name
@@ -189,7 +195,7 @@ class Session:
         found = self.inversion(settling.results[photo], photo, settling.l2[photo])
         if failure := settling.failures.get(photo):
             LOGGER.warning("a photo was stopped at %s", failure)
-            found = replace(found, source={**found.source, "result.stopped": failure})
+            found = replace(found, source={**found.source, f"{RESULT}stopped": failure})
         return found
 
     def prepare(self, photos: Sequence[Photo]) -> NDArray[np.float32]:

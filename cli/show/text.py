@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -62,6 +62,16 @@ def set_up(quiet: bool, verbose: bool, log_file: Path | None) -> None:
 def show_next(*words: object) -> None:
     """Print the command to type next."""
     OUT.print(f"Next: hyperstyle-deploy {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+class Uncut:
+    """A table as wide as its contents: a narrow terminal breaks its lines, but no figure is cut off."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self._table, options.update(width=1000))
 
 
 def right(name: str) -> Column:

@@ -1,8 +1,9 @@
 """An inversion: the few numbers that hold a photo, and their file."""
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 FORMAT = "hyperstyle-deploy inversion"
 FORMAT_VERSION = "2"
 L2 = "l2"
+#: Before the names of what ``source`` says of the result, not of the photo or of what was asked for.
+RESULT = "result."
+_SECONDS, _BEGUN_WITH = f"{RESULT}seconds", f"{RESULT}begun_with"
 _MADE_WITH = "Use the bundle that it was made with"
 #: The largest has 1000 steps of offset codes, 60 MB at the published width.
 MAX_BYTES = 128 << 20
@@ -66,6 +70,35 @@ class Inversion:
         if "offset_codes" not in self.arrays:
             raise InversionError("The inversion has no offset codes", got=self.method, expected="hyperstyle")
         return self.arrays["offset_codes"]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the photo took, without reading it and writing its files; None where that was not noted.
+
+        Raises:
+            InversionError: what is noted is no time.
+        """
+        noted = self.source.get(_SECONDS)
+        if noted is None:
+            return None
+        try:
+            seconds = float(noted)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise InversionError("The inversion's seconds are none", got=repr(noted)[:80], expected="0 or more")
+        return seconds
+
+    @property
+    def begun_with(self) -> str | None:
+        """The method that an optimisation began with the result of; None where that was not noted."""
+        return self.source.get(_BEGUN_WITH)
+
+    def noted(self, seconds: float | None = None, begun_with: str | None = None) -> "Inversion":
+        """The same inversion, whose ``source`` also says this of its result."""
+        seen = {_SECONDS: None if seconds is None else f"{seconds:.4f}", _BEGUN_WITH: begun_with}
+        told = {key: value for key, value in seen.items() if value is not None}
+        return replace(self, source={**self.source, **told})
 
     def __repr__(self) -> str:
         steps = f"{self.steps} step{'' if self.steps == 1 else 's'}"

@@ -1,5 +1,6 @@
 """A pivot that a user gives PTI: codes that another method, or another program, has found."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,16 @@ from .inversion import Inversion
 MAX_BYTES = 1 << 20
 
 
-def read_pivot(path: Path, manifest: Manifest) -> NDArray[np.float32]:
-    """Codes [styles, width] float32 of an inversion of this model, by whatever method, or of a .npy file.
+@dataclass(frozen=True, eq=False)
+class Pivot:
+    """Codes [styles, width] float32, and the seconds that it took to find them, if their file says so."""
+
+    codes: NDArray[np.float32]
+    seconds: float | None = None
+
+
+def read_pivot(path: Path, manifest: Manifest) -> Pivot:
+    """The codes of an inversion of this model, by whatever method, or of a .npy file.
 
     A .npy file holds numbers [styles, width], or a code of W [width], which all rows share; an axis of 1 may stand in
     front. Of an inversion nothing but the codes is taken: a HyperStyle's weights stay behind.
@@ -29,7 +38,7 @@ def read_pivot(path: Path, manifest: Manifest) -> NDArray[np.float32]:
             raise InversionError(
                 f"The pivot {path} belongs to another model", got=inversion.model[:12], expected=manifest.model[:12]
             )
-        return inversion.codes
+        return Pivot(inversion.codes, inversion.seconds)
     codes = _read_array(path)
     styles, width = manifest.generator.styles, manifest.generator.width
     flat = codes[0] if codes.ndim > 1 and codes.shape[0] == 1 else codes
@@ -39,7 +48,7 @@ def read_pivot(path: Path, manifest: Manifest) -> NDArray[np.float32]:
             got=f"{codes.dtype} {list(codes.shape)}",
             expected=f"finite codes [{styles}, {width}], or a code [{width}]",
         )
-    return np.ascontiguousarray(np.broadcast_to(flat, (styles, width)))
+    return Pivot(np.ascontiguousarray(np.broadcast_to(flat, (styles, width))))
 
 
 def _read_array(path: Path) -> NDArray[np.float32]:

@@ -60,6 +60,11 @@ class Optimisation(Method):
     def default_steps(self) -> int:
         return self.usual_steps
 
+    @property
+    def begins_with(self) -> str | None:
+        """Name of the method whose result is where this begins; None where it begins by itself."""
+        return None
+
     @abstractmethod
     def variable_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Each variable's shape, with a row in front."""

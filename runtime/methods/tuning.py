@@ -61,6 +61,10 @@ class Tuning(Optimisation):
     usual_lpips = 0.06
 
     @property
+    def begins_with(self) -> str | None:
+        return self._base.name if self.settings.pivot is None else None
+
+    @property
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """What is tuned, with shapes."""
         return tuned_tensors(self.manifest.layers, self._generator.width)

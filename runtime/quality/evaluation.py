@@ -1,7 +1,7 @@
 """Results of an inversion against the photos that they came from, by the paper's measures."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ...errors import ImageError
 from ..images import read_photo
 from ..photos import BESIDE, find_photos, output_names
-from .json_values import finite
+from .json_values import finite, json_name
 from .metrics import l2, ms_ssim, paper_input
-from .published import Published
+from .published import MODEL_AND_DATA_DIFFER, Published, published_document
 
 #: A measure of two pictures [3, 256, 256] float32 in [-1, 1]: the result, the original.
 Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.float32]], float]"
@@ -44,15 +44,17 @@ class Summary:
     left_out: int
 
 
-def pairs(originals: Path, results: Path) -> list[tuple[Path, Path]]:
+def pairs(originals: Path, results: Path, some: bool = False) -> list[tuple[Path, Path]]:
     """Photos and their results, by the names that `invert` gives: `x.jpg` and `x.png`; strips and steps are no results.
 
     Args:
         originals: a folder of photos, or one.
         results: the folder of their results, such as `invert` wrote, or one.
+        some: whether photos may be without a result.
 
     Raises:
-        ImageError: a photo without a result or a result without a photo, both named, or two results of one name.
+        ImageError: a photo without a result, unless ``some`` may be, or a result without a photo, both named; or two
+            results of one name.
     """
     if originals.is_file() and results.is_file():
         return [(originals, results)]
@@ -67,16 +69,21 @@ def pairs(originals: Path, results: Path) -> list[tuple[Path, Path]]:
         if picture.stem in found:
             raise ImageError("Two results are of one name", got=f"{found[picture.stem]} and {picture.name}")
         found[picture.stem] = picture
-    alone = [f"{photo.name} (no result)" for name, photo in names.items() if name not in found]
+    alone = [f"{photo.name} (no result)" for name, photo in names.items() if name not in found and not some]
     alone += [f"{picture.name} (no original)" for name, picture in found.items() if name not in names]
     if alone:
-        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
         raise ImageError(
             f"{originals} and {results} do not pair up",
-            got=", ".join(alone[:_NAMED]) + more,
+            got=named(alone),
             expected="a result of the same name, but for its ending, for every photo",
         )
-    return [(photo, found[name]) for name, photo in names.items()]
+    return [(photo, found[name]) for name, photo in names.items() if name in found]
+
+
+def named(names: Sequence[str]) -> str:
+    """Some of many names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def evaluate(paired: Sequence[tuple[Path, Path]], measures: dict[str, Measure]) -> Iterator[Score]:
@@ -106,23 +113,28 @@ def summaries(scores: Sequence[Score]) -> dict[str, Summary]:
 def evaluation_document(scores: Sequence[Score], published: Sequence[Published] = ()) -> dict[str, Any]:
     """The scores and what was published as one JSON document; a measure without a value is null."""
     return {
-        "pictures": [
-            {
-                "original": str(score.original),
-                "result": str(score.result),
-                **{_key(name): finite(value) for name, value in score.values.items()},
-            }
-            for score in scores
-        ],
-        "summary": {
-            _key(name): {key: finite(value) for key, value in asdict(summary).items()}
-            for name, summary in summaries(scores).items()
-        },
-        "published": [
-            {"method": row.method, **{_key(name): value for name, value in row.values.items()}} for row in published
-        ],
+        "pictures": score_documents(scores),
+        "summary": summary_documents(summaries(scores)),
+        "published": [published_document(row) for row in published],
+        "note": MODEL_AND_DATA_DIFFER if published else None,
     }
 
 
-def _key(name: str) -> str:
-    return name.lower().replace("-", "_")
+def score_documents(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """Every result's measures as JSON has them."""
+    return [
+        {
+            "original": str(score.original),
+            "result": str(score.result),
+            **{json_name(name): finite(value) for name, value in score.values.items()},
+        }
+        for score in scores
+    ]
+
+
+def summary_documents(found: Mapping[str, Summary]) -> dict[str, Any]:
+    """Measures over many results as JSON has them."""
+    return {
+        json_name(name): {key: finite(value) for key, value in asdict(summary).items()}
+        for name, summary in found.items()
+    }

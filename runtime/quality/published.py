@@ -4,11 +4,18 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import ReportError
+from .json_values import json_name
 
 #: What the first column is called.
 METHOD = "method"
+#: What stands wherever published figures stand beside one's own.
+MODEL_AND_DATA_DIFFER = (
+    "Model and data differ: published figures are of their authors' models, photos and machines. What compares is the "
+    "order of the methods, not a number."
+)
 _MOST_BYTES = 1 << 20
 
 
@@ -18,6 +25,20 @@ class Published:
 
     method: str
     values: Mapping[str, float]
+
+
+def row_of(published: Sequence[Published], method: str) -> Published | None:
+    """The first row of a method, whatever the case of letters and what joins words: "restyle-psp" is "ReStyle-pSp"."""
+    return next((row for row in published if _plain(row.method) == _plain(method)), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def published_document(row: Published) -> dict[str, Any]:
+    """A row as JSON has it."""
+    return {METHOD: row.method, **{json_name(name): value for name, value in row.values.items()}}
 
 
 def read_published(path: Path) -> list[Published]:

@@ -13,7 +13,7 @@ from PIL import Image
 from ...errors import HyperStyleDeployError, ImageError, InversionError, OutputError, printable
 from ..alignment.record import ALIGNMENT
 from ..bundle.files import sha256_of
-from ..bundle.inversion import Inversion
+from ..bundle.inversion import RESULT, Inversion
 from ..bundle.narrow import FLOAT32, narrowed, widened
 from ..images import read_photo, strip, to_uint8, write_jpeg, write_png
 from ..photos import check_output_folder, output_names
@@ -26,8 +26,6 @@ from .strips import Strip
 LOGGER = getLogger(__name__)
 #: Before the names of files whose checksums an inversion keeps.
 WRITTEN = "written."
-#: Before the names of what an inversion's file says of its result, not of what was asked for.
-RESULT = "result."
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -39,6 +37,8 @@ class Outputs:
     ``alignment`` says which face of a photo is inverted, None that the photo is an aligned face.
     ``stored`` is what PTI's weights are written as (``Inversion.save``).
     ``thumbnail`` is the longer side of a small JPEG of the result, 0 for none.
+    ``spent`` are seconds that went before, such as those of a pivot: an inversion's file says how long its photo took,
+    these included. With None it does not, and what is written of a photo is the same every time, byte for byte.
     """
 
     folder: Path
@@ -52,6 +52,7 @@ class Outputs:
     images: bool = True
     inversions: bool = True
     thumbnail: int = 0
+    spent: float | None = None
 
     def image(self, name: str) -> Path:
         """The result at full size."""
@@ -147,6 +148,7 @@ def invert_files(
     outputs: Outputs,
     batch: int = 1,
     on_step: Callable[[int], None] = lambda photos: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Record]:
     """Invert photos into ``outputs.folder``, a record each, in no particular order.
 
@@ -156,13 +158,14 @@ def invert_files(
         outputs: what to write.
         batch: photos that go through the networks together.
         on_step: called with the number of photos that took a step, or that need none.
+        clock: what seconds are taken from.
 
     Raises:
         OutputError: the folder cannot be written, or photos are in it; what was finished before stays.
         AlignmentError: photos are to be aligned for a model that does not invert faces.
     """
     outputs.check_folder(photos)
-    yield from invert_named(session, output_names(photos), outputs, batch, on_step)
+    yield from invert_named(session, output_names(photos), outputs, batch, on_step, clock)
 
 
 def invert_named(
@@ -171,6 +174,7 @@ def invert_named(
     outputs: Outputs,
     batch: int = 1,
     on_step: Callable[[int], None] = lambda photos: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Record]:
     """``invert_files`` for photos whose results have names already.
 
@@ -193,10 +197,10 @@ def invert_named(
         else:
             waiting.append(opened)
         if len(waiting) == batch:
-            yield from _invert_batch(session, waiting, outputs, on_step)
+            yield from _invert_batch(session, waiting, outputs, on_step, clock)
             waiting = []
     if waiting:
-        yield from _invert_batch(session, waiting, outputs, on_step)
+        yield from _invert_batch(session, waiting, outputs, on_step, clock)
 
 
 def _logged(record: Record) -> Record:
@@ -253,9 +257,13 @@ def _written(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _invert_batch(
-    session: Session, pending: Sequence[_Pending], outputs: Outputs, on_step: Callable[[int], None]
+    session: Session,
+    pending: Sequence[_Pending],
+    outputs: Outputs,
+    on_step: Callable[[int], None],
+    clock: Callable[[], float],
 ) -> Iterator[Record]:
-    started = time.monotonic()
+    started = clock()
     images = session.prepare([item.picture for item in pending])
     settling = session.settling(len(pending), outputs.until_gain)
     for step in session.refine(images, outputs.steps, settling.stopped):
@@ -265,12 +273,14 @@ def _invert_batch(
         if not settling.take(step):
             on_step(len(pending) * (outputs.steps - step.index))
             break
-    inversions = session.settled(settling)
+    found = session.settled(settling)
+    took = None if outputs.spent is None else outputs.spent + (clock() - started) / len(pending)
+    inversions = [inversion.noted(took, session.begins_with) for inversion in found]
     for photo, (item, inversion) in enumerate(zip(pending, inversions, strict=True)):
         if outputs.strips:
             _keep_for_strip(item, settling.results[photo], photo)
         _write(session, item, inversion, outputs)
-    seconds = (time.monotonic() - started) / len(pending)
+    seconds = (clock() - started) / len(pending)
     for item, inversion in zip(pending, inversions, strict=True):
         files = outputs.files(item.name, inversion.steps)
         sha256 = item.source["sha256"]

@@ -83,7 +83,32 @@ def test_a_pivot_comes_from_a_file_of_codes(toys: Toys, tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", codes[:1])
     for name, expected in (("a.inversion", codes), ("one.npy", codes), ("w.npy", np.repeat(codes[:1], STYLES, 0))):
         found = read_pivot(tmp_path / name, manifest)
-        np.testing.assert_array_equal(found, expected, strict=True)
+        np.testing.assert_array_equal(found.codes, expected, strict=True)
+
+
+def test_the_time_of_a_pivot_counts_where_it_is_known(toys: Toys, tmp_path: Path) -> None:
+    """Seconds are of all that was done for a photo; around a pivot PTI does not begin with the bundle's method."""
+    from click.testing import CliRunner
+
+    from hyperstyle_deploy.cli import main
+
+    bundle = toys("e4e", gradients=("pti",))
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    codes = np.zeros((STYLES, WIDTH), np.float32)
+    pivot = Inversion({"codes": codes}, 3, "projection", load(bundle, backend="onnxruntime").manifest.model)
+    pivot.save(tmp_path / "untimed.inversion")
+    pivot.noted(1000.0).save(tmp_path / "timed.inversion")
+    np.save(tmp_path / "codes.npy", codes)
+    for name, least in (("timed.inversion", 1000.0), ("untimed.inversion", None), ("codes.npy", None)):
+        out = tmp_path / name.partition(".")[0]
+        command = ["invert", bundle, tmp_path / "a.png", "-o", out, "--backend", "onnxruntime", "--no-strip"]
+        command += ["--method", "pti", "--steps", "1", "--pivot", tmp_path / name]
+        result = CliRunner().invoke(main, list(map(str, command)), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        found = Inversion.load(out / "a.inversion")
+        assert found.begun_with is None
+        assert (found.seconds is None) == (least is None)
+        assert (found.seconds or 0) >= (least or 0)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +215,7 @@ def test_the_command_writes_strips_of_few_pictures_and_tells_what_storing_cost(t
         assert (document["method"], document["photos"][0]["status"]) == ("pti", status)
     found = Inversion.load(out / "a.inversion")
     assert found.source["stored"] == "int8"
+    assert (found.begun_with, 0 < (found.seconds or 0) < 600) == ("hyperstyle", True)
     assert float(found.source["result.psnr"]) > 30
     # The photo, steps 0, 5, ... 60.
     assert Image.open(out / "a.strip.png").size == (14 * SIZE, SIZE)
