@@ -92,7 +92,9 @@ def _upright_rgb(image: Image.Image, name: object, most: int) -> Image.Image:
         raise _bad_size(name, f"{image.width}x{image.height} pixels", most)
     image.load()
     turn = _turn(image)
-    return _to_rgb(image if turn is None else image.transpose(turn))
+    upright = _to_rgb(image if turn is None else image.transpose(turn))
+    upright.info = {}  # it would still say that the photo is to be turned, and whoever reads it again would
+    return upright
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

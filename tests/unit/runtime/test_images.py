@@ -203,6 +203,18 @@ def test_the_orientation_is_applied(read: Read, kind: str, orientation: int) -> 
     np.testing.assert_allclose(pixels.astype(int), expected, atol=3 if kind == "JPEG" else 0)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photo_that_was_read_is_not_turned_again(tmp_path: Path, kind: str, orientation: int) -> None:
+    """Commands and services read a photo, and give what they read to a session, which reads what it is given."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "photo").write_bytes(encoded(gradient(), kind, exif=exif))
+    photo = read_photo(tmp_path / "photo")
+    assert np.array_equal(np.asarray(read_photo(photo)), np.asarray(photo))
+    assert not photo.getexif()
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
 def test_the_orientation_is_applied_in_every_mode(read: Read, mode: str) -> None:
     image = Image.new(mode, (3, 2))

@@ -98,6 +98,24 @@ def test_a_box_in_a_photo_that_exif_turns(tmp_path: Path) -> None:
     assert (pixels(tmp_path / "out" / "turned.png") == pixels(tmp_path / "out" / "upright.png")).all()
 
 
+def test_photos_that_exif_turns_are_inverted_and_pasted_back_as_if_they_were_upright(
+    toys: Callable[..., Path], tmp_path: Path
+) -> None:
+    upright = dots(LARGE).crop((20, 0, 200, 180))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    (tmp_path / "photos").mkdir()
+    upright.transpose(Image.Transpose.ROTATE_270).save(tmp_path / "photos" / "turned.png", exif=exif)
+    upright.save(tmp_path / "photos" / "upright.png")
+    command = ("invert", toys(), tmp_path / "photos", "--steps", 1, *BACKEND)
+    face = ("--align", "--paste-back", "--box", "40,60,120,150")
+    for folder, options in (("whole", ()), ("face", face)):
+        assert run(*command, "-o", tmp_path / folder, *options).exit_code == 0
+        turned, straight = (Inversion.load(tmp_path / folder / f"{name}.inversion") for name in ("turned", "upright"))
+        assert (turned.codes == straight.codes).all()
+    assert (pixels(tmp_path / "face" / "turned.pasted.png") == pixels(tmp_path / "face" / "upright.pasted.png")).all()
+
+
 def test_invert_aligns_keeps_it_and_pastes_back(
     toys: Callable[..., Path], photos: Path, landmarks: tuple[str, Path], tmp_path: Path
 ) -> None:

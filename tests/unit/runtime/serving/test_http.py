@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hyperstyle_deploy.runtime.alignment import align as align_photo
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
@@ -47,6 +47,14 @@ def test_a_photo_becomes_what_the_session_makes_of_it(served: Running, session: 
     png = served.client.post("/v1/invert?steps=2", content=picture(1), headers={"Accept": "image/png"})
     assert png.headers["content-type"] == "image/png"
     assert np.array_equal(pixels(png.content), expected.image)
+
+
+def test_a_photo_that_exif_turns_is_inverted_upright(served: Running, session: Session) -> None:
+    upright, turned, exif = Image.open(io.BytesIO(picture(1))), io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    upright.transpose(Image.Transpose.ROTATE_270).save(turned, "PNG", exif=exif)
+    answer = served.client.post("/v1/invert?steps=1", content=turned.getvalue()).json()
+    assert np.array_equal(pixels(answer["image"]), direct(session, picture(1), 1).image)
 
 
 def test_every_step_is_an_event(served: Running, session: Session) -> None:
