@@ -7,7 +7,7 @@ import click
 
 from ..runtime.manifest.strict_json import dump
 from .options import FILE, GENERATOR_OPTION, JSON_OPTION, METHOD_OPTION, loading_options, user_errors
-from .parameters import Assignment
+from .parameters import Assignment, Real
 
 
 @click.command()
@@ -26,10 +26,8 @@ from .parameters import Assignment
     metavar="NAME=FROM:TO",
     help="A direction of the bundle to go along; NAME=STRENGTH holds still.",
 )
-@click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), default=4, show_default=True, help="How long it is."
-)
-@click.option("--rate", type=click.FloatRange(1, 120), default=30, show_default=True, help="Frames a second.")
+@click.option("--seconds", type=Real(0, min_open=True), default=4, show_default=True, help="How long it is.")
+@click.option("--rate", type=Real(1, 120), default=30, show_default=True, help="Frames a second.")
 @click.option("--loop", is_flag=True, help="Come back to where it began.")
 @click.option("--easing", type=click.Choice(["smooth", "linear"]), default="smooth", show_default=True)
 @click.option("--batch", type=click.IntRange(1, 64), default=8, show_default=True, help="Frames drawn together.")

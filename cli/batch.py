@@ -20,7 +20,7 @@ from .options import (
     loading_options,
     user_errors,
 )
-from .parameters import CommaList
+from .parameters import CommaList, Real
 from .show.ledger import show_ledger
 from .show.progress import amount_progress
 
@@ -81,7 +81,7 @@ def batch() -> None:
     "--workers", type=click.IntRange(1, 256), help="Processes, a session each; unless said 1 for 2 CPUs or a GPU."
 )
 @click.option("--attempts", type=click.IntRange(1, 100), default=3, show_default=True, help="How often to try a photo.")
-@click.option("--deadline", type=click.FloatRange(0.1), default=600, show_default=True, help="Seconds for a photo.")
+@click.option("--deadline", type=Real(0.1), default=600, show_default=True, help="Seconds for a photo.")
 @click.option("--memory", type=click.IntRange(64), help="MiB that a worker may have of its own; any unless said.")
 @click.option(
     "--check",

@@ -8,6 +8,7 @@ import click
 
 from ..runtime.manifest.strict_json import dump
 from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, user_errors
+from .parameters import Real
 
 
 @click.command()
@@ -36,7 +37,7 @@ from .options import EXIT_FAILED, FILE, JSON_OPTION, STEPS_OPTION, user_errors
 @click.option(
     "--checked", type=click.IntRange(1), default=2, show_default=True, help="Photos that the gate is measured on."
 )
-@click.option("--min-psnr", type=float, default=40.0, show_default=True, help="Against float32, at every step, in dB.")
+@click.option("--min-psnr", type=Real(), default=40.0, show_default=True, help="Against float32, at every step, in dB.")
 @click.option(
     "--backend", default="auto", show_default=True, help="What the gate is measured in: onnxruntime, openvino."
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import FILE, collected_options
-from .parameters import Box
+from .parameters import Box, Real
 
 if TYPE_CHECKING:
     from ..runtime.serving.alignments import FaceAlignment
@@ -21,7 +21,7 @@ _WAY_OPTIONS = (
 FACE_OPTION = click.option("--face", type=click.IntRange(1), help="Which face of a photo; 1, the largest, unless said.")
 FEATHER_OPTION = click.option(
     "--feather",
-    type=click.FloatRange(0, 0.5),
+    type=Real(0, 0.5),
     metavar="SHARE",
     help="Share of its side over which a face fades into the photo; 0.1 unless said.",
 )

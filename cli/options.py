@@ -12,6 +12,7 @@ import click
 from ..errors import ArrayError, HyperStyleDeployError
 from ..install_hint import extra_for, install_command
 from ..runtime.manifest.checks import MAX_STEPS
+from .parameters import Real
 
 EXIT_FAILED, EXIT_ERROR = 1, 2
 
@@ -34,13 +35,13 @@ LOADING_OPTIONS = (
 OPTIMISATION_OPTIONS = (
     click.option("--method", metavar="NAME", help="Optimise in place of the bundle's own method: projection or pti."),
     click.option("--seed", type=click.IntRange(0), help="Seed of an optimisation; 0 unless said."),
-    click.option("--rate", type=float, help="Learning rate of an optimisation; the method's own unless said."),
+    click.option("--rate", type=Real(), help="Learning rate of an optimisation; the method's own unless said."),
     click.option("--space", type=click.Choice(["w", "w+"]), help="Of a projection: w, or w+ (unless said)."),
     click.option(
         "--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a term of the loss, such as mse=1; repeatable."
     ),
     click.option("--locality", is_flag=True, default=None, help="Tune with PTI's locality regulariser."),
-    click.option("--until-lpips", type=float, help="Stop a photo whose LPIPS has come down to this."),
+    click.option("--until-lpips", type=Real(), help="Stop a photo whose LPIPS has come down to this."),
 )
 GENERATOR_OPTION = click.option(
     "--generator", metavar="NAME", help="Draw with a further generator of the bundle, such as toonify."
@@ -54,7 +55,7 @@ STEPS_OPTION = click.option(
 )
 UNTIL_GAIN_OPTION = click.option(
     "--until-gain",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Real(0, 1, max_open=True),
     metavar="SHARE",
     help="Stop a photo after a step that lowers its loop L2 by less than this share of it, such as 0.01.",
 )
@@ -66,7 +67,7 @@ BATCH_OPTION = click.option(
 )
 BATCH_WAIT_OPTION = click.option(
     "--batch-wait",
-    type=click.FloatRange(0, 1000),
+    type=Real(0, 1000),
     default=0,
     show_default=True,
     help="Milliseconds that a photo waits for others to run with.",

@@ -9,6 +9,16 @@ import click
 MAX_BATCH = 256
 
 
+class Real(click.FloatRange):
+    """A number in a range: click's own takes NaN, which is in none."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number: float = super().convert(value, parameter, context)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", parameter, context)
+        return number
+
+
 class BatchRange(click.ParamType):
     """``N`` or ``MIN:OPT:MAX``: the batches that an engine runs with."""
 

@@ -10,7 +10,7 @@ import click
 from ..runtime.manifest.checks import MAX_STEPS
 from ..runtime.manifest.strict_json import dump
 from .options import EXIT_ERROR, EXIT_FAILED, FILE, JSON_OPTION, exit_stopped, user_errors
-from .parameters import CommaList, Numbers
+from .parameters import CommaList, Numbers, Real
 
 
 class DefaultCommand(click.Group):
@@ -37,7 +37,7 @@ def profile() -> None:
 @click.option("--batch", "batches", type=Numbers(1), default="1", show_default=True, help="Photos that run together.")
 @click.option("--steps", type=Numbers(0, MAX_STEPS), help="Refinement steps; each bundle's default unless said.")
 @click.option("--streams", type=Numbers(1), default="1", show_default=True, help="Inversions at once, a thread each.")
-@click.option("--duration", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds for each case.")
+@click.option("--duration", type=Real(0.1), default=10.0, show_default=True, help="Seconds for each case.")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Runs of each case at most.")
 @click.option("--cold-start", is_flag=True, help="Also load and run every case once in a process of its own.")
 @click.option("--layers", is_flag=True, help="Also take every graph apart, node by node.")
@@ -130,7 +130,7 @@ def _write(report: Any, document: dict[str, Any], output: Path | None, html: Pat
 @click.argument("after", type=FILE, metavar="B.json")
 @click.option(
     "--fail-above",
-    type=click.FloatRange(0, min_open=True),
+    type=Real(0, min_open=True),
     help="Exit 1 if a case is slower by this factor, or if B lacks one of A.",
 )
 @JSON_OPTION

@@ -17,6 +17,7 @@ from .options import (
     loading_options,
     user_errors,
 )
+from .parameters import Real
 from .stopping import end_at_once
 
 if TYPE_CHECKING:
@@ -44,11 +45,9 @@ _MOST_TOKEN, _LEAST_TOKEN = 4096, 16
 @WAITING_OPTION
 @BATCH_OPTION
 @BATCH_WAIT_OPTION
-@click.option("--deadline", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds for an answer.")
-@click.option(
-    "--stall", type=click.FloatRange(1), default=120, show_default=True, help="Seconds after which a step hangs."
-)
-@click.option("--drain", type=click.FloatRange(0), default=30, show_default=True, help="Seconds to finish, at the end.")
+@click.option("--deadline", type=Real(0.1), default=120, show_default=True, help="Seconds for an answer.")
+@click.option("--stall", type=Real(1), default=120, show_default=True, help="Seconds after which a step hangs.")
+@click.option("--drain", type=Real(0), default=30, show_default=True, help="Seconds to finish, at the end.")
 @click.option("--body", type=click.IntRange(1, 1024), default=16, show_default=True, help="Most MiB of a request.")
 @loading_options
 @user_errors

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -35,6 +36,31 @@ def photos(tmp_path: Path) -> Path:
     shutil.copy(DATA / "cars.png", folder / "car.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
     return folder
+
+
+def real_options() -> list[tuple[str, str]]:
+    """Commands and their options that take a number which need not be whole."""
+    commands = {name: command for name, command in main.commands.items() if not isinstance(command, click.Group)}
+    commands |= {
+        f"{name} {below}": command
+        for name, group in main.commands.items()
+        if isinstance(group, click.Group)
+        for below, command in group.commands.items()
+    }
+    return [
+        (name, option.opts[0])
+        for name, command in commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and isinstance(option.type, click.FLOAT.__class__)
+    ]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_no_command_takes_what_is_no_number(number: str) -> None:
+    assert len(real_options()) > 10
+    for command, option in real_options():
+        result = run(*command.split(), f"{option}={number}", "nothing", "nothing")
+        assert (result.exit_code, f"Invalid value for '{option}'" in result.stderr) == (2, True), (command, option)
 
 
 def test_invert_writes_resumes_and_reports(tiny_bundle: Path, photos: Path, tmp_path: Path) -> None:
