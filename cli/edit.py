@@ -71,6 +71,7 @@ def edit(
                 records.append(record)
         except KeyboardInterrupt as error:
             interrupt = error
-    click.echo(dump(edits_document(session, records, len(inversions)))) if as_json else show_edits(records)
+    document = edits_document(session, records, len(inversions), mixes)
+    click.echo(dump(document)) if as_json else show_edits(records)
     if interrupt is not None:
         exit_stopped(interrupt, f"{len(records)} of {len(inversions)} inversions are done.")

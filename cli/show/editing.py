@@ -40,7 +40,8 @@ def show_direction_names(names: Sequence[str]) -> None:
 def show_edits(records: "Sequence[Record]") -> None:
     """Print where the sheets are, and how many pictures beside each."""
     for record in records:
-        OUT.print(f"{record.sheet}  {len(record.pictures)} pictures beside it")
+        pictures = len(record.pictures)
+        OUT.print(f"{record.sheet}  {pictures} {'picture' if pictures == 1 else 'pictures'} beside it")
 
 
 def show_film(film: Mapping[str, Any]) -> None:

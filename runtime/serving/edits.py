@@ -122,13 +122,19 @@ def _written(
     return Record(path, tuple(pictures), sheet)
 
 
-def edits_document(session: Session, records: Sequence[Record], inversions: int) -> dict[str, Any]:
-    """What was written; ``interrupted`` says that it is less than the ``inversions`` that were asked for."""
+def edits_document(
+    session: Session, records: Sequence[Record], inversions: int, mixes: Sequence[tuple[tuple[int, int], Path]] = ()
+) -> dict[str, Any]:
+    """What was written; ``interrupted`` says that it is less than the ``inversions`` that were asked for.
+
+    ``mixes`` are rows and the files of the inversions that they are of, in all pictures.
+    """
     return {
         "backend": session.backend,
         "method": session.method,
         "model": session.manifest.model,
         "interrupted": len(records) < inversions,
+        "mixes": [{"inversion": printable(str(path)), "rows": list(rows)} for rows, path in mixes],
         "inversions": [
             {
                 "inversion": printable(str(record.inversion)),

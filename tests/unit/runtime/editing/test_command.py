@@ -47,14 +47,15 @@ def test_two_rows_and_single_pictures(bundle: Path, files: list[Path], tmp_path:
     assert "anna.sheet.png  5 pictures beside it" in result.stdout
     sheet = Image.open(tmp_path / "out" / "anna.sheet.png")
     assert (sheet.width, sheet.height % 2) == (4 * 128, 0)
-    assert edit(bundle, files[:1], tmp_path / "one", "--direction", "smile=2.5").exit_code == 0
+    assert "1 picture beside it" in edit(bundle, files[:1], tmp_path / "one", "--direction", "smile=2.5").stdout
     assert {path.name for path in (tmp_path / "one").iterdir()} == {"anna.smile=2.5.png", "anna.sheet.png"}
 
 
 def test_rows_of_another_inversion(
     bundle: Path, session: Session, people: list[Inversion], files: list[Path], tmp_path: Path
 ) -> None:
-    assert edit(bundle, files[:1], tmp_path / "out", "--mix", f"2:5={files[1]}").exit_code == 0
+    result = edit(bundle, files[:1], tmp_path / "out", "--mix", f"2:5={files[1]}", "--json")
+    assert json.loads(result.stdout)["mixes"] == [{"inversion": str(files[1]), "rows": [2, 5]}]
     codes = people[0].codes.copy()
     codes[2:5] = people[1].codes[2:5]
     drawn = session.synthesize(people[0], codes)[0]
