@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from .options import BATCH_OPTION, BATCH_WAIT_OPTION, FILE, WAITING_OPTION, loading_options, user_errors
+from .options import (
+    BATCH_OPTION,
+    BATCH_WAIT_OPTION,
+    FILE,
+    GENERATOR_OPTION,
+    WAITING_OPTION,
+    loading_options,
+    user_errors,
+)
+from .parameters import Real
 
 _RUNTIME = click.option(
     *("--runtime", "backend"),
@@ -19,7 +28,7 @@ _RUNTIME = click.option(
 @click.command("export-triton")
 @click.argument("bundle", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The model repository, made where there is none.")
-@click.option("--name", help="What requests call the model; the bundle's name unless said.")
+@click.option("--name", help="What requests call the model; the bundle's (and generator's) unless said.")
 @click.option(
     *("--backend", "triton_backend"),
     type=click.Choice(["python", "cpp"]),
@@ -27,12 +36,11 @@ _RUNTIME = click.option(
     show_default=True,
     help="Who runs the model: this package in Triton's Python backend, or the C++ library as a backend of its own.",
 )
+@GENERATOR_OPTION
 @BATCH_OPTION
 @BATCH_WAIT_OPTION
 @WAITING_OPTION
-@click.option(
-    "--deadline", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds that a photo may wait."
-)
+@click.option("--deadline", type=Real(0.1), default=120, show_default=True, help="Seconds that a photo may wait.")
 @click.option("--instances", type=click.IntRange(1, 64), default=1, show_default=True, help="Sessions of the bundle.")
 @partial(loading_options, backend=_RUNTIME)
 @user_errors
@@ -41,6 +49,7 @@ def export_triton(
     output: Path,
     name: str | None,
     triton_backend: str,
+    generator: str | None,
     batch_wait: float,
     loading: dict[str, Any],
     **options: Any,
@@ -55,6 +64,9 @@ def export_triton(
     from ..runtime.serving.triton.repository import add_model
 
     (own,) = names_of([bundle])
-    model = Model(own if name is None else name, triton_backend, loading, batch_wait=batch_wait / 1000, **options)
+    if name is None:
+        name = own if generator is None else f"{own}-{generator}"
+    loading["generator"] = generator
+    model = Model(name, triton_backend, loading, batch_wait=batch_wait / 1000, **options)
     folder = add_model(bundle, output, model)
     click.echo(f"Model {model.name} is in {folder}. Start Triton with --model-repository {output}")

@@ -49,6 +49,7 @@ Options options_of(TRITONBACKEND_ModelInstance* handle, const nlohmann::json& co
   Options options;
   if (const std::string named = parameter(config, "backend"); !named.empty()) options.backend = named;
   if (const std::string threads = parameter(config, "threads"); !threads.empty()) options.threads = std::stoi(threads);
+  options.generator = parameter(config, "generator");
   options.trust_engines = parameter(config, "trust_engines") == "True";
   TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_CPU;
   std::int32_t device = 0;

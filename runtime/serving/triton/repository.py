@@ -28,14 +28,14 @@ def add_model(path: Path, repository: Path, model: Model) -> Path:
     backend, `model.py`.
 
     Raises:
-        BundleError: the bundle is damaged or unsafe.
+        BundleError: the bundle is damaged or unsafe, or has no such generator.
         ArrayError: a name that Triton or a file system could misread.
         OutputError: the repository has such a model, is inside the bundle, or cannot be written.
     """
     if not _NAME.fullmatch(model.name):
         expected = "letters, digits, points, hyphens and underscores"
         raise ArrayError("That is no name for a model", got=model.name[:120], expected=expected)
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, generator=model.loading.get("generator"))
     folder = repository / model.name
     if path.resolve() in folder.resolve().parents:
         raise OutputError(f"Cannot write {folder}", got="a folder inside the bundle", expected="one beside it")

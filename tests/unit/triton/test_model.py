@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from hyperstyle_deploy.runtime.serving.live import work
 from hyperstyle_deploy.runtime.serving.triton.config import Model
 from hyperstyle_deploy.runtime.serving.triton.repository import add_model
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.unit.runtime.test_adaptation import PIXAR, TOONIFY
 from hyperstyle_deploy.tests.unit.triton import stand_in
 from hyperstyle_deploy.tests.unit.triton.stand_in import InferenceRequest, Tensor, TritonError
 
@@ -56,9 +58,10 @@ def check(found: dict[str, np.ndarray], expected: Inversion, row: int = 0) -> No
     assert Inversion.from_bytes(found["inversion"][row].tobytes()).steps == expected.steps
 
 
-def opened(folder: Path, kind: str = "CPU") -> Any:
+def opened(folder: Path, kind: str = "CPU", **more: str) -> Any:
     """The model as Triton's stub has it: from `model.py`, told what Triton tells."""
-    config = '{"parameters": {"backend": {"string_value": "onnxruntime"}, "threads": {"string_value": "1"}}}'
+    parameters = {"backend": "onnxruntime", "threads": "1", **more}
+    config = json.dumps({"parameters": {name: {"string_value": value} for name, value in parameters.items()}})
     spec = importlib.util.spec_from_file_location("model", folder / "1" / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -178,6 +181,19 @@ def test_a_defect_is_the_logs_affair(
     (response,) = model.execute([InferenceRequest([pixels(photo(1))], OUTPUTS)])
     assert (response.error().code(), "secret" in response.error().message()) == (TritonError.INTERNAL, False)
     assert "secret detail" in caplog.text
+
+
+def test_a_further_generator_draws(toys: Callable[..., Path], tmp_path: Path) -> None:
+    bundle = toys(generators=(TOONIFY, PIXAR))
+    model = opened(add_model(bundle, tmp_path, Model("toons", loading=HOW)), generator="toonify")
+    session = load(bundle, generator="toonify", **HOW)
+    (response,) = model.execute([InferenceRequest([pixels(photo(1))], OUTPUTS, {"steps": 2})])
+    found, expected = arrays(response), session.invert(photo(1), steps=2)
+    check(found, expected)
+    assert Inversion.from_bytes(found["inversion"][0].tobytes()).method == "hyperstyle+toonify"
+    assert (found["image"][0] != load(bundle, **HOW).invert(photo(1), steps=2).image).any()
+    with pytest.raises(BundleError, match="has no generator anime"):
+        opened(tmp_path / "toons", generator="anime")
 
 
 def test_a_model_that_cannot_be_loaded_says_why(folder: Path, toys: Callable[..., Path], tmp_path: Path) -> None:

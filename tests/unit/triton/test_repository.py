@@ -13,6 +13,7 @@ from hyperstyle_deploy.cli import main
 from hyperstyle_deploy.runtime.bundle.reader import Bundle, read_manifest
 from hyperstyle_deploy.runtime.serving.live.tensors import output_specs
 from hyperstyle_deploy.runtime.serving.triton.config import Model, config_of
+from hyperstyle_deploy.tests.unit.runtime.test_adaptation import PIXAR, TOONIFY
 from hyperstyle_deploy.tests.unit.test_session import FORMS
 
 
@@ -70,6 +71,22 @@ def test_what_is_asked_for_is_in_the_configuration(toys: Callable[..., Path], tm
     assert (group.Kind.Name(group.kind), list(group.gpus)) == ("KIND_GPU", [1])
 
 
+@pytest.mark.parametrize("backend", ["python", "cpp"])
+def test_a_model_may_draw_with_a_further_generator(toys: Callable[..., Path], tmp_path: Path, backend: str) -> None:
+    bundle = shutil.copytree(toys(generators=(TOONIFY, PIXAR)), tmp_path / "faces.bundle")
+    repository = tmp_path / "repository"
+    how = ("-o", repository, "--backend", backend, "--runtime", "onnxruntime")
+    assert run(bundle, *how, "--generator", "toonify").exit_code == 0
+    assert run(bundle, *how, "--generator", "pixar", "--name", "films").exit_code == 0
+    for name, generator in (("faces-toonify", "toonify"), ("films", "pixar")):
+        config = parsed((repository / name / "config.pbtxt").read_text())
+        assert config.name == name
+        assert config.parameters["generator"].string_value == generator
+    result = run(bundle, *how, "--generator", "anime")
+    assert (result.exit_code, "Got: toonify, pixar" in result.stderr) == (2, True)
+    assert len(list(repository.iterdir())) == 2
+
+
 def test_the_repository_has_the_bundle_and_what_runs_it(toys: Callable[..., Path], tmp_path: Path) -> None:
     bundle, repository = toys(), tmp_path / "new" / "repository"
     result = run(bundle, "-o", repository, "--name", "toy")
@@ -94,6 +111,7 @@ def test_the_repository_has_the_bundle_and_what_runs_it(toys: Callable[..., Path
         (("--backend", "cpp", "--runtime", "openvino"), "Unknown backend"),
         (("--backend", "cpp", "--precision-hint", "bf16"), "takes no precision hint"),
         (("--name", "taken"), "The repository has such a model"),
+        (("--generator", "toonify"), "The bundle has no generator toonify"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(

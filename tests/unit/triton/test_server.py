@@ -3,7 +3,7 @@
 import io
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.serving.triton.config import Model
 from hyperstyle_deploy.runtime.serving.triton.repository import add_model
 from hyperstyle_deploy.runtime.session import Session, load
+from hyperstyle_deploy.tests.unit.runtime.test_adaptation import PIXAR, TOONIFY
 from hyperstyle_deploy.tests.unit.triton.conftest import serving
 
 pytestmark = pytest.mark.exhaustive
@@ -43,10 +44,17 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(triton: Path, backends: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def drawn(toys: Callable[..., Path]) -> Path:
+    """A bundle with further generators."""
+    return toys(generators=(TOONIFY, PIXAR))
+
+
+@pytest.fixture(scope="module")
+def server(triton: Path, backends: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository, work = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("work")
     for backend in ("python", "cpp"):
         add_model(BUNDLE, repository, Model(backend, backend, HOW, batch=BATCH, batch_wait=0.5))
+        add_model(drawn, repository, Model(f"{backend}-toonify", backend, {**HOW, "generator": "toonify"}))
     with serving(triton, repository, backends, work / "log") as addresses:
         yield Server(*addresses)
 
@@ -90,6 +98,15 @@ def test_a_photo_becomes_what_the_session_makes_of_it(server: Server, session: S
             assert (list(inversion.l2), inversion.steps) == (list(answer.as_numpy("l2")[0]), expected.steps)
     only = server.infer(backend, pixels(face()), ("image",)).get_response()
     assert [each["name"] for each in only["outputs"]] == ["image"]
+
+
+@pytest.mark.parametrize("backend", ["python", "cpp"])
+def test_a_further_generator_draws(server: Server, drawn: Path, backend: str) -> None:
+    photo, session = face()[:32, :32].copy(), load(drawn, generator="toonify", **HOW)
+    answer, expected = server.infer(f"{backend}-toonify", pixels(photo), steps=2), session.invert(photo, steps=2)
+    np.testing.assert_array_equal(answer.as_numpy("image")[0], expected.image)
+    np.testing.assert_array_equal(answer.as_numpy("codes")[0], expected.codes)
+    session.check(Inversion.from_bytes(answer.as_numpy("inversion")[0].tobytes()))
 
 
 @pytest.mark.parametrize("backend", ["python", "cpp"])
