@@ -9,12 +9,24 @@ using hyperstyle::needed;
 
 namespace {
 
+// A caller's list, entry by entry.
+template <typename Entry, typename Take>
+void each(const Entry* entries, std::int64_t count, const char* name, Take take) {
+  if (count < 0) {
+    throw hyperstyle::ArrayError(std::string(name) + " are counted wrongly. Got: " + std::to_string(count) +
+                                 ". Expected: 0 or more.");
+  }
+  for (std::int64_t at = 0; at < count; ++at) take((&needed(entries, name))[at]);
+}
+
 hyperstyle::Edit edit_of(const HyperstyleEdit& given) {
   hyperstyle::Edit edit;
-  for (std::int64_t at = 0; at < given.count; ++at) {
-    const HyperstyleStrength& one = (&needed(given.strengths, "strengths"))[at];
+  each(given.strengths, given.count, "strengths", [&](const HyperstyleStrength& one) {
     edit.push_back({std::string(&needed(one.direction, "direction")), one.strength});
-  }
+  });
+  each(given.mixes, given.mix_count, "mixes", [&](const HyperstyleMix& one) {
+    edit.push_back({hyperstyle::Mix{needed(one.other, "other").inversion, one.first_row, one.end_row}, one.strength});
+  });
   return edit;
 }
 
@@ -54,7 +66,7 @@ int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion*
                     int64_t count, uint8_t* pixels) {
   return guarded([&] {
     std::vector<hyperstyle::Edit> listed;
-    for (std::int64_t at = 0; at < count; ++at) listed.push_back(edit_of((&needed(edits, "edits"))[at]));
+    each(edits, count, "edits", [&](const HyperstyleEdit& one) { listed.push_back(edit_of(one)); });
     const hyperstyle::Inversion& person = needed(inversion, "inversion").inversion;
     hyperstyle::copy_pixels(needed(session, "session").session.edit(person, listed), &needed(pixels, "pixels"));
   });

@@ -1,5 +1,6 @@
 """Edits in C++ and C: what Python draws, from the same bundles; and the same files are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.bundle.reader import read_manifest
+from hyperstyle_deploy.runtime.editing.change import Mix
 from hyperstyle_deploy.runtime.editing.direction import Direction
 from hyperstyle_deploy.runtime.editing.folder import Directions
 from hyperstyle_deploy.runtime.editing.trajectory import Trajectory
@@ -17,7 +19,7 @@ from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 from hyperstyle_deploy.tests.unit.cpp.conftest import Probe
 from hyperstyle_deploy.tests.unit.cpp.test_readers import check_refusals
 
-DIRECTION_ERROR = 11
+INVERSION_ERROR, DIRECTION_ERROR = 4, 11
 EDITS = ("", "smile=2.5", "pose=-1", "colour=4", "smile=-3.25,pose=1,colour=-20")
 
 
@@ -49,6 +51,13 @@ def person(session: Session, tmp_path: Path) -> Inversion:
     return found
 
 
+@pytest.fixture
+def other(session: Session, tmp_path: Path) -> Inversion:
+    found = session.invert(np.full((40, 40, 3), 20, np.uint8), steps=4)
+    found.save(tmp_path / "other")
+    return found
+
+
 def test_edits_are_pythons(
     probe: Probe, session: Session, person: Inversion, toy_bundle: ToyBundle, tmp_path: Path
 ) -> None:
@@ -63,16 +72,51 @@ def test_edits_are_pythons(
     assert len({picture.tobytes() for picture in pixels}) == len(EDITS)
 
 
-def test_between_two_people(
-    probe: Probe, session: Session, person: Inversion, toy_bundle: ToyBundle, tmp_path: Path
+def test_rows_of_others_are_mixed_in(
+    probe: Probe, session: Session, person: Inversion, other: Inversion, toy_bundle: ToyBundle, tmp_path: Path
 ) -> None:
-    other = session.invert(np.full((40, 40, 3), 20, np.uint8), steps=4)
-    other.save(tmp_path / "other")
+    where = tmp_path / "other"
+    texts = (f"0:4:{where}=1", f"2:8:{where}=-0.5", f"smile=2.5,0:3:{where}=0.5,3:{STYLES}:{where}=1")
+    line = ("edit", toy_bundle.path, "", tmp_path / "person", tmp_path / "out", *texts)
+    assert probe.run(line) == [(0, "")]
+    edits = [
+        {Mix(other, (0, 4)): 1.0},
+        {Mix(other, (2, 8)): -0.5},
+        {"smile": 2.5, Mix(other, (0, 3)): 0.5, Mix(other, (3, STYLES)): 1.0},
+    ]
+    codes = np.frombuffer((tmp_path / "out").read_bytes(), np.float32, len(edits) * STYLES * WIDTH)
+    expected = session.edited_codes(person, edits)
+    np.testing.assert_array_equal(codes.reshape(expected.shape), expected)
+    pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8, offset=codes.nbytes).reshape(-1, 32, 32, 3)
+    assert np.abs(pixels.astype(int) - session.edit(person, edits)).max() <= 1
+    assert len({picture.tobytes() for picture in pixels}) == len(edits)
+
+
+def test_mixes_that_cannot_be_are_refused_by_both(
+    probe: Probe,
+    session: Session,
+    person: Inversion,
+    other: Inversion,
+    toy_bundle: ToyBundle,
+    tmp_path: Path,
+) -> None:
+    where, stranger = tmp_path / "other", tmp_path / "stranger"
+    replace(other, model="1" * 64).save(stranger)
+    texts = (f"0:9:{where}=1", f"3:3:{where}=1", f"-1:2:{where}=1", f"0:4:{where}=nan", f"0:4:{stranger}=1")
+    answers = probe.run(*(("edit", toy_bundle.path, "", tmp_path / "person", tmp_path / "out", text) for text in texts))
+    assert [code for code, _ in answers] == [*[DIRECTION_ERROR] * 4, INVERSION_ERROR]
+    assert answers[0][1] == "The rows to mix are not those of the codes. Got: 0:9. Expected: FIRST:END inside 0:8."
+    assert not (tmp_path / "out").exists()
+
+
+def test_between_two_people(
+    probe: Probe, session: Session, person: Inversion, other: Inversion, toy_bundle: ToyBundle, tmp_path: Path
+) -> None:
     frames = list(session.frames(Trajectory([person, other], {"smile": (2, 2)}, easing="linear"), 5))
     for frame, time in zip(frames, (0, 0.25, 0.5, 0.75, 1), strict=True):
         words = (tmp_path / "person", tmp_path / "other", time, tmp_path / "out", "smile=2")
         assert probe.run(("between", toy_bundle.path, *words)) == [(0, "")]
-        pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8, offset=8).reshape(32, 32, 3)
+        pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8).reshape(32, 32, 3)
         assert np.abs(pixels.astype(int) - frame).max() <= 1
 
 

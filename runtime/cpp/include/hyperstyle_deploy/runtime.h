@@ -204,19 +204,31 @@ HYPERSTYLE_DEPLOY_API int hyperstyle_direction_count(const HyperstyleSession* se
 HYPERSTYLE_DEPLOY_API int hyperstyle_direction(const HyperstyleSession* session, int64_t index,
                                                HyperstyleDirection* direction);
 
-/* Strengths of a bundle's directions, from -100 to 100, that make one edit together; none: the person. */
+/* How far a person goes along a bundle's direction, from -100 to 100. */
 typedef struct HyperstyleStrength {
   const char* direction; /* its name */
   double strength;
 } HyperstyleStrength;
+
+/* Rows of another person's codes: strength * (theirs - own) in each, so that 1 takes them over. From -100 to 100. */
+typedef struct HyperstyleMix {
+  const HyperstyleInversion* other;
+  int64_t first_row;
+  int64_t end_row; /* not included */
+  double strength;
+} HyperstyleMix;
+
+/* Changes that make one edit together: each looks at the person's own codes, and the sum is added. None: the person. */
 typedef struct HyperstyleEdit {
   const HyperstyleStrength* strengths;
   int64_t count;
+  const HyperstyleMix* mixes;
+  int64_t mix_count;
 } HyperstyleEdit;
 
 /* Draw `count` edits of one person together. `pixels` has room for count * image_height * image_width * 3 bytes. Codes:
- * DIRECTION_ERROR (unknown, of another model, strength out of range), INVERSION_ERROR (of another model), ARRAY_ERROR (no
- * edits), BACKEND_ERROR, KERNEL_ERROR. */
+ * DIRECTION_ERROR (unknown, of another model, rows or strength out of range), INVERSION_ERROR (a person of another model),
+ * ARRAY_ERROR (no edits, a count below 0), BACKEND_ERROR, KERNEL_ERROR. */
 HYPERSTYLE_DEPLOY_API int hyperstyle_edit(const HyperstyleSession* session, const HyperstyleInversion* inversion,
                                           const HyperstyleEdit* edits, int64_t count, uint8_t* pixels);
 

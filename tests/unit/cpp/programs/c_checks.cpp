@@ -80,16 +80,40 @@ void check_drawing(const HyperstyleSession* session, const HyperstyleInversion* 
   check(hyperstyle_synthesize(session, inversion, &codes, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: a huge shape");
 }
 
+void check_mixes(const HyperstyleSession* session, const HyperstyleInversion* inversion, const hs::Inversion& last) {
+  std::vector<std::uint8_t> pixels(last.image.pixels.size());
+  HyperstyleMix mix{inversion, 0, 8, 1};
+  HyperstyleEdit edit{nullptr, 0, &mix, 1};
+  const auto drawn = [&] { return hyperstyle_edit(session, inversion, &edit, 1, pixels.data()); };
+  check(drawn() == HYPERSTYLE_OK && pixels == last.image.pixels, "C: mixed with oneself one stays the same");
+  check(hyperstyle_between(session, inversion, inversion, 0.5, &edit, pixels.data()) == HYPERSTYLE_OK, "C: on the way");
+  mix.end_row = 9;
+  check(drawn() == HYPERSTYLE_DIRECTION_ERROR, "C: rows that are not there");
+  check(std::strstr(hyperstyle_error(), "Got: 0:9. Expected: FIRST:END inside 0:8.") != nullptr, "C: and which");
+  mix = {inversion, 2, 2, 1};
+  check(drawn() == HYPERSTYLE_DIRECTION_ERROR, "C: no rows");
+  mix = {inversion, 0, 8, std::nan("")};
+  check(drawn() == HYPERSTYLE_DIRECTION_ERROR, "C: NaN of another person");
+  mix = {nullptr, 0, 8, 1};
+  check(drawn() == HYPERSTYLE_ARRAY_ERROR && std::strstr(hyperstyle_error(), "other is null") != nullptr, "C: nobody");
+  edit = {nullptr, 0, nullptr, 1};
+  check(drawn() == HYPERSTYLE_ARRAY_ERROR, "C: null mixes");
+  edit = {nullptr, 0, nullptr, -1};
+  check(drawn() == HYPERSTYLE_ARRAY_ERROR, "C: fewer than no mixes");
+}
+
 void check_edits(const HyperstyleSession* session, const HyperstyleInversion* inversion, const hs::Inversion& last) {
   std::vector<std::uint8_t> pixels(last.image.pixels.size());
-  const HyperstyleEdit nothing{nullptr, 0};
+  const HyperstyleEdit nothing{nullptr, 0, nullptr, 0};
   check(hyperstyle_edit(session, inversion, &nothing, 1, pixels.data()) == HYPERSTYLE_OK, "C: an edit of nothing");
   check(pixels == last.image.pixels, "C: is the person");
   const HyperstyleStrength strength{"grin", 1};
-  const HyperstyleEdit unknown{&strength, 1};
+  const HyperstyleEdit unknown{&strength, 1, nullptr, 0};
   check(hyperstyle_edit(session, inversion, &unknown, 1, pixels.data()) == HYPERSTYLE_DIRECTION_ERROR, "C: a name");
   check(hyperstyle_edit(session, inversion, nullptr, 0, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: no edits");
   check(hyperstyle_edit(session, inversion, nullptr, 1, pixels.data()) == HYPERSTYLE_ARRAY_ERROR, "C: null edits");
+  check(hyperstyle_edit(session, inversion, &nothing, -1, pixels.data()) == HYPERSTYLE_ARRAY_ERROR,
+        "C: fewer than none");
   int64_t count = -1;
   check(hyperstyle_direction_count(session, &count) == HYPERSTYLE_OK && count == 0, "C: no directions");
   HyperstyleDirection direction = HYPERSTYLE_DIRECTION;
@@ -138,7 +162,8 @@ void check_alignment(HyperstyleInversion* inversion, const HyperstyleImage& phot
   check(hyperstyle_paste_back(&photo, &face, &crop, 0.2, whole.data()) == HYPERSTYLE_OK, "C: pastes back");
   check(whole == pasted.pixels, "C: as C++ does");
   check(hyperstyle_paste_back(&photo, &face, &crop, 0.7, whole.data()) == HYPERSTYLE_ALIGNMENT_ERROR, "C: a feather");
-  check(hyperstyle_paste_back(&face, &face, &crop, 0.1, whole.data()) == HYPERSTYLE_ALIGNMENT_ERROR, "C: another photo");
+  check(hyperstyle_paste_back(&face, &face, &crop, 0.1, whole.data()) == HYPERSTYLE_ALIGNMENT_ERROR,
+        "C: another photo");
 }
 
 }  // namespace
@@ -183,6 +208,7 @@ void check_c_interface(const char* bundle, const char* method, bool descends, co
   check_arrays(inversion, last);
   check_drawing(session, inversion, last);
   check_edits(session, inversion, last);
+  check_mixes(session, inversion, last);
   check_styles(session, inversion, last);
   check_alignment(inversion, view);
   hyperstyle_inversion_free(inversion);
