@@ -84,18 +84,20 @@ def personalize(
     person = Inversion.load(inversion)
     session = load(bundle, **loading, method=method, generator=generator)
     with stages(f"Personalizing {inversion.name}") as report:
-        report("generator", 1 + (offsets is not None) + (state is not None))
-        written = write_personal(session, person, output, half, styles)
-        if offsets is not None:
-            from ..export.personal_weights import write_offsets
-
-            report("weight offsets", None)
-            write_offsets(session, person, offsets)
+        # The checkpoint first: what is wrong with it is said before any file appears.
+        count = 1 + (offsets is not None) + (state is not None)
         if state is not None:
             from ..export.personal_weights import write_state
 
-            report("state dict", None)
+            report("state dict", count)
             write_state(session, person, *state)
+        if offsets is not None:
+            from ..export.personal_weights import write_offsets
+
+            report("weight offsets", count)
+            write_offsets(session, person, offsets)
+        report("generator", count)
+        written = write_personal(session, person, output, half, styles)
     built = None
     if engine is not None:
         from ..export.engines.single import build_file

@@ -181,6 +181,10 @@ def test_the_command(
     for layer, offset in session.weight_offsets(person).items():
         np.testing.assert_array_equal(offsets[str(layer)], offset)
     assert {path.name for path in tmp_path.iterdir()} == {"me.inversion", "me.onnx", "offsets", "state"}
+    wrong = [*arguments[:4], tmp_path / "no.onnx", "--state", tiny_checkpoints[1], tmp_path / "no.state"]
+    result = CliRunner().invoke(main, [str(word) for word in wrong], catch_exceptions=False)
+    assert (result.exit_code, "generator is not from" in result.stderr) == (2, True)
+    assert not list(tmp_path.glob("*no.*"))
     arguments[2] = tmp_path / "gone"
     result = CliRunner().invoke(main, [str(word) for word in arguments], catch_exceptions=False)
     assert (result.exit_code, "Cannot read the inversion" in result.stderr) == (2, True)
