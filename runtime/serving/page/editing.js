@@ -16,7 +16,7 @@ export function redraw() {
 /** What the service makes of edits of a person; `how` is the rest of what /v1/edit takes. */
 export function edited({ result, mix }, edits, how) {
   const mixes = edits.some((each) => mix?.name in each) ? { [mix.name]: { inversion: mix.inversion } } : {};
-  return service.edit({ bundle: result.bundle, inversion: result.inversion, edits, mixes, ...how });
+  return service.edit({ bundle: result.bundle, generator: now.generator, inversion: result.inversion, edits, mixes, ...how });
 }
 
 async function drawWanted() {

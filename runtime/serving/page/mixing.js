@@ -14,7 +14,7 @@ async function openMix(file) {
   say(`Inverting ${stem} …`);
   try {
     const photo = await middleOf(picture, now.bundle.input);
-    for await (const [kind, event] of service.invert(now.bundle.name, photo, now.running.signal)) {
+    for await (const [kind, event] of service.invert(now.bundle.name, photo, now.running.signal, now.generator)) {
       if (kind === "done" && now.shown === mine) mixIn(mine, stem, event.inversion);
     }
   } finally {

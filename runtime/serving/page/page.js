@@ -1,5 +1,6 @@
 // The page: one photo, its refinement, and its edits. This module has it begin; its parts, one a subject, are imported here.
 
+import "./generators.js";
 import "./mixing.js";
 import { openExample } from "./photos.js";
 import "./saving.js";

@@ -7,7 +7,7 @@ import { $, cut, enter, say } from "./view.js";
 /** Invert a photo and show it; `stem` names what is saved of it. */
 export async function invert(file, stem) {
   clear();
-  const mine = (now.shown = { stem, urls: [URL.createObjectURL(file)], result: null });
+  const mine = (now.shown = { file, stem, urls: [URL.createObjectURL(file)], result: null });
   $("photo").src = mine.urls[0];
   $("result").removeAttribute("src");
   cut(100);
@@ -16,7 +16,7 @@ export async function invert(file, stem) {
   enter("working");
   now.running = new AbortController();
   try {
-    for await (const [kind, event] of service.invert(now.bundle.name, file, now.running.signal)) {
+    for await (const [kind, event] of service.invert(now.bundle.name, file, now.running.signal, now.generator)) {
       if (kind === "loading") showLoading(event);
       else if (kind === "step") showStep(mine, event);
       else showResult(mine, event);

@@ -44,6 +44,11 @@ export function strengths() {
   return Object.fromEntries(moved.map((input) => [input.dataset.name, Number(input.value)]));
 }
 
+/** Move sliders without an edit, by their names; one that is not there any more is left out. */
+export function move(strengths) {
+  for (const input of all()) if (input.dataset.name in strengths) input.move(strengths[input.dataset.name], true);
+}
+
 export function removeMix() {
   for (const input of all()) if (input.dataset.name.startsWith(MIXED)) input.parentElement.remove();
   tell("moved");

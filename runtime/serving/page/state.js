@@ -10,7 +10,9 @@ export const service = new Service(askForToken);
 export const now = {
   /** The bundle's facts, those of /v1/bundles, and where the browser does the work, what it `loads`. */
   bundle: null,
-  /** The photo's name (`stem`), addresses of its pictures (`urls`), and what the inversion gave at its end (`result`). */
+  /** The further generator that draws, by its name; null: the bundle's own. */
+  generator: null,
+  /** The photo (`file`), its name (`stem`), addresses of its pictures (`urls`), and what the inversion gave at its end (`result`). */
   shown: null,
   /** Ends the inversion that runs. */
   running: null,

@@ -42,11 +42,12 @@ export class Service {
 
   /**
    * An inversion's events, ["step" or "done", what it says]; an error is thrown. At the end `inversion` is what `edit`
-   * takes, and `file` the same to be saved.
+   * takes, and `file` the same to be saved. `generator` is a further one of the bundle's, or null.
    */
-  async *invert(bundle, photo, signal) {
+  async *invert(bundle, photo, signal, generator) {
     const options = { method: "POST", body: photo, signal, headers: { Accept: "text/event-stream" } };
-    const answer = await this.#fetch(`v1/invert?bundle=${encodeURIComponent(bundle)}`, options);
+    const address = `v1/invert?bundle=${encodeURIComponent(bundle)}`;
+    const answer = await this.#fetch(generator ? `${address}&generator=${encodeURIComponent(generator)}` : address, options);
     let done = false;
     for await (const [kind, event] of events(answer.body)) {
       if (kind === "error") throw new Error(event.error);
