@@ -13,7 +13,6 @@ from PIL import GifImagePlugin, Image
 
 from ...errors import OutputError, printable
 from ..bundle.files import atomic_directory, atomic_file, check_folder_of
-from ..images import write_png
 
 #: [height, width, 3] uint8, all of one size.
 Frame: TypeAlias = NDArray[np.uint8]
@@ -100,7 +99,7 @@ def _write_mp4(path: Path, frames: Iterator[Frame], count: int, rate: float) -> 
                 film.mux(stream.encode(yuv))
             film.mux(stream.encode(None))
     except av.FFmpegError as error:
-        raise OutputError("FFmpeg cannot write the film", got=str(error)[:200], hint="Check free space.") from error
+        raise OutputError("FFmpeg cannot write the film", got=error.strerror or error, hint="Check free space.") from error
 
 
 def _even(frame: Frame) -> tuple[int, int]:
@@ -161,7 +160,7 @@ class _Streamed(Image.Image):
 def _write_folder(path: Path, frames: Iterator[Frame], count: int, rate: float) -> None:
     digits = len(str(count - 1))
     for index, frame in enumerate(frames):
-        write_png(path / f"{index:0{digits}d}.png", frame)
+        Image.fromarray(frame).save(path / f"{index:0{digits}d}.png", compress_level=4)
 
 
 #: Suffix -> who writes such a film.

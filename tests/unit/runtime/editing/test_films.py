@@ -118,10 +118,11 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, name: str) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(OutputError):
+        with pytest.raises(OutputError, match="Got: File too large") as refused:
             write_film(tmp_path / name, frames, 30, 30)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "partial" not in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
