@@ -88,7 +88,7 @@ def test_between_two_people_with_styles(probe: Probe, bundle: Path, tmp_path: Pa
     for frame, time in zip(frames, (0, 0.5, 1), strict=True):
         words = (tmp_path / "one", tmp_path / "other", time, tmp_path / "out", "brows=0.5")
         assert probe.run(("between", bundle, *words)) == [(0, "")]
-        pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8, offset=8).reshape(32, 32, 3)
+        pixels = np.frombuffer((tmp_path / "out").read_bytes(), np.uint8).reshape(32, 32, 3)
         assert np.abs(pixels.astype(int) - frame).max() <= 1
 
 
