@@ -99,7 +99,9 @@ def _write_mp4(path: Path, frames: Iterator[Frame], count: int, rate: float) -> 
                 film.mux(stream.encode(yuv))
             film.mux(stream.encode(None))
     except av.FFmpegError as error:
-        raise OutputError("FFmpeg cannot write the film", got=error.strerror or error, hint="Check free space.") from error
+        raise OutputError(
+            "FFmpeg cannot write the film", got=error.strerror or error, hint="Check free space."
+        ) from error
 
 
 def _even(frame: Frame) -> tuple[int, int]:
