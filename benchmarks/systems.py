@@ -119,7 +119,7 @@ def main() -> None:
         strip(arguments.work, arguments.person).save(arguments.strip)
 
 
-def exported(name: str, work: Path, idinvert: Path | None) -> Path:
+def exported(name: str, work: Path, idinvert: Path | None = None) -> Path:
     """The bundle of a method of the demo model; HyperStyle's with gradient graphs, if it is not the shipped one.
 
     ``idinvert`` is the folder of IDInvert's networks.
