@@ -35,7 +35,7 @@ import uvicorn
 from asking import Address, ask, photo, service
 from PIL import Image
 
-from hyperstyle_deploy.runtime.images import MAX_PIXELS, decode_photo
+from hyperstyle_deploy.runtime.images import MAX_PIXELS, PNG, decode_photo
 from hyperstyle_deploy.runtime.serving.http.server import configured
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
@@ -79,7 +79,7 @@ def bare(session: Session, content: bytes) -> tuple[float, bytes]:
     started = time.perf_counter()
     inversion = session.invert(decode_photo(content, "photo", MAX_PIXELS))
     stream = BytesIO()
-    Image.fromarray(inversion.image).save(stream, "PNG", compress_level=4)
+    Image.fromarray(inversion.image).save(stream, **PNG)
     return time.perf_counter() - started, stream.getvalue()
 
 

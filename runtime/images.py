@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from .manifest.manifest import ImageSpec
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 40_000_000
+#: How Pillow writes PNG: a level that is quick, and not much larger than the best.
+PNG: dict[str, Any] = {"format": "PNG", "compress_level": 4}
 #: Transparent pixels are laid over this colour (white).
 BACKGROUND = (255, 255, 255)
 
@@ -185,7 +187,7 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     """
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     with atomic_file(path) as partial:
-        picture.save(partial, format="PNG", compress_level=4)
+        picture.save(partial, **PNG)
 
 
 def write_jpeg(path: Path, image: Image.Image) -> None:

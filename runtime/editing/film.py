@@ -13,6 +13,7 @@ from PIL import GifImagePlugin, Image
 
 from ...errors import OutputError, printable
 from ..bundle.files import atomic_directory, atomic_file, check_folder_of
+from ..images import PNG
 
 #: [height, width, 3] uint8, all of one size.
 Frame: TypeAlias = NDArray[np.uint8]
@@ -162,7 +163,7 @@ class _Streamed(Image.Image):
 def _write_folder(path: Path, frames: Iterator[Frame], count: int, rate: float) -> None:
     digits = len(str(count - 1))
     for index, frame in enumerate(frames):
-        Image.fromarray(frame).save(path / f"{index:0{digits}d}.png", compress_level=4)
+        Image.fromarray(frame).save(path / f"{index:0{digits}d}.png", **PNG)
 
 
 #: Suffix -> who writes such a film.

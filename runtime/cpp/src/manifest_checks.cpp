@@ -81,7 +81,7 @@ void check_image(const Manifest& manifest) {
                                                         {"image.input_width", image.input_width}};
   for (const auto& [name, side] : sides) {
     if (side < least_side || side > most_side) {
-      throw wrong(name, number(side), "32 to 1024");
+      throw wrong(name, number(side), number(least_side) + " to " + number(most_side));
     }
   }
   if (!(0 <= image.rows[0] && image.rows[0] < image.rows[1] && image.rows[1] <= size)) {

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from ....errors import HyperStyleDeployError
 from ...bundle.inversion import Inversion
+from ...images import PNG
 from ..live.served import Served
 from ..live.work import Drawing, Inverting
 from .refusals import LeftError, RefusedError
@@ -22,7 +23,7 @@ from .service import Service
 
 #: How pictures may be asked for, and how Pillow writes them.
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG", "compress_level": 4},
+    "png": PNG,
     "jpeg": {"format": "JPEG", "quality": 88},
     "webp": {"format": "WEBP", "quality": 85, "method": 2},
 }
