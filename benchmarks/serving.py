@@ -1,39 +1,46 @@
-"""What a request costs beyond the inversion, and latency and throughput of `serve` over offered load.
+"""What `serve` costs beyond the inversion, of a photo alone and at work; latency and throughput over offered load.
 
-Run: python benchmarks/serving.py BUNDLE [--pairs 1000] [--photos 60] [--clients 1,4,16,32]
+Run: python benchmarks/serving.py BUNDLE [--pairs 600] [--turns 10] [--photos 96] [--clients 1,2,4,16,32]
 
-Overhead: a service in this process, and its very session without it, take turns at the same photos, one at a time,
-from a JPEG file's bytes to a PNG's, which have to be equal. The client is another process with a connection that it
-keeps; what it does itself counts as the service's. Each does a photo twice, and the second time counts: the first one
-finds the caches full of the other side's work, which no service meets. Which of the two begins is drawn for each pair,
-so that what else the machine does meets both. The overhead is the median of the pairs' differences over the median of
-the bare session, with the 95 % interval of a bootstrap over pairs.
+Everything is from a JPEG file's bytes to a PNG's, which have to be equal. The client is another process, with plain
+sockets that it keeps: the standard library's client takes long for itself.
 
-Offered load: `serve` is a process of its own; this one sends photos over the loopback, from as many threads as there
-are clients. What overload does, and a long time: soak.py.
+A photo alone: `serve` and the smallest service that the same server can have take turns, in a drawn order, in this
+process, at one session. The smallest one reads the body, has one thread do all of it, and sends the answer; the seconds
+in that thread are the bare session's, as rested as the other's, since a processor that has waited takes longer for its
+next inversion. Each does a photo twice and the second time counts: the first one finds the caches full of the other's
+work. The overhead is the median of the pairs' differences to the bare session over its median, with the 95 % interval
+of a bootstrap over pairs; that of the smallest service is what any service would cost.
+
+At work: so many clients send photos as fast as they are answered, in turns with the same session in a loop over the
+same photos. Overhead is the median, and the range, of the turns' ratios of seconds, less one. What a client's processor
+time is, counts as the service's. Latencies are of these turns.
+
+What overload does, and a long time: soak.py.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from contextlib import contextmanager
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import uvicorn
-from asking import Address, ask, photo, service
+from asking import Address, photo
+from numpy.typing import NDArray
 from PIL import Image
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hyperstyle_deploy.runtime.images import MAX_PIXELS, PNG, decode_photo
 from hyperstyle_deploy.runtime.serving.http.server import configured
@@ -45,104 +52,169 @@ from hyperstyle_deploy.runtime.session import Session, load
 #: Photos that take turns, and pairs at the beginning that are left out.
 PHOTOS, WARM = 16, 8
 DRAWS = 2000
+#: Seconds that a connection may rest while the other side has its turn.
+REST = 600
 
 
 class Client:
-    """In its process: a connection, and the seconds and the answer of a photo."""
+    """In its process: connections, and the seconds and answers of photos over them."""
 
-    _connection: socket.socket
-    _answers: BinaryIO
-
-    @classmethod
-    def connect(cls, host: str, port: int) -> None:
-        """Once, at the process's start."""
-        cls._connection = socket.create_connection((host, port))
-        cls._answers = cls._connection.makefile("rb")
+    _open: dict[tuple[Address, int], tuple[socket.socket, BinaryIO]] = {}  # noqa: RUF012
 
     @classmethod
-    def served(cls, content: bytes) -> tuple[float, bytes]:
-        """A photo, as clients see it, from a plain socket: the standard library's client takes long for itself."""
+    def ask(cls, address: Address, content: bytes, connection: int = 0) -> tuple[float, bytes]:
+        """Seconds and picture of one photo."""
+        if (address, connection) not in cls._open:
+            opened = socket.create_connection(address)
+            cls._open[address, connection] = opened, opened.makefile("rb")
+        sending, answers = cls._open[address, connection]
         lines = ("POST /v1/invert HTTP/1.1", "Host: 127.0.0.1", "Accept: image/png", f"Content-Length: {len(content)}")
         head = "".join(f"{line}\r\n" for line in (*lines, ""))
         started = time.perf_counter()
-        cls._connection.sendall(head.encode() + content)
-        status = cls._answers.readline()
-        fields = dict(line.lower().split(b":", 1) for line in iter(cls._answers.readline, b"\r\n"))
-        png = cls._answers.read(int(fields[b"content-length"]))
+        sending.sendall(head.encode() + content)
+        status = answers.readline()
+        fields = dict(line.lower().split(b":", 1) for line in iter(answers.readline, b"\r\n"))
+        png = answers.read(int(fields[b"content-length"]))
         spent = time.perf_counter() - started
-        assert status == b"HTTP/1.1 200 OK\r\n", png
+        assert status.startswith(b"HTTP/1.1 200 "), (status, png)
         return spent, png
 
+    @classmethod
+    def load(cls, address: Address, photos: Sequence[bytes], clients: int) -> tuple[float, list[float]]:
+        """Seconds of all photos from so many connections at once, and of each."""
 
-def bare(session: Session, content: bytes) -> tuple[float, bytes]:
-    """The same without a service."""
-    started = time.perf_counter()
+        def ask(number: int) -> list[float]:
+            return [cls.ask(address, content, number)[0] for content in photos[number::clients]]
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            each = [spent for seconds in pool.map(ask, range(clients)) for spent in seconds]
+        return time.perf_counter() - started, each
+
+
+def bare(session: Session, content: bytes) -> bytes:
+    """What a service is for."""
     inversion = session.invert(decode_photo(content, "photo", MAX_PIXELS))
     stream = BytesIO()
     Image.fromarray(inversion.image).save(stream, **PNG)
-    return time.perf_counter() - started, stream.getvalue()
+    return stream.getvalue()
+
+
+class Smallest:
+    """The smallest service of a session: an ASGI application, and what the session took each time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._thread = session, ThreadPoolExecutor(1)
+        self.seconds: list[float] = []
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        content, more = b"", True
+        while more:
+            message = await receive()
+            content, more = content + message["body"], message["more_body"]
+        png = await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, content)
+        headers = [(b"content-type", b"image/png"), (b"content-length", b"%d" % len(png))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": png})
+
+    def _timed(self, content: bytes) -> bytes:
+        started = time.perf_counter()
+        png = bare(self._session, content)
+        self.seconds.append(time.perf_counter() - started)
+        return png
+
+
+class Undelayed(H11Protocol):
+    """Without it an answer's second part waits 40 ms for the client to acknowledge its first."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextmanager
-def served_here(session: Session) -> Iterator[Callable[[bytes], tuple[float, bytes]]]:
-    """A service of a session in this process, as the command line sets it up; and a client in another process."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    settings = Settings(
-        queueing=Queueing(batch=1), head_seconds=600
-    )  # a bare photo may take as long as a client may idle
-    server = uvicorn.Server(configured(Service({"bundle": lambda: session}, settings)))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    address = listening.getsockname()
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=Client.connect, initargs=address) as client:
-        yield lambda content: client.submit(Client.served, content).result()
-    server.should_exit = True
-    thread.join()
+def listening(config: uvicorn.Config) -> Iterator[Address]:
+    """A server in a thread of this process."""
+    with socket.create_server(("127.0.0.1", 0)) as server_socket:
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})
+        thread.start()
+        try:
+            yield server_socket.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
-def overhead(session: Session, pairs: int) -> dict[str, object]:
-    """What the service adds to the session's seconds."""
+@contextmanager
+def both(session: Session) -> Iterator[tuple[Address, Smallest, Address]]:
+    """Where `serve` is, as the command line sets it up; the smallest service, and where that is."""
+    settings = Settings(queueing=Queueing(batch=1), head_seconds=REST)
+    smallest = Smallest(session)
+    plain = uvicorn.Config(
+        smallest, http=Undelayed, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=REST
+    )
+    with listening(configured(Service({"bundle": lambda: session}, settings))) as ours, listening(plain) as other:
+        yield ours, smallest, other
+
+
+def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str, Any]:
+    """What the service, and the smallest one, add to the session's seconds."""
     photos, draw = [photo(seed) for seed in range(PHOTOS)], np.random.default_rng(0)
-    spent = np.empty((WARM + pairs, 2))
-    with served_here(session) as served:
-        sides = (lambda content: bare(session, content), served)
-        for pair in range(len(spent)):
-            answers = {}
+    served, smallest, without = np.empty((3, WARM + pairs))
+    with both(session) as (ours, plain, other):
+        for pair in range(WARM + pairs):
+            content, answers = photos[pair % PHOTOS], {}
+            sides = [(served, ours), (smallest, other)]
             for side in draw.permutation(2):
+                spent, address = sides[side]
                 for _ in range(2):
-                    spent[pair, side], answers[side] = sides[side](photos[pair % PHOTOS])
-            assert answers[0] == answers[1], "the service gives another picture"
-    without, added = spent[WARM:, 0], spent[WARM:, 1] - spent[WARM:, 0]
-    drawn = draw.integers(0, pairs, (DRAWS, pairs))
-    shares = np.median(added[drawn], 1) / np.median(without[drawn], 1)
+                    spent[pair], answers[address] = client.submit(Client.ask, address, content).result()
+            without[pair] = plain.seconds[-1]
+            assert len(set(answers.values())) == 1, "the services give different pictures"
+    served, smallest, without = served[WARM:], smallest[WARM:], without[WARM:]
     return {
         "pairs": pairs,
         "bare": median(without),
-        "added": median(added),
-        "share": median(added) / median(without),
-        "interval": np.quantile(shares, (0.025, 0.975)).tolist(),
+        "served": _added(served - without, without, draw),
+        "smallest": _added(smallest - without, without, draw),
     }
 
 
-def offered(address: Address, photos: list[bytes], clients: int) -> dict[str, float]:
-    """Latency and throughput with that many clients at once."""
+def _added(added: NDArray[Any], without: NDArray[Any], draw: np.random.Generator) -> dict[str, Any]:
+    drawn = draw.integers(0, len(added), (DRAWS, len(added)))
+    shares = np.median(added[drawn], 1) / np.median(without[drawn], 1)
+    interval = np.quantile(shares, (0.025, 0.975)).tolist()
+    return {"added": median(added), "share": median(added) / median(without), "interval": interval}
 
-    def client(number: int) -> list[tuple[int, float]]:
-        with closing(HTTPConnection(*address, timeout=300)) as connection:
-            return [ask(connection, content) for content in photos[number::clients]]
 
-    started = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        answers = [answer for answers in pool.map(client, range(clients)) for answer in answers]
-    spent = time.perf_counter() - started
-    assert {status for status, _ in answers} == {200}, Counter(status for status, _ in answers)
-    seconds = sorted(each for _, each in answers)
+def at_work(session: Session, client: ProcessPoolExecutor, clients: int, photos: int, turns: int) -> dict[str, Any]:
+    """Seconds a photo from so many clients, beside those of a loop over the session; the first turn warms up."""
+    contents = [photo(seed % PHOTOS) for seed in range(photos)]
+    looped, served, latencies = [], [], []
+    with both(session) as (ours, _, _):
+        for _ in range(turns + 1):
+            looped.append(_seconds(lambda: [bare(session, content) for content in contents]))
+            spent, each = client.submit(Client.load, ours, contents, clients).result()
+            served.append(spent)
+            latencies.append(each)
+    ratios = np.divide(served, looped)[1:] - 1
+    each = [spent for turn in latencies[1:] for spent in turn]
     return {
         "clients": clients,
-        "p50": median(seconds),
-        "p99": float(np.quantile(seconds, 0.99)),
-        "photos_per_second": len(photos) / spent,
+        "bare_photos_per_second": photos / median(looped[1:]),
+        "photos_per_second": photos / median(served[1:]),
+        "overhead": median(ratios),
+        "range": [ratios.min(), ratios.max()],
+        "p50": median(each),
+        "p99": float(np.quantile(each, 0.99)),
     }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -150,18 +222,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--pairs", type=int, default=1000)
-    parser.add_argument("--photos", type=int, default=60)
-    parser.add_argument("--clients", default="1,4,16,32")
+    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--photos", type=int, default=96)
+    parser.add_argument("--clients", default="1,2,4,16,32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    load_average = os.getloadavg()[0]
-    with load(arguments.bundle, backend=arguments.backend) as session:
-        result = {"session": str(session), "overhead": overhead(session, arguments.pairs)}
-    photos = [photo(seed) for seed in range(arguments.photos)]
-    with service(arguments.bundle, "--backend", arguments.backend, "--deadline", "600") as (address, _):
-        loads = [offered(address, photos, int(clients)) for clients in arguments.clients.split(",")]
-    result |= {"loads": loads, "load_average": load_average}
+    result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as client,
+        load(arguments.bundle, backend=arguments.backend) as session,
+    ):
+        result |= {"session": str(session), "alone": alone(session, client, arguments.pairs)}
+        numbers = [int(number) for number in arguments.clients.split(",")]
+        result["at_work"] = [at_work(session, client, number, arguments.photos, arguments.turns) for number in numbers]
     print(json.dumps(result, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Answers: pictures as files, inversions, and waiting for a worker as long as anybody is there."""
+"""Answers: pictures as files, inversions, and a photo's steps as they come."""
 
 import asyncio
 import base64
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from starlette.requests import Request
 
 from ....errors import HyperStyleDeployError
 from ...bundle.inversion import Inversion
 from ...images import PNG
 from ..live.served import Served
-from ..live.work import Drawing, Inverting
-from .refusals import LeftError, RefusedError
+from ..live.work import Inverting
+from .errand import too_late
 from .service import Service
 
 #: How pictures may be asked for, and how Pillow writes them.
@@ -57,31 +56,6 @@ def inversion_document(served: Served, inversion: Inversion) -> dict[str, Any]:
     }
 
 
-async def answer_to(service: Service, request: Request, served: Served, work: "Inverting | Drawing") -> Any:
-    """What a worker makes of a piece of work; if the client leaves or the time is over, it is not gone on with.
-
-    Raises:
-        FullError, ClosingError: it is not taken.
-        RefusedError: 503, the time was over.
-        LeftError: the client left.
-    """
-    served.worker.submit(work)
-    answer: asyncio.Future[Any] = asyncio.wrap_future(work.future)
-    gone = asyncio.create_task(_gone(request))
-    try:
-        deadline = service.settings.deadline
-        await asyncio.wait({answer, gone}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        if gone.done():
-            raise LeftError("The client left")
-        raise _late(deadline)
-    finally:
-        work.leave()
-        answer.cancel()
-        gone.cancel()
-
-
 def events(service: Service, served: Served, work: Inverting) -> AsyncIterator[bytes]:
     """Have a photo inverted, and tell of it in server-sent events: `step` after every step, then `done` or `error`.
 
@@ -112,7 +86,7 @@ async def _events(
                 step = await asyncio.wait_for(seen.get(), min(_ALIVE, max(0.0, until - loop.time())))
             except asyncio.TimeoutError:
                 if loop.time() >= until:
-                    raise _late(service.settings.deadline) from None
+                    raise too_late(service.settings.deadline) from None
                 yield b": waiting\n\n"
                 continue
             if step is None:
@@ -133,13 +107,3 @@ async def _events(
 def event(name: str, document: Any) -> bytes:
     """One server-sent event."""
     return f"event: {name}\ndata: {json.dumps(document, allow_nan=False)}\n\n".encode()
-
-
-async def _gone(request: Request) -> None:
-    """Wait until the client has left: after the body there is nothing else to receive."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _late(deadline: float) -> RefusedError:
-    return RefusedError(503, "The service was too slow", expected=f"an answer within {deadline:g} s")

@@ -9,20 +9,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ...alignment import Aligned
+from ...bundle.inversion import Inversion
+from ...images import decode_photo
 from ..live.served import Served
-from ..live.work import Drawing, Inverting
-from .answers import FORMATS, answer_to, encoded, events, inversion_document, text_of
+from ..live.work import Drawing, Inverting, Pictures
+from .answers import FORMATS, encoded, events, inversion_document, text_of
+from .bodies import of_body
+from .errand import Asked, run_errand
 from .films import film_of, kinds
 from .refusals import RefusedError
 from .requests import (
     aligned,
     asks_for_alignment,
-    body_of,
     document_of,
     inversion_of,
     mixes_of,
     number,
-    of_photo,
     session_of,
     whole_number,
 )
@@ -48,21 +51,27 @@ async def bundles(request: Request) -> Response:
 async def invert(request: Request) -> Response:
     """POST /v1/invert: a photo to its image and inversion; to events where the client accepts these, or to a PNG."""
     service = service_of(request)
-    served, work = await _inverting(service, request)
+    served, prepare = _inverting(service, request)
     accepted = request.headers.get("accept", "")
     if _EVENTS in accepted:
+        work = await of_body(service, request, prepare)
         return _Events(events(service, served, work), work.leave)
-    inversion = await answer_to(service, request, served, work)
-    if _PNG in accepted:
-        return Response(await service.timed("encoding", lambda: encoded(inversion.image)), media_type=_PNG)
-    return JSONResponse(await service.timed("encoding", lambda: inversion_document(served, inversion)))
+
+    def encode(inversion: Inversion) -> Response:
+        if _PNG in accepted:
+            assert inversion.image is not None
+            return Response(encoded(inversion.image), media_type=_PNG)
+        return JSONResponse(inversion_document(served, inversion))
+
+    return await run_errand(service, request, lambda content: Asked(served.worker, prepare(content), encode))
 
 
 async def submit_job(request: Request) -> Response:
     """POST /v1/jobs: the same, but answered at once, with the job's name."""
     service = service_of(request)
     request.app.state.jobs.check_room()
-    served, work = await _inverting(service, request)
+    served, prepare = _inverting(service, request)
+    work = await of_body(service, request, prepare)
     request.app.state.jobs.check_room()
     job = request.app.state.jobs.start(served.name, events(service, served, work))
     return JSONResponse(job.document(), 202, {"Location": f"/v1/jobs/{job.name}"})
@@ -86,25 +95,18 @@ async def cancel_job(request: Request) -> Response:
 async def edit(request: Request) -> Response:
     """POST /v1/edit: an inversion, and edits of it, to a picture each; or to a film of them."""
     service = service_of(request)
-    async with body_of(service, request) as content:
-        document = await service.in_thread(lambda: document_of(content, _EDIT_FIELDS))
-        served = _named(service, document.get("bundle"))
-        served.worker.check_room(Drawing)
-        work = await service.in_thread(lambda: _drawing(service, served, document))
-    kind, film = _one_of(document, "format", list(FORMATS)) or "png", _one_of(document, "film", kinds())
-    pictures = await answer_to(service, request, served, work)
-    if film is not None:
-        content = await service.timed("encoding", lambda: film_of(pictures, film))
-        return JSONResponse({"bundle": served.name, "film": text_of(content)})
-    files = await service.timed("encoding", lambda: [text_of(encoded(picture, kind)) for picture in pictures])
-    return JSONResponse({"bundle": served.name, "format": kind, "images": files})
+    return await run_errand(service, request, lambda content: _editing(service, document_of(content, _EDIT_FIELDS)))
 
 
 async def align(request: Request) -> Response:
     """POST /v1/align: a photo to the face in it, as the model wants to see it, and where in the photo that was."""
     service = service_of(request)
     served = service.bundle(request.query_params.get("bundle"))
-    face = await of_photo(service, request, lambda photo: aligned(service, served, request, photo))
+
+    def cut(content: bytes) -> Aligned:
+        return aligned(service, served, request, _photo(service, content))
+
+    face = await of_body(service, request, cut)
     picture = await service.timed("encoding", lambda: encoded(np.asarray(face.picture)))
     return JSONResponse({"bundle": served.name, "image": text_of(picture), "alignment": face.crop.to_json()})
 
@@ -122,8 +124,8 @@ async def example(request: Request) -> Response:
     return Response(service.example, media_type=_PNG)
 
 
-async def _inverting(service: Service, request: Request) -> tuple[Served, Inverting]:
-    """What a request wants to have inverted. A busy bundle is noticed before the photo is read."""
+def _inverting(service: Service, request: Request) -> tuple[Served, Callable[[bytes], Inverting]]:
+    """Who inverts, and what makes the work of a body. A busy bundle is noticed before the photo is read."""
     served = service.bundle(request.query_params.get("bundle"))
     served.worker.check_room(Inverting)
     session = session_of(served, request.query_params.get("generator"))
@@ -134,15 +136,35 @@ async def _inverting(service: Service, request: Request) -> tuple[Served, Invert
     if until_gain is not None and not 0 <= until_gain < 1:
         raise RefusedError(400, "until_gain is out of range", got=gain, expected="0 or more, and less than 1")
 
-    def prepared(photo: Image.Image) -> Inverting:
+    def prepare(content: bytes) -> Inverting:
+        photo = _photo(service, content)
         seen = aligned(service, served, request, photo).picture if asks_for_alignment(request) else photo
         return Inverting(session, session.prepare([seen]), steps, until_gain)
 
-    return served, await of_photo(service, request, prepared)
+    return served, prepare
+
+
+def _photo(service: Service, content: bytes) -> Image.Image:
+    return decode_photo(content, "the photo", service.settings.pixels)
+
+
+def _editing(service: Service, document: Mapping[str, Any]) -> Asked:
+    """What a request wants to have drawn, and how it is answered."""
+    served = _named(service, document.get("bundle"))
+    served.worker.check_room(Drawing)
+    kind, film = _one_of(document, "format", list(FORMATS)) or "png", _one_of(document, "film", kinds())
+    work = _drawing(service, served, document)
+
+    def encode(pictures: Pictures) -> Response:
+        if film is not None:
+            return JSONResponse({"bundle": served.name, "film": text_of(film_of(pictures, film))})
+        files = [text_of(encoded(picture, kind)) for picture in pictures]
+        return JSONResponse({"bundle": served.name, "format": kind, "images": files})
+
+    return Asked(served.worker, work, encode)
 
 
 def _drawing(service: Service, served: Served, document: Mapping[str, Any]) -> Drawing:
-    """What a request wants to have drawn."""
     session = session_of(served, document.get("generator"))
     inversion, edits = inversion_of(session, document.get("inversion")), document.get("edits", [{}])
     if not isinstance(edits, list) or not 0 < len(edits) <= service.settings.edits:

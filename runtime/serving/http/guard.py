@@ -4,7 +4,7 @@ import hmac
 import logging
 from urllib.parse import SplitResult, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,15 +18,21 @@ _ALIVE = "/v2/health/live"
 #: Open to all: that the service is alive, and the page, which asks for the token itself.
 _OPEN = ("/", _ALIVE, "/v2/health/ready")
 _OPEN_FOLDER = "/page/"
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+#: Of every answer.
+_HEADERS = Headers(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": _POLICY,
+    }
+).raw
 
 
 class Guard:
@@ -42,10 +48,11 @@ class Guard:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+            if message["type"] == "http.response.start":
                 self._service.metrics.answered(_endpoint(scope), message["status"])
                 LOGGER.info("%s %s: %d", scope["method"], printable(scope["path"]), message["status"])
-            await send(message)
 
         answer = self._refused(scope["path"], Headers(scope=scope))
         await (answer or self._app)(scope, receive, counted)

@@ -5,7 +5,6 @@ bytes, Triton's extension `binary_tensor_data`.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -13,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .... import __version__
+from ...bundle.inversion import Inversion
 from ..live.served import Served
 from ..live.tensors import INPUTS, TensorSpec, inverting, output_specs, outputs_of, photo_of
 from ..live.work import Inverting
-from .answers import answer_to
+from .errand import Asked, run_errand
 from .refusals import RefusedError
-from .requests import body_of, document_of, option_of, session_of
+from .requests import document_of, option_of, session_of
 from .service import Service, service_of
 from .tensors_v2 import HEADER, answered, tensors_of
 
@@ -61,12 +61,12 @@ async def infer(request: Request) -> Response:
     service = service_of(request)
     served = _model(service, request)
     served.worker.check_room(Inverting)
-    async with body_of(service, request) as content:
+
+    def prepare(content: bytes) -> Asked:
         length = option_of(request.headers.get(HEADER, str(len(content))), HEADER, 0, len(content))
-        asked = partial(_asked, service, served, content[:length], content[length:])
-        document, work = await service.timed("preparing", asked)
-    inversion = await answer_to(service, request, served, work)
-    return await service.timed("encoding", lambda: answered(served.name, _VERSION, document, outputs_of(inversion)))
+        return _asked(service, served, content[:length], content[length:])
+
+    return await run_errand(service, request, prepare)
 
 
 def _model(service: Service, request: Request) -> Served:
@@ -80,12 +80,16 @@ def _described(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
     return [{"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)} for spec in specs]
 
 
-def _asked(service: Service, served: Served, text: bytes, raw: bytes) -> tuple[dict[str, Any], Inverting]:
+def _asked(service: Service, served: Served, text: bytes, raw: bytes) -> Asked:
     document = document_of(text, _FIELDS)
     photo = photo_of(tensors_of(document, raw), service.settings.pixels)
     parameters = document.get("parameters")
     session = session_of(served, parameters.get("generator") if isinstance(parameters, dict) else None)
-    return document, inverting(session, photo, parameters, service.settings.steps)
+
+    def encode(inversion: Inversion) -> Response:
+        return answered(served.name, _VERSION, document, outputs_of(inversion))
+
+    return Asked(served.worker, inverting(session, photo, parameters, service.settings.steps), encode)
 
 
 ROUTES = [

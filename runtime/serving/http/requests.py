@@ -1,17 +1,12 @@
-"""What requests bring: bodies within their bounds, photos, inversions, edits and options."""
+"""What requests bring: photos, inversions, edits and options."""
 
-import asyncio
 import base64
 import binascii
 import math
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from PIL import Image
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from ...alignment import Aligned, FaceFinder, align_face
 from ...alignment.ffhq import cut, square_at
@@ -19,74 +14,15 @@ from ...alignment.given import GivenBox, GivenLandmarks
 from ...alignment.landmarks import checked_landmarks
 from ...bundle.inversion import Inversion
 from ...editing.change import Mix
-from ...images import decode_photo
 from ...manifest import strict_json
 from ...session import Session
 from ..alignments import check_takes_faces
 from ..live.served import Served
-from .refusals import LeftError, RefusedError
-from .service import Result, Service
+from .refusals import RefusedError
+from .service import Service
 
 #: People that one request mixes in.
 _MOST_MIXES = 4
-
-
-@asynccontextmanager
-async def body_of(service: Service, request: Request) -> AsyncIterator[bytes]:
-    """A request's body, for as long as it is needed.
-
-    Raises:
-        RefusedError: 429 too many bodies are being read, 413 it is too large, 408 it comes too slowly, 400 it is empty.
-        LeftError: the client left.
-    """
-    settings = service.settings
-    try:
-        await asyncio.wait_for(service.bodies.acquire(), settings.body_seconds)
-    except asyncio.TimeoutError as error:
-        raise RefusedError(429, "The service is busy", got=f"{settings.bodies} photos on their way") from error
-    try:
-        started = time.monotonic()
-        content = await asyncio.wait_for(_read(request, settings.body_bytes), settings.body_seconds)
-        service.metrics.spent("reading", time.monotonic() - started)
-        if not content:
-            raise RefusedError(400, "The request has no body")
-        yield content
-    except asyncio.TimeoutError as error:
-        expected = f"all of it within {settings.body_seconds:g} s"
-        raise RefusedError(408, "The request's body comes too slowly", expected=expected) from error
-    except ClientDisconnect as error:
-        raise LeftError("The client left") from error
-    finally:
-        service.bodies.release()
-
-
-async def _read(request: Request, most: int) -> bytes:
-    announced = request.headers.get("content-length", "")
-    parts, size = [], int(announced) if announced.isdecimal() and len(announced) < 16 else 0
-    if size <= most:
-        size = 0
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                break
-    if size > most:
-        raise RefusedError(413, "The request's body is too large", got=f"{size} bytes", expected=f"at most {most}")
-    return b"".join(parts)
-
-
-async def of_photo(service: Service, request: Request, use: Callable[[Image.Image], Result]) -> Result:
-    """What a function makes of the photo in a request's body, upright RGB, beside the loop.
-
-    Photos are large: there are no more of them at once than of bodies.
-
-    Raises:
-        ImageError: there is no photo.
-        RefusedError, LeftError: as ``body_of``.
-    """
-    async with body_of(service, request) as content:
-        photo = partial(decode_photo, content, "the photo", service.settings.pixels)
-        return await service.timed("preparing", lambda: use(photo()))
 
 
 def session_of(served: Served, generator: object) -> Session:

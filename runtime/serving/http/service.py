@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -73,16 +73,24 @@ class Service:
         return self.bundles[name]
 
     async def in_thread(self, function: Callable[[], Result]) -> Result:
-        """Run what decodes or encodes pictures beside the loop, as many at once as there are CPUs."""
+        """Run something beside the loop, where pictures are decoded and encoded: as many at once as there are CPUs."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
-    async def timed(self, stage: str, function: Callable[[], Result]) -> Result:
-        """``in_thread``, with the seconds among the metrics: those that it waits for a CPU, too."""
+    def beside(self, stage: str, function: Callable[[], Result]) -> "Future[Result]":
+        """The same from any thread, with the seconds among the metrics: those that it waits for a CPU, too."""
         started = time.monotonic()
-        try:
-            return await self.in_thread(function)
-        finally:
-            self.metrics.spent(stage, time.monotonic() - started)
+
+        def timed() -> Result:
+            try:
+                return function()
+            finally:
+                self.metrics.spent(stage, time.monotonic() - started)
+
+        return self._pool.submit(timed)
+
+    async def timed(self, stage: str, function: Callable[[], Result]) -> Result:
+        """``beside``, for the loop."""
+        return await asyncio.wrap_future(self.beside(stage, function))
 
     @property
     def is_ready(self) -> bool:

@@ -328,7 +328,7 @@ def test_metrics_count(session: Session) -> None:
     assert 'hyperstyle_answers_total{endpoint="/v1/invert",status="400"} 1.0' in text
     assert "whatever" not in text
     counted = dict(re.findall(r'^hyperstyle_stage_seconds_count{stage="(.*)"} (.*)$', text, re.MULTILINE))
-    expected = {"reading": 3, "preparing": 2, "waiting": 2, "step": 3, "inverting": 1, "drawing": 1, "encoding": 2}
+    expected = {"reading": 3, "preparing": 3, "waiting": 2, "step": 3, "inverting": 1, "drawing": 1, "encoding": 2}
     assert {stage: float(count) for stage, count in counted.items()} == expected
     assert 'hyperstyle_waiting{bundle="toy"} 0.0' in text
     assert "process_resident_memory_bytes" in text
