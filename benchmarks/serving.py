@@ -228,15 +228,17 @@ def main() -> None:
     parser.add_argument("--clients", default="1,2,4,16,32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
+    result: dict[str, Any] = {"load_average": os.getloadavg()[0], "at_work": []}
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as client,
         load(arguments.bundle, backend=arguments.backend) as session,
     ):
         result |= {"session": str(session), "alone": alone(session, client, arguments.pairs)}
-        numbers = [int(number) for number in arguments.clients.split(",")]
-        result["at_work"] = [at_work(session, client, number, arguments.photos, arguments.turns) for number in numbers]
-    print(json.dumps(result, indent=1))
+        print(json.dumps(result, indent=1), flush=True)
+        for clients in map(int, arguments.clients.split(",")):
+            found = at_work(session, client, clients, arguments.photos, arguments.turns)
+            print(json.dumps(found), flush=True)
+            result["at_work"].append(found)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def configured(service: Service) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=math.ceil(settings.head_seconds),
         timeout_graceful_shutdown=max(1, round(settings.drain)),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )

@@ -1,6 +1,7 @@
 """Many at once: equal to one by one; too many; those that leave; the end; and bundles that change."""
 
 import base64
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,6 +106,42 @@ def test_work_of_a_client_that_left_is_not_begun(gated: Gated) -> None:
         assert first.result().status_code == 200
         assert post(found, 2).status_code == 200
         assert gated.begun == [1, 1]
+
+
+@pytest.fixture
+def held(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Photos are not ready before this is set."""
+    ready, prepare = threading.Event(), gated.prepare
+
+    def prepared(photos: Any) -> Any:
+        assert ready.wait(30)
+        return prepare(photos)
+
+    monkeypatch.setattr(gated, "prepare", prepared)
+    gated.open()
+    return ready
+
+
+def test_work_of_a_client_that_left_before_its_photo_was_ready_is_not_begun(
+    gated: Gated, held: threading.Event
+) -> None:
+    with running(Service({"toy": lambda: gated}, Settings())) as found:
+        with pytest.raises(httpx.ReadTimeout):
+            post(found, 1, timeout=0.5)
+        found.wait_until(lambda: found.service.connections == 0)
+        time.sleep(0.1)  # until the service has noticed
+        held.set()
+        assert post(found, 2).status_code == 200
+        assert gated.begun == [1]
+
+
+def test_the_deadline_ends_what_is_not_ready(gated: Gated, held: threading.Event) -> None:
+    with running(Service({"toy": lambda: gated}, Settings(deadline=0.3, bodies=1))) as found:
+        assert post(found, 0).status_code == 503
+        assert found.service.bodies.locked(), "its photo is still there"
+        held.set()
+        found.wait_until(lambda: not found.service.bodies.locked())
+        assert gated.begun == []
 
 
 def test_a_job_can_be_cancelled(gated: Gated) -> None:
