@@ -1,6 +1,6 @@
 """What `serve` costs beyond the inversion, of a photo alone and at work; latency and throughput over offered load.
 
-Run: python benchmarks/serving.py BUNDLE [--pairs 600] [--turns 10] [--photos 96] [--clients 1,2,4,16,32]
+Run: python benchmarks/serving.py BUNDLE [--pairs 600] [--turns 40] [--photos 32] [--clients 1,2,4,16,32]
 
 Everything is from a JPEG file's bytes to a PNG's, which have to be equal. The client is another process, with plain
 sockets that it keeps: the standard library's client takes long for itself.
@@ -13,8 +13,8 @@ work. The overhead is the median of the pairs' differences to the bare session o
 of a bootstrap over pairs; that of the smallest service is what any service would cost.
 
 At work: so many clients send photos as fast as they are answered, in turns with the same session in a loop over the
-same photos. Overhead is the median, and the range, of the turns' ratios of seconds, less one. What a client's processor
-time is, counts as the service's. Latencies are of these turns.
+same photos. Overhead is the median of the turns' ratios of seconds, less one, with such an interval. What the client's
+process takes of the processor counts as the service's. Latencies are of these turns.
 
 What overload does, and a long time: soak.py.
 """
@@ -49,7 +49,7 @@ from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.serving.live.worker import Queueing
 from hyperstyle_deploy.runtime.session import Session, load
 
-#: Photos that take turns, and pairs at the beginning that are left out.
+#: Photos that take turns, and pairs at the beginning that are left out, if there are so many.
 PHOTOS, WARM = 16, 8
 DRAWS = 2000
 #: Seconds that a connection may rest while the other side has its turn.
@@ -161,9 +161,10 @@ def both(session: Session) -> Iterator[tuple[Address, Smallest, Address]]:
 def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str, Any]:
     """What the service, and the smallest one, add to the session's seconds."""
     photos, draw = [photo(seed) for seed in range(PHOTOS)], np.random.default_rng(0)
-    served, smallest, without = np.empty((3, WARM + pairs))
+    warm = min(WARM, pairs)
+    served, smallest, without = np.empty((3, warm + pairs))
     with both(session) as (ours, plain, other):
-        for pair in range(WARM + pairs):
+        for pair in range(warm + pairs):
             content, answers = photos[pair % PHOTOS], {}
             sides = [(served, ours), (smallest, other)]
             for side in draw.permutation(2):
@@ -172,7 +173,7 @@ def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str
                     spent[pair], answers[address] = client.submit(Client.ask, address, content).result()
             without[pair] = plain.seconds[-1]
             assert len(set(answers.values())) == 1, "the services give different pictures"
-    served, smallest, without = served[WARM:], smallest[WARM:], without[WARM:]
+    served, smallest, without = served[warm:], smallest[warm:], without[warm:]
     return {
         "pairs": pairs,
         "bare": median(without),
@@ -184,8 +185,12 @@ def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str
 def _added(added: NDArray[Any], without: NDArray[Any], draw: np.random.Generator) -> dict[str, Any]:
     drawn = draw.integers(0, len(added), (DRAWS, len(added)))
     shares = np.median(added[drawn], 1) / np.median(without[drawn], 1)
-    interval = np.quantile(shares, (0.025, 0.975)).tolist()
-    return {"added": median(added), "share": median(added) / median(without), "interval": interval}
+    return {"added": median(added), "share": median(added) / median(without), "interval": _middle(shares)}
+
+
+def _middle(drawn: NDArray[Any]) -> list[float]:
+    """What 95 % of a bootstrap's draws are within."""
+    return np.quantile(drawn, (0.025, 0.975)).tolist()
 
 
 def at_work(session: Session, client: ProcessPoolExecutor, clients: int, photos: int, turns: int) -> dict[str, Any]:
@@ -199,13 +204,14 @@ def at_work(session: Session, client: ProcessPoolExecutor, clients: int, photos:
             served.append(spent)
             latencies.append(each)
     ratios = np.divide(served, looped)[1:] - 1
+    drawn = np.random.default_rng(0).integers(0, turns, (DRAWS, turns))
     each = [spent for turn in latencies[1:] for spent in turn]
     return {
         "clients": clients,
         "bare_photos_per_second": photos / median(looped[1:]),
         "photos_per_second": photos / median(served[1:]),
         "overhead": median(ratios),
-        "range": [ratios.min(), ratios.max()],
+        "interval": _middle(np.median(ratios[drawn], 1)),
         "p50": median(each),
         "p99": float(np.quantile(each, 0.99)),
     }
@@ -223,8 +229,8 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--pairs", type=int, default=600)
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--photos", type=int, default=96)
+    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--clients", default="1,2,4,16,32")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

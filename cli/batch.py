@@ -213,7 +213,8 @@ def _work(ledger: "Ledger", job: "Job", workers: int, cluster: "Cluster | None")
 
     counts = ledger.counts()
     done = sum(each.photos for each in counts if each.state in (DONE, FAILED))
-    title = f"Inverting ({ledger.recipe.backend}, {workers} workers{' on Ray' if cluster else ''})"
+    hands = f"{workers} worker{'s' if workers > 1 else ''}{' on Ray' if cluster else ''}"
+    title = f"Inverting ({ledger.recipe.backend}, {hands})"
     with amount_progress(title, done, sum(each.photos for each in counts)) as advance:
 
         def ended(state: int) -> None:

@@ -23,7 +23,8 @@ def show_ledger(document: dict[str, Any]) -> None:
     if document["workers"]:
         left = document["seconds_left"]
         ends = "" if left is None else f", {timedelta(seconds=left)} left"
-        OUT.print(f"{len(document['workers'])} workers, {document['photos_per_second']:.2f} photos a second{ends}")
+        hands = f"{len(document['workers'])} worker{'s' if len(document['workers']) > 1 else ''}"
+        OUT.print(f"{hands}, {document['photos_per_second']:.2f} photos a second{ends}")
     OUT.print(f"Results are in {document['folder']}")
     if states["failed"]:
         show_next("batch", "retry", document["ledger"])

@@ -9,7 +9,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from .refusals import LeftError, RefusedError
-from .service import Result, Service
+from .service import Result, Service, tell
 
 
 async def using_body(service: Service, request: Request, use: Callable[[bytes], Result]) -> "Future[Result]":
@@ -29,7 +29,7 @@ async def using_body(service: Service, request: Request, use: Callable[[bytes], 
     except BaseException:
         bodies.release()
         raise
-    used.add_done_callback(lambda _: loop.call_soon_threadsafe(bodies.release))
+    used.add_done_callback(lambda _: tell(loop, bodies.release))
     return used
 
 

@@ -18,7 +18,7 @@ from ..live.work import Drawing, Inverting
 from ..live.worker import Worker
 from .bodies import using_body
 from .refusals import LeftError, RefusedError
-from .service import Service
+from .service import Service, tell
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class _Errand:
             self._tell(error)
             return
         encoded = self._service.beside("encoding", lambda: encode(done.result()))
-        encoded.add_done_callback(lambda done: self._tell(done.exception() or done.result()))
+        encoded.add_done_callback(lambda answer: self._tell(answer.exception() or answer.result()))
 
     def _tell(self, answer: "Response | BaseException") -> None:
-        self._loop.call_soon_threadsafe(self.settle, answer)
+        tell(self._loop, self.settle, answer)
 
     def settle(self, answer: "Response | BaseException") -> None:
         """In the loop: this is the answer, unless there is one."""

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -139,6 +140,12 @@ def _check_generators(generators: Collection[str], bundles: Collection[Served]) 
             got=", ".join(sorted(there)) or "none but their own",
             hint=f"Export the checkpoint again with --generator {missing[0][:40]}=FILE.",
         )
+
+
+def tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
+    """Have the loop call something, from any thread; a loop that has ended has nobody who waits for it."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *arguments)
 
 
 def service_of(request: Request) -> Service:
