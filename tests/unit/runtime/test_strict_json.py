@@ -1,5 +1,7 @@
 """Strict JSON: what two readers could take for two things is refused, and never written."""
 
+import time
+
 import pytest
 
 from hyperstyle_deploy.runtime.manifest.strict_json import MAX_DEPTH, dump, parse
@@ -33,6 +35,15 @@ def test_sound_documents_are_read_as_they_are_written() -> None:
 def test_what_is_ambiguous_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse(content)
+
+
+def test_a_key_that_stands_twice_is_found_soon() -> None:
+    """However many others stand before it."""
+    keys = ",".join(f'"{number}":0' for number in range(40_000))
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="'z' stands twice"):
+        parse(f'{{{keys},"z":1,"z":2}}'.encode())
+    assert time.monotonic() - started < 10
 
 
 def test_what_json_lacks_is_not_written() -> None:
