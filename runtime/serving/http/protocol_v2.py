@@ -20,7 +20,7 @@ from .errand import Asked, run_errand
 from .refusals import RefusedError
 from .requests import document_of, option_of, session_of
 from .service import Service, service_of
-from .tensors_v2 import HEADER, answered, tensors_of
+from .tensors_v2 import HEADER, answered, tensors_of, wish_of
 
 #: There is one version of a bundle at a time.
 _VERSION = "1"
@@ -86,8 +86,10 @@ def _asked(service: Service, served: Served, text: bytes, raw: bytes) -> Asked:
     parameters = document.get("parameters")
     session = session_of(served, parameters.get("generator") if isinstance(parameters, dict) else None)
 
-    def encode(inversion: Inversion) -> Response:
-        return answered(served.name, _VERSION, document, outputs_of(inversion))
+    wish = wish_of(document, [spec.name for spec in output_specs(session.manifest)])
+
+    def encode(inversion: Inversion) -> Response:  # it keeps nothing of the document, which may be a whole photo
+        return answered(served.name, _VERSION, wish, outputs_of(inversion))
 
     return Asked(served.worker, inverting(session, photo, parameters, service.settings.steps), encode)
 

@@ -3,14 +3,15 @@
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import JSONResponse, Response
 
-from ..live.tensors import Tensor
+from ..live.tensors import INPUTS, Tensor
 from .refusals import RefusedError
 
 _TYPES = {"UINT8": np.uint8, "FP32": np.float32, "FP64": np.float64}
@@ -28,6 +29,8 @@ def tensors_of(document: Mapping[str, Any], raw: bytes) -> dict[str, Tensor]:
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
         raise RefusedError(400, "The request has no inputs", expected='"inputs": [{...}]')
+    if len(inputs) > len(INPUTS):
+        raise RefusedError(400, "There are more inputs than any request has", got=len(inputs), expected=len(INPUTS))
     tensors: dict[str, Tensor] = {}
     for each in inputs:
         name, parameters = each.get("name"), each.get("parameters")
@@ -38,7 +41,8 @@ def tensors_of(document: Mapping[str, Any], raw: bytes) -> dict[str, Tensor]:
             tensors[name] = _from_list(name, each)
             continue
         if type(size) is not int or not 0 <= size <= len(raw):
-            raise RefusedError(400, f"{name} has another size than it says", got=size, expected=f"0 to {len(raw)}")
+            expected = f"0 to {len(raw)}"
+            raise RefusedError(400, f"{name[:40]} has another size than it says", got=str(size)[:40], expected=expected)
         tensors[name], raw = _from_bytes(name, each, raw[:size]), raw[size:]
     if raw:
         raise RefusedError(400, "There are more bytes than tensors", got=len(raw), expected=0)
@@ -72,42 +76,62 @@ def _from_bytes(name: str, tensor: Mapping[str, Any], content: bytes) -> Tensor:
     datatype, shape = _kind(name, tensor)
     try:
         if datatype == "BYTES":
-            return _strings(content, math.prod(shape))
+            return _strings(memoryview(content), math.prod(shape))
         return np.frombuffer(content, np.dtype(_TYPES[datatype]).newbyteorder("<")).reshape(shape)
     except (ValueError, struct.error) as error:
         raise RefusedError(400, f"{name[:40]} has other data", got=str(error)[:120]) from error
 
 
-def _strings(content: bytes, count: int) -> list[bytes]:
-    """Byte strings, each behind its length in four bytes."""
-    found = []
-    while content:
+def _strings(content: memoryview, count: int) -> list[bytes]:
+    """Byte strings, each behind its length in four bytes; a view, since bytes would be copied at every cut."""
+    found: list[bytes] = []
+    while content and len(found) <= count:
         (length,) = struct.unpack_from("<I", content)
         if length > len(content) - 4:
             raise ValueError(f"a string of {length} bytes")
-        found.append(content[4 : 4 + length])
+        found.append(bytes(content[4 : 4 + length]))
         content = content[4 + length :]
     if len(found) != count:
-        raise ValueError(f"{len(found)} strings where its shape says {count}")
+        raise ValueError(f"{len(found)} strings or more where its shape says {count}")
     return found
 
 
-def answered(name: str, version: str, document: Mapping[str, Any], outputs: Mapping[str, NDArray[Any]]) -> Response:
-    """The answer with the outputs that the request asks for: all, unless it names some.
+@dataclass(frozen=True)
+class Wish:
+    """What a request's answer needs of it: the outputs by name, whether each as raw bytes, and the request's id."""
+
+    outputs: Mapping[str, bool]
+    id: str | None
+
+
+def wish_of(document: Mapping[str, Any], there: Sequence[str]) -> Wish:
+    """What a request wants of its answer: all outputs, unless it names some.
 
     Raises:
-        RefusedError: it asks for others.
+        RefusedError: it names others, or one twice.
     """
-    parameters = document.get("parameters")
-    all_binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
-    asked = document.get("outputs") or [{"name": each} for each in outputs]
-    if not isinstance(asked, list) or not all(isinstance(each, dict) and each.get("name") in outputs for each in asked):
-        raise RefusedError(400, "The request asks for other outputs", expected=", ".join(outputs))
+    all_binary = _flag(document, "binary_data_output", False)
+    asked = document.get("outputs") or [{"name": name} for name in there]
+    outputs: dict[str, bool] = {}
+    for each in asked if isinstance(asked, list) else [asked]:
+        name = each.get("name") if isinstance(each, dict) else None
+        if not isinstance(name, str) or name not in there or name in outputs:
+            raise RefusedError(400, "The request asks for other outputs", expected=f"{', '.join(there)}, each once")
+        outputs[name] = _flag(each, "binary_data", all_binary)
+    return Wish(outputs, str(document["id"])[:200] if "id" in document else None)
+
+
+def _flag(holder: Mapping[str, Any], name: str, otherwise: bool) -> bool:
+    parameters = holder.get("parameters")
+    return bool(parameters.get(name, otherwise)) if isinstance(parameters, dict) else otherwise
+
+
+def answered(name: str, version: str, wish: Wish, outputs: Mapping[str, NDArray[Any]]) -> Response:
+    """The answer with the outputs that the request asked for."""
     described, raw = [], b""
-    for each in asked:
-        array, own = outputs[each["name"]], each.get("parameters")
-        entry: dict[str, Any] = {"name": each["name"], "datatype": _NAMES[array.dtype], "shape": list(array.shape)}
-        binary = own.get("binary_data", all_binary) if isinstance(own, dict) else all_binary
+    for output, binary in wish.outputs.items():
+        array = outputs[output]
+        entry: dict[str, Any] = {"name": output, "datatype": _NAMES[array.dtype], "shape": list(array.shape)}
         if binary:
             content = array.tobytes()
             entry["parameters"] = {"binary_data_size": len(content)}
@@ -116,8 +140,8 @@ def answered(name: str, version: str, document: Mapping[str, Any], outputs: Mapp
             entry["data"] = array.ravel().tolist()
         described.append(entry)
     answer = {"model_name": name, "model_version": version, "outputs": described}
-    if "id" in document:
-        answer["id"] = str(document["id"])[:200]
+    if wish.id is not None:
+        answer["id"] = wish.id
     if not raw:
         return JSONResponse(answer)
     text = json.dumps(answer).encode()

@@ -1,7 +1,10 @@
 """The Open Inference Protocol: health, metadata, and inference in JSON and in raw bytes; and by Triton's own client."""
 
+import gc
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 from PIL import Image
 
 from hyperstyle_deploy.runtime.bundle.inversion import Inversion
+from hyperstyle_deploy.runtime.serving.http.service import Service
+from hyperstyle_deploy.runtime.serving.http.settings import Settings
 from hyperstyle_deploy.runtime.session import Session
-from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Running, picture
+from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Gated, Running, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
 
 INFER = "/v2/models/toy/infer"
@@ -83,6 +88,10 @@ def test_files_and_answers_as_raw_bytes(served: Running, session: Session) -> No
         {"inputs": [pixels_input(1), pixels_input(1)]},
         {"inputs": [{**pixels_input(1), "parameters": {"binary_data_size": 10**9}}]},
         {"inputs": [pixels_input(1)], "outputs": [{"name": "secret"}]},
+        {"inputs": [pixels_input(1)], "outputs": [{"name": ["image"]}]},
+        {"inputs": [pixels_input(1)], "outputs": [{"name": "image"}, {"name": "image"}]},
+        {"inputs": [pixels_input(1)], "outputs": "image"},
+        {"inputs": [{"name": str(number), "datatype": "UINT8", "shape": [0], "data": []} for number in range(3)]},
         {"inputs": [pixels_input(1)], "parameters": {"steps": "5"}},
         {"inputs": [pixels_input(1)], "parameters": {"steps": 10**6}},
         {"inputs": [pixels_input(1)], "parameters": {"until_gain": 2}},
@@ -100,6 +109,31 @@ def test_bytes_that_do_not_fit_are_refused(served: Running) -> None:
     assert served.client.post(INFER, content=text, headers={"Inference-Header-Content-Length": "-1"}).status_code == 400
     longer = {"Inference-Header-Content-Length": str(len(text))}
     assert served.client.post(INFER, content=text + b"more", headers=longer).status_code == 400
+
+
+def test_bytes_without_end_are_refused_soon(served: Running) -> None:
+    """Half a million strings of no length where one was to be."""
+    for shape in ([1], [1 << 40]):
+        file = {"name": "file", "datatype": "BYTES", "shape": shape, "parameters": {"binary_data_size": 1 << 21}}
+        text = json.dumps({"inputs": [file]}).encode()
+        started = time.monotonic()
+        header = {"Inference-Header-Content-Length": str(len(text))}
+        assert served.client.post(INFER, content=text + bytes(1 << 21), headers=header).status_code == 400
+        assert time.monotonic() - started < 10
+
+
+def test_what_waits_is_small(gated: Gated) -> None:
+    """A photo in the JSON's lists is not kept once it is brought to the network's size."""
+    size = 201 * 203 * 3
+    pixels = {"name": "pixels", "datatype": "UINT8", "shape": [201, 203, 3], "data": [1] * size}
+    body = json.dumps({"inputs": [pixels], "outputs": [{"name": "l2"}]}).encode()
+    del pixels
+    with running(Service({"toy": lambda: gated}, Settings())) as found, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(found.client.post, INFER, content=body)
+        found.wait_until(lambda: gated.begun == [1])
+        assert not [each for each in gc.get_objects() if type(each) is list and len(each) == size]
+        gated.open()
+        assert asked.result().status_code == 200
 
 
 def test_tritons_client_understands_it(served: Running, session: Session) -> None:
