@@ -31,7 +31,7 @@ class Source(Protocol):
     def drawing_for(self, hand: "Hand") -> Sequence[Drawing]:
         """The first drawing that waits, if one does."""
 
-    def keep_pace(self, kind: type[Work], seconds: float) -> None:
+    def keep_pace(self, hand: "Hand", kind: type[Work], seconds: float) -> None:
         """So long took a photo or a drawing."""
 
 
@@ -97,7 +97,7 @@ class Hand:
                 self.since = time.monotonic()
         spent = (time.monotonic() - started - drawn) / len(works)
         self._meter.spent("inverting", spent)
-        self._source.keep_pace(Inverting, spent)
+        self._source.keep_pace(self, Inverting, spent)
 
     def _draw_waiting(self) -> float:
         """Draw what waits; the seconds that it took."""
@@ -109,12 +109,10 @@ class Hand:
     def _draw(self, work: Drawing) -> None:
         started = time.monotonic()
         with self._at([work]):
-            pictures = draw(work, self._person(work))
-            if not work.future.done():  # the worker may have given this hand up, and said so
-                work.future.set_result(pictures)
+            work.answer(draw(work, self._person(work)))
         spent = time.monotonic() - started
         self._meter.spent("drawing", spent)
-        self._source.keep_pace(Drawing, spent)
+        self._source.keep_pace(self, Drawing, spent)
 
     def _person(self, work: Drawing) -> Person:
         """The person's generator: of those who were drawn last, it is there already."""

@@ -4,7 +4,8 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -45,6 +46,14 @@ class Work:
     future: "Future[Any]" = field(default_factory=Future, init=False)
     since: float = field(default_factory=time.monotonic, init=False)
     left: bool = field(default=False, init=False)
+
+    def answer(self, result: "Any | Exception") -> None:
+        """Say what became of it, unless that was said, or it was left: other threads may do either at any time."""
+        with suppress(InvalidStateError):
+            if isinstance(result, Exception):
+                self.future.set_exception(result)
+            else:
+                self.future.set_result(result)
 
     def leave(self) -> None:
         """Nobody waits any more: it is not begun, or not gone on with."""
@@ -100,7 +109,7 @@ def invert_together(works: Sequence[Inverting]) -> Iterator[None]:
                 continue
             _look(work, step, photo)
             if photo in settling.stopped or step.index == first.steps:
-                work.future.set_result(first.session.settled_photo(settling, photo))
+                work.answer(first.session.settled_photo(settling, photo))
         yield
         if len(settling.stopped) == len(works):
             return
@@ -123,5 +132,4 @@ def fail(works: Iterable[Work], error: Exception) -> None:
         LOGGER.error("work failed", exc_info=error)
         error = ServiceError("The service failed", hint="Its log says why.")
     for work in works:
-        if not work.future.done():
-            work.future.set_exception(error)
+        work.answer(error)

@@ -107,8 +107,9 @@ class Worker:
     @property
     def lost(self) -> int:
         """Hands that were given up and still hang."""
-        self._lost = [hand for hand in self._lost if hand.is_alive]
-        return len(self._lost)
+        with self._changed:
+            self._lost = [hand for hand in self._lost if hand.is_alive]
+            return len(self._lost)
 
     def submit(self, work: "Inverting | Drawing") -> None:
         """Queue a piece of work.
@@ -200,9 +201,10 @@ class Worker:
         with self._changed:
             return self._first(self._drawings) if hand is self._hand else ()
 
-    def keep_pace(self, kind: type[Work], seconds: float) -> None:
-        """So long took a photo or a drawing."""
-        self._pace[kind] += 0.2 * (seconds - self._pace[kind])
+    def keep_pace(self, hand: Hand, kind: type[Work], seconds: float) -> None:
+        """So long took a photo or a drawing; what a hand hung in that was given up says nothing of the next ones."""
+        if hand is self._hand:
+            self._pace[kind] += 0.2 * (seconds - self._pace[kind])
 
     def _first(self, queue: "deque[Any]") -> list[Any]:
         """The first of a queue that somebody waits for, begun."""

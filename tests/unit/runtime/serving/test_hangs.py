@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pytest
 from hyperstyle_deploy.runtime.serving.http import service as service_module
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
-from hyperstyle_deploy.runtime.serving.live.worker import Queueing
+from hyperstyle_deploy.runtime.serving.live.work import Inverting, fail
+from hyperstyle_deploy.runtime.serving.live.worker import Queueing, StuckError
 from hyperstyle_deploy.runtime.session import Session
 from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Running, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct, pixels
@@ -80,10 +81,25 @@ def test_another_session_goes_on(session: Session) -> None:
         assert gauge(found, 'reloads_total{bundle="toy",outcome="loaded"}') == "1.0"
         answer = found.client.post("/v1/invert", content=picture(7))
         assert np.array_equal(pixels(answer.json()["image"]), direct(session, picture(7)).image)
+        pace = found.service.bundles["toy"].worker._pace
+        pace[Inverting] = 0.0
         first.goes_on.set()  # it comes back at last, and is not missed
         found.wait_until(lambda: gauge(found, "lost{") == "0.0")
         assert first.begun == 1
+        assert pace[Inverting] == 0.0, "how long it hung says nothing of the next photos"
         assert found.client.post("/v1/invert", content=picture(7)).json() == answer.json()
+
+
+def test_who_leaves_while_a_hang_is_told_of_stops_nothing(session: Session) -> None:
+    class Leaves(Future):  # type: ignore[type-arg]
+        def set_exception(self, exception: "BaseException | None") -> None:
+            self.cancel()
+            super().set_exception(exception)
+
+    leaves, stays = (Inverting(session, np.zeros((1, 3, 8, 8), np.float32), 1) for _ in range(2))
+    leaves.future = Leaves()
+    fail([leaves, stays], StuckError())
+    assert isinstance(stays.future.exception(0), StuckError)
 
 
 def test_what_hangs_again_is_left_to_who_started_it(session: Session) -> None:
