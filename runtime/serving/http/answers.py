@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ....errors import HyperStyleDeployError
 from ...bundle.inversion import Inversion
 from ...images import PNG
 from ..live.served import Served
 from ..live.work import Inverting
 from .errand import too_late
-from .service import Service
+from .refusals import told
+from .service import Service, tell
 
 #: How pictures may be asked for, and how Pillow writes them.
 FORMATS: dict[str, dict[str, Any]] = {
@@ -67,10 +67,10 @@ def events(service: Service, served: Served, work: Inverting) -> AsyncIterator[b
     loop, seen = asyncio.get_running_loop(), asyncio.Queue[Any]()
 
     def watch(*step: Any) -> None:
-        loop.call_soon_threadsafe(seen.put_nowait, step)
+        tell(loop, seen.put_nowait, step)
 
     work.watch = watch
-    work.future.add_done_callback(lambda _: loop.call_soon_threadsafe(seen.put_nowait, None))
+    work.future.add_done_callback(lambda _: tell(loop, seen.put_nowait, None))
     served.worker.submit(work)
     return _events(service, served, work, seen)
 
@@ -98,10 +98,16 @@ async def _events(
             yield event("step", {"step": index, "steps": work.steps, "l2": l2, **shown})
         inversion = work.future.result()
         yield event("done", await service.timed("encoding", lambda: inversion_document(served, inversion)))
-    except HyperStyleDeployError as error:
-        yield event("error", {"error": str(error), "kind": type(error).__name__.removesuffix("Error")})
+    except Exception as error:  # noqa: BLE001 - whatever it is, who listens is told
+        yield error_event(error, served.name)
     finally:
         work.leave()
+
+
+def error_event(error: Exception, place: str) -> bytes:
+    """The last event where something went wrong; ``place`` is for the log."""
+    message, kind = told(error, place)
+    return event("error", {"error": message, "kind": kind})
 
 
 def event(name: str, document: Any) -> bytes:

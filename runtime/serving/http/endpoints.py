@@ -1,5 +1,6 @@
 """The endpoints for people and their programs: bundles, invert, jobs, edit, align; and what operators ask."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ from ...bundle.inversion import Inversion
 from ...images import decode_photo
 from ..live.served import Served
 from ..live.work import Drawing, Inverting, Pictures
-from .answers import FORMATS, encoded, events, inversion_document, text_of
+from ..live.worker import ClosingError
+from .answers import FORMATS, encoded, error_event, events, inversion_document, text_of
 from .bodies import of_body
 from .errand import Asked, run_errand
 from .films import film_of, kinds
@@ -198,5 +200,7 @@ class _Events(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:  # the service ends, and waits no longer
+            await send({"type": "http.response.body", "body": error_event(ClosingError(), scope["path"])})
         finally:
             self._left()

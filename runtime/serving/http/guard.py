@@ -1,5 +1,6 @@
 """What stands before every request: whose it is, where it comes from; and what every answer says to browsers."""
 
+import asyncio
 import hmac
 import logging
 from urllib.parse import SplitResult, urlsplit
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ....errors import printable
+from ..live.worker import ClosingError
 from .refusals import busy, refusal
 from .service import Service
 from .settings import LOOPBACK
@@ -46,8 +48,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
             if message["type"] == "http.response.start":
@@ -55,7 +61,17 @@ class Guard:
                 LOGGER.info("%s %s: %d", scope["method"], printable(scope["path"]), message["status"])
 
         answer = self._refused(scope["path"], Headers(scope=scope))
-        await (answer or self._app)(scope, receive, counted)
+        try:
+            await (answer or self._app)(scope, receive, counted)
+        except asyncio.CancelledError:
+            # The server's time for the end is over. It would call that a defect of the service, and say so.
+            if not started:
+                await busy(str(ClosingError()))(scope, receive, counted)
+        except Exception:
+            # Starlette raises what `on_defect` has logged and answered. The server would log it again, and close the
+            # connection under a client that may keep it.
+            if not started:
+                raise
 
     def _refused(self, path: str, headers: Headers) -> Response | None:
         settings, host = self._service.settings, headers.get("host", "")

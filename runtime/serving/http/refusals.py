@@ -44,29 +44,40 @@ def busy(message: str) -> JSONResponse:
 
 def on_error(request: Request, error: Exception) -> Response:
     """The answer to one of the package's errors."""
-    kind = type(error).__name__.removesuffix("Error")
     if isinstance(error, LeftError):
         return Response(status_code=CLIENT_LEFT)
+    said = told(error, request.url.path)
     if isinstance(error, FullError):
-        return refusal(429, str(error), kind, error.seconds)
+        return refusal(429, *said, error.seconds)
     if isinstance(error, RefusedError):
-        return refusal(error.status, str(error), kind, _LATER if error.status in (429, 503) else None)
+        return refusal(error.status, *said, _LATER if error.status in (429, 503) else None)
     if isinstance(error, (ClosingError, StuckError)):
-        return refusal(503, str(error), kind, _LATER)
-    if isinstance(error, CLIENT_ERRORS):
-        return refusal(400, str(error), kind)
-    assert isinstance(error, HyperStyleDeployError)
-    LOGGER.error("%s: %s", request.url.path, error)
-    return refusal(500, "The service failed. Its log says why.", kind)
+        return refusal(503, *said, _LATER)
+    return refusal(400 if isinstance(error, CLIENT_ERRORS) else 500, *said)
 
 
 def on_http_error(request: Request, error: Exception) -> Response:
     """The answer to a path or a method that there is not."""
     assert isinstance(error, HTTPException)
-    return refusal(error.status_code, error.detail, "Request")
+    answer = refusal(error.status_code, error.detail, "Request")
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def on_defect(request: Request, error: Exception) -> Response:
     """The answer to what should not have happened; the traceback is in the log."""
-    LOGGER.error("%s failed", request.url.path, exc_info=error)
-    return refusal(500, "The service failed. Its log says why.", "Service")
+    return refusal(500, *told(error, request.url.path))
+
+
+def told(error: Exception, place: str) -> tuple[str, str]:
+    """What a client is told of an error, and its kind; of the service's own fault the log alone has more.
+
+    Args:
+        error: what went wrong.
+        place: where, for the log.
+    """
+    known, kind = isinstance(error, HyperStyleDeployError), type(error).__name__.removesuffix("Error")
+    if isinstance(error, (RefusedError, FullError, ClosingError, StuckError, *CLIENT_ERRORS)):
+        return str(error), kind
+    LOGGER.error("%s: %s", place, error if known else "failed", exc_info=None if known else error)
+    return "The service failed. Its log says why.", kind if known else "Service"
