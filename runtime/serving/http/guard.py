@@ -14,6 +14,7 @@ from ..live.worker import ClosingError
 from .refusals import busy, refusal
 from .service import Service
 from .settings import LOOPBACK
+from .unread import Unread
 
 LOGGER = logging.getLogger(__name__)
 _ALIVE = "/v2/health/live"
@@ -48,12 +49,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        started = False
+        started, unread = False, Unread(scope, receive, self._service.settings.head_seconds)
 
         async def counted(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                await unread.settle(message)
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
             if message["type"] == "http.response.start":
@@ -62,10 +64,11 @@ class Guard:
 
         answer = self._refused(scope["path"], Headers(scope=scope))
         try:
-            await (answer or self._app)(scope, receive, counted)
+            await (answer or self._app)(scope, unread.receive, counted)
         except asyncio.CancelledError:
             # The server's time for the end is over. It would call that a defect of the service, and say so.
             if not started:
+                unread.seconds = 0.0
                 await busy(str(ClosingError()))(scope, receive, counted)
         except Exception:
             # Starlette raises what `on_defect` has logged and answered. The server would log it again, and close the

@@ -110,7 +110,10 @@ async def _collect(job: Job, events: AsyncIterator[bytes]) -> None:
             job.seen.append(each)
             _wake(job)
     finally:
-        job.ended = time.monotonic()
+        job.ended, job.task = (
+            time.monotonic(),
+            None,
+        )  # a cancelled task keeps its frames, with the photo and its session
         _wake(job)
 
 

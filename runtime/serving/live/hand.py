@@ -68,11 +68,17 @@ class Hand:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while works := self._source.next_for(self):
-            if isinstance(works[0], Drawing):
-                self._draw(works[0])
-            else:
-                self._invert([work for work in works if isinstance(work, Inverting)])
+        while self._next():
+            pass
+
+    def _next(self) -> bool:
+        """Do the next work; False at the end. While that is waited for, nothing holds the last one, nor its session."""
+        works = self._source.next_for(self)
+        if works and isinstance(works[0], Drawing):
+            self._draw(works[0])
+        elif works:
+            self._invert([work for work in works if isinstance(work, Inverting)])
+        return bool(works)
 
     @contextmanager
     def _at(self, works: Sequence[Work]) -> Iterator[None]:

@@ -7,9 +7,13 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 from hyperstyle_deploy.runtime.serving.http.app import application
 from hyperstyle_deploy.runtime.serving.http.service import Service
@@ -38,6 +42,38 @@ def test_connections_beyond_the_bound_are_told_to_come_again(session: Session) -
         assert found.client.get("/v1/bundles").status_code == 200
         text = found.client.get("/metrics").text
         assert 'hyperstyle_answers_total{endpoint="none",status="503"} 1.0' in text
+
+
+@pytest.mark.parametrize(("settings", "status"), [(Settings(token="t" * 16), 401), (Settings(body_bytes=1 << 20), 413)])
+def test_who_sends_a_large_photo_gets_to_read_that_it_is_refused(
+    session: Session, settings: Settings, status: int
+) -> None:
+    """Clients as Python's own send all of it before they read, and have the connection closed."""
+    with running(Service({"toy": lambda: session}, settings)) as found:
+        for _ in range(3):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"{found.client.base_url}/v1/invert", bytes(12 << 20))
+            assert refused.value.code == status
+            refused.value.close()
+        # Who sends nothing before being told to is not waited for.
+        with connected(found) as waits:
+            waits.settimeout(5)
+            waits.sendall(b"POST /v1/invert HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            waits.sendall(b"Expect: 100-continue\r\nContent-Length: 9999999\r\n\r\n")
+            answer = b""
+            while part := waits.recv(10_000):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 %d" % status)
+        assert b"connection: close" in answer
+
+
+def test_the_rest_of_a_refused_photo_is_not_waited_for_long(session: Session) -> None:
+    service = Service({"toy": lambda: session}, Settings(token="t" * 16, head_seconds=0.3))
+    with running(service) as found, connected(found) as slow:
+        slow.settimeout(30)
+        slow.sendall(b"POST /v1/invert HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n")
+        slow.sendall(b"Content-Length: 99\r\n\r\nabc")
+        assert slow.recv(1000).startswith(b"HTTP/1.1 401")
 
 
 def test_an_answer_that_nobody_takes_is_not_kept(session: Session) -> None:

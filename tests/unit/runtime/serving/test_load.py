@@ -1,6 +1,7 @@
 """Many at once: equal to one by one; too many; those that leave; the end; and bundles that change."""
 
 import base64
+import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
+from hyperstyle_deploy.runtime.serving.live.work import Inverting
 from hyperstyle_deploy.runtime.serving.live.worker import Queueing
 from hyperstyle_deploy.runtime.session import Session
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
@@ -153,6 +155,25 @@ def test_a_job_can_be_cancelled(gated: Gated) -> None:
         found.wait_until(lambda: found.service.bundles["toy"].worker.running == 0)
         assert gated.steps == 1
         assert found.client.get(place).json()["state"] == "cancelled"
+
+
+def test_nothing_is_kept_of_what_has_ended(gated: Gated) -> None:
+    """No photo, and so no session that is exchanged meanwhile: not by the worker, nor by jobs, which stay a while."""
+
+    def kept() -> list[str]:
+        gc.collect()
+        return [repr(each) for each in gc.get_objects() if type(each) is Inverting and each.session is gated]
+
+    with running(Service({"toy": lambda: gated}, Settings())) as found:
+        for number in range(3):
+            place = found.client.post("/v1/jobs", content=picture(0)).headers["location"]
+            found.wait_until(lambda number=number: len(gated.begun) == number + 1)  # type: ignore[misc]
+            assert found.client.delete(place).json()["state"] == "cancelled"
+            gated.gate.release()
+        gated.open()
+        found.wait_until(lambda: not kept())
+        assert post(found, 1).status_code == 200
+        found.wait_until(lambda: not kept())
 
 
 def test_edits_are_drawn_between_the_steps_of_a_photo(gated: Gated, session: Session) -> None:
