@@ -110,10 +110,8 @@ async def _collect(job: Job, events: AsyncIterator[bytes]) -> None:
             job.seen.append(each)
             _wake(job)
     finally:
-        job.ended, job.task = (
-            time.monotonic(),
-            None,
-        )  # a cancelled task keeps its frames, with the photo and its session
+        job.ended = time.monotonic()
+        job.task = None  # a cancelled one keeps its frames, with the photo and its session
         _wake(job)
 
 
