@@ -5,6 +5,7 @@ import glob
 import io
 import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def listed(sources: Sequence[str], column: str, results: Path) -> Iterator[bytes
             with one a line, a `.csv` or `.parquet` with a ``column`` of them. Paths of a list are relative to its
             folder.
         column: what lists call their paths.
-        results: a folder whose files are no photos, should it lie below one that is named.
+        results: a folder whose files are no photos, should it lie below one that is named, or a pattern match them.
 
     Raises:
         ImageError: a source that is not there, or names no photos; a list that cannot be read, or lacks the column.
@@ -34,15 +35,17 @@ def listed(sources: Sequence[str], column: str, results: Path) -> Iterator[bytes
     heads = []
     for source in sources:
         path = Path(source)
-        if os.path.exists(path):
+        if os.path.exists(source):  # not of the path: that of an empty name is the current folder
             found = _found(path, column, results)
         elif glob.has_magic(source):
-            found = (os.path.abspath(each) for each in glob.iglob(source, recursive=True) if _is_photo(each))
+            found = _matched(source, os.path.realpath(results))
         else:
-            raise ImageError(f"There is no {source}", expected="photos, folders, patterns or lists of photos")
+            expected = "photos, folders, patterns or lists of photos"
+            raise ImageError(f"There is no {source or 'photo without a name'}", expected=expected)
         first = next(found, None)
         if first is None:
-            raise ImageError(f"No photos in {source}", expected=f"files ending in {', '.join(SUFFIXES)}, or paths")
+            expected = f"files ending in {', '.join(SUFFIXES)}, outside of the output folder, or paths"
+            raise ImageError(f"No photos in {source}", expected=expected)
         heads.append(chain([first], found))
     return map(os.fsencode, chain.from_iterable(heads))
 
@@ -56,6 +59,25 @@ def _found(path: Path, column: str, results: Path) -> Iterator[str]:
         return iter([os.path.abspath(path)])
     folder = os.path.abspath(path.parent)
     return (os.path.normpath(os.path.join(folder, each)) for each in reader(path, column))
+
+
+def _matched(pattern: str, results: str) -> Iterator[str]:
+    """Photos that a pattern matches: a batch that goes on with it must not take its own results for photos.
+
+    As with folders, one that is named and lies among the results is meant.
+    """
+    named = pattern
+    while glob.has_magic(named):
+        named = os.path.dirname(named)
+    meant = os.path.realpath(named) != results and _is_below(os.path.abspath(named), results)
+    for path in map(os.path.abspath, filter(_is_photo, glob.iglob(pattern, recursive=True))):
+        if meant or not _is_below(os.path.dirname(path), results):
+            yield path
+
+
+@lru_cache(maxsize=256)
+def _is_below(folder: str, results: str) -> bool:
+    return os.path.join(os.path.realpath(folder), "").startswith(os.path.join(results, ""))
 
 
 def _is_photo(name: str) -> bool:
@@ -90,6 +112,8 @@ def _lines(path: Path, column: str) -> Iterator[str]:
         while line := file.readline(MAX_LINE):
             if len(line) == MAX_LINE:
                 raise ImageError(f"{path} is no list of paths", got=f"a line of {MAX_LINE} characters or more")
+            if "\0" in line:  # UTF-16, or what `find -print0` writes
+                raise ImageError(f"{path} is no list of paths", got="a zero byte", expected="UTF-8, a path a line")
             if line.strip():
                 yield line.rstrip("\r\n")
 

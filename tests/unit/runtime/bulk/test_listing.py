@@ -39,6 +39,20 @@ def test_patterns_and_photos(folder: Path) -> None:
     assert names(folder, "a[1].png") == ["a[1].png"]  # a name that is there is no pattern
 
 
+def test_a_pattern_leaves_the_results_out(folder: Path) -> None:
+    assert names(folder, "photos/**/*.png") == ["photos/a.png"]
+    (folder / "link").symlink_to(folder / "photos" / "out")
+    with pytest.raises(ImageError, match="outside of the output folder"):
+        names(folder, "link/*.png")
+    # A folder that is named and lies below the output folder is meant, with or without a pattern.
+    assert len(list(listed(["photos/*.png"], "path", folder))) == len(list(listed(["photos/sub"], "path", folder))) == 1
+
+
+def test_a_name_of_nothing_is_not_the_current_folder(folder: Path) -> None:
+    with pytest.raises(ImageError, match="There is no"):
+        names(folder, "")
+
+
 def test_lists_are_relative_to_their_folder(folder: Path) -> None:
     text = folder / "photos" / "list.txt"
     text.write_bytes("\ufeffa.png\r\n\n/elsewhere/x y.jpg \nsub/../b.JPG\n".encode() + b"\xff.png")
@@ -67,6 +81,8 @@ def test_parquet_lists(folder: Path) -> None:
     [
         ("empty.txt", b"\n\n", "No photos in"),
         ("long.txt", b"x" * (MAX_LINE + 1), "no list of paths"),
+        ("windows.txt", "a.png\n".encode("utf-16"), "zero byte"),
+        ("print0.txt", b"a.png\0b.JPG\0", "zero byte"),
         ("other.csv", b"file\na.png\n", "no column path"),
         ("empty.csv", b"", "no column path"),
         ("long.csv", b"path\n" + b"x" * 200_000 + b"\n", "Cannot read the list"),
