@@ -230,8 +230,8 @@ def _open(session: Session, photo: Path, name: str, outputs: Outputs) -> "_Pendi
         return _Pending(photo, name, face.picture, source, drawn, outputs.alignment.pasting(picture, face.crop))
     except HyperStyleDeployError as error:
         return Record(photo, FAILED, error=str(error), error_class=type(error).__name__)
-    except OSError as error:
-        unread = ImageError(f"Cannot read {photo}", got=error.strerror)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        unread = ImageError(f"Cannot read {photo}", got=getattr(error, "strerror", None) or error)
         return Record(photo, FAILED, error=str(unread), error_class=type(unread).__name__)
 
 

@@ -121,7 +121,7 @@ class Supervisor:
             self._end_all()
         if self._broken is not None:
             hint = "Finished photos are kept; the same command does the others."
-            raise BatchError("The batch cannot go on", got=self._broken, hint=hint)
+            raise BatchError("The batch cannot go on", got=self._broken.removesuffix("."), hint=hint)
 
     def _bury_the_dead(self) -> None:
         for ended in self._roster.bury(but={worker.number for worker in self._crew}):

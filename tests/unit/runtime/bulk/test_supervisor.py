@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,9 @@ from hyperstyle_deploy.runtime.bundle.inversion import Inversion
 from hyperstyle_deploy.runtime.serving.bulk import supervisor
 from hyperstyle_deploy.runtime.serving.bulk.audit import audit
 from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, FAILED, WAITING, Ledger
-from hyperstyle_deploy.runtime.serving.bulk.recipe import Recipe
+from hyperstyle_deploy.runtime.serving.bulk.recipe import Entry, Recipe
 from hyperstyle_deploy.runtime.serving.bulk.supervisor import Supervisor
-from hyperstyle_deploy.runtime.serving.bulk.worker import Job
+from hyperstyle_deploy.runtime.serving.bulk.worker import Job, attempt, invert_entry
 from hyperstyle_deploy.runtime.session import load
 from hyperstyle_deploy.tests.batch_faults import EATEN, FULL, open_dying, open_on_full_disk, open_slow, open_with_faults
 from hyperstyle_deploy.tests.unit.runtime.bulk.conftest import recipe_for, results_in, write_photos
@@ -205,10 +206,16 @@ def test_workers_that_do_not_start_end_the_batch(
 ) -> None:
     with pytest.raises(BatchError, match="3 workers in a row"):
         run(ledger, job_of(ledger, toys(), open=open_dying), good(photos))
-    with pytest.raises(BatchError, match="is not a bundle"):
+    with pytest.raises(BatchError, match=r"is not a bundle.* Expected: a folder\. Finished"):
         run(ledger, job_of(ledger, tmp_path / "nowhere"), good(photos))
     assert {(row.state, row.attempts) for row in ledger.rows()} == {(WAITING, 0)}
     assert ledger.value("SELECT count(*) FROM workers") == 0
+
+
+def test_a_name_that_no_file_can_have_is_no_defect(tmp_path: Path, toys: Callable[..., Path], recipe: Recipe) -> None:
+    inverter = partial(invert_entry, load(toys(), backend="onnxruntime", threads=1), recipe, tmp_path)
+    outcome = attempt(inverter, Entry(1, b"/photos/a\0b.png", bytes(10)))
+    assert (outcome.error, "null byte" in (outcome.message or "")) == ("ImageError", True)
 
 
 def test_another_model_is_refused(tmp_path: Path, toys: Callable[..., Path], recipe: Recipe, photos: Path) -> None:
