@@ -108,10 +108,14 @@ class Ledger:
             raise BatchError(f"There is no ledger {path}", got=kind_of(path), expected="what `batch run` wrote")
         with self._typed_errors():
             self.database = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            found = [self.value(f"PRAGMA {name}") for name in ("application_id", "user_version")]
-            if found != [APPLICATION, VERSION]:
+            application, version = (self.value(f"PRAGMA {name}") for name in ("application_id", "user_version"))
+            if application != APPLICATION:
                 self.database.close()
-                raise BatchError(f"{path} is no ledger of this version", got=found, expected=[APPLICATION, VERSION])
+                raise BatchError(f"{path} is no ledger", got="another database", expected="what `batch run` wrote")
+            if version != VERSION:
+                self.database.close()
+                hint = "Go on with the version of hyperstyle-deploy that began the batch, or begin another."
+                raise BatchError(f"{path} is a ledger of another version", got=version, expected=VERSION, hint=hint)
             # The log is written through when it is folded into the file: a power cut may cost the last photos' rows,
             # which are then done again, and a killed process nothing.
             self.database.execute("PRAGMA synchronous = NORMAL")
@@ -133,7 +137,8 @@ class Ledger:
             except (OSError, sqlite3.Error) as error:
                 raise BatchError(f"Cannot make the ledger {path}", got=error) from error
             finally:
-                partial.unlink(missing_ok=True)
+                for beside in ("", "-wal", "-shm"):
+                    partial.with_name(partial.name + beside).unlink(missing_ok=True)
         ledger = cls(path)
         recipe.check(ledger.recipe)
         return ledger
@@ -244,7 +249,10 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
+            # SQLite's OperationalErrors are the disk's and the locks'.
             hint = "See that the disk has room and is a local one, which SQLite's locks need."
+            if not isinstance(error, sqlite3.OperationalError):
+                hint = "It is damaged, or no ledger: take a copy of before, or begin anew in another output folder."
             raise BatchError(f"Cannot use the ledger {self.path}", got=error, hint=hint) from error
 
 

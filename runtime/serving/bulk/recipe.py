@@ -17,6 +17,15 @@ INVERSION, IMAGE, STRIP, THUMBNAIL = KINDS = ("inversion", "image", "strip", "th
 #: The photo's stem in the names of its results: what every file system takes, and no longer than this.
 _ODD, _LONGEST = re.compile(r"[^A-Za-z0-9._-]|^\."), 40
 IDENTITY_BYTES = 10
+#: What settings are called on the command line, where that is another name.
+_OPTIONS = {
+    "model": "the model",
+    "precision_hint": "--precision-hint",
+    "until_gain": "--until-gain",
+    "kinds": "--write",
+    "thumbnail": "--thumbnail-size",
+    "folder": "the output folder",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class Recipe:
         Raises:
             BatchError: it has others.
         """
-        ours, theirs = dataclasses.asdict(self), dataclasses.asdict(ledgers)
+        ours, theirs = self._deciding(), ledgers._deciding()
         if other := [name for name in ours if ours[name] != theirs[name]]:
             raise BatchError(
                 "The ledger has photos of other settings",
@@ -114,6 +123,14 @@ class Recipe:
                 expected=", ".join(f"{name} {theirs[name]}" for name in other),
                 hint="Give the settings that the batch began with, or another output folder.",
             )
+
+    def _deciding(self) -> dict[str, object]:
+        """What results depend on, by the options of `batch run`: no order of kinds, no size where nothing has it."""
+        settings = {_OPTIONS.get(name, f"--{name}"): value for name, value in dataclasses.asdict(self).items()}
+        settings["--write"] = ",".join(kind for kind in KINDS if kind in self.kinds)
+        if THUMBNAIL not in self.kinds:
+            del settings["--thumbnail-size"]
+        return {name: "left out" if value is None else value for name, value in settings.items()}
 
     def outputs(self, root: Path, entry: Entry) -> Outputs:
         """What to write of a photo, below ``root``; what is there is written again."""

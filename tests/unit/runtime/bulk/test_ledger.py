@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from hyperstyle_deploy.errors import BatchError
+from hyperstyle_deploy.runtime.serving.bulk import ledger as ledger_module
 from hyperstyle_deploy.runtime.serving.bulk.document import ledger_document
 from hyperstyle_deploy.runtime.serving.bulk.ledger import DONE, FAILED, RUNNING, WAITING, Ledger
 from hyperstyle_deploy.runtime.serving.bulk.recipe import Entry, Recipe, identity_of
@@ -150,13 +151,36 @@ def test_two_runs_that_begin_at_once_make_one_ledger(tmp_path: Path, recipe: Rec
 
 
 def test_other_settings_are_refused(ledger: Ledger, recipe: Recipe) -> None:
-    for change in ({"steps": 3}, {"model": "other"}, {"kinds": ("image",)}, {"folder": "elsewhere"}):
-        with pytest.raises(BatchError, match=str(next(iter(change)))):
-            Ledger.start(ledger.path, dataclasses.replace(recipe, **change))
+    changes = {
+        "Got: --steps 3. Expected: --steps 2": {"steps": 3},
+        "the model other": {"model": "other"},
+        "Got: --write image. Expected: --write inversion,image,strip,thumbnail": {"kinds": ("image",)},
+        "the output folder elsewhere": {"folder": "elsewhere"},
+        "Expected: --until-gain left out": {"until_gain": 0.1},
+        "--thumbnail-size 32": {"thumbnail": 32},
+    }
+    for said, change in changes.items():
+        with pytest.raises(BatchError, match=said):
+            Ledger.start(ledger.path, dataclasses.replace(recipe, **change))  # type: ignore[arg-type]
     Ledger.start(ledger.path, recipe)
 
 
-@pytest.mark.parametrize("kind", ["nothing", "text", "a table", "version", "settings", "folder"])
+def test_settings_that_change_no_result_may_differ(recipe: Recipe) -> None:
+    began = dataclasses.replace(recipe, kinds=("inversion", "image"))
+    dataclasses.replace(began, kinds=("image", "inversion"), thumbnail=32).check(began)
+
+
+NO_LEDGERS = {
+    "nothing": "There is no ledger",
+    "text": "damaged, or no ledger",
+    "a table": "is no ledger. Got: another database",
+    "version": "of another version. Got: 9. Expected: 1",
+    "settings": "settings cannot be read",
+    "folder": "There is no ledger",
+}
+
+
+@pytest.mark.parametrize("kind", NO_LEDGERS)
 def test_what_is_no_ledger_is_refused(tmp_path: Path, recipe: Recipe, kind: str) -> None:
     path = tmp_path / "ledger.sqlite"
     if kind == "text":
@@ -170,8 +194,23 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path, recipe: Recipe, kind: str)
         change = {"version": "PRAGMA user_version = 9", "settings": "UPDATE recipe SET document = '{\"steps\": 1}'"}
         with sqlite3.connect(path) as database:
             database.execute(change[kind])
-    with pytest.raises(BatchError):
+    with pytest.raises(BatchError, match=NO_LEDGERS[kind]):
         Ledger(path)
+
+
+def test_a_ledger_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A log that is begun and cannot be written, as on a full disk: SQLite leaves it, and its index, beside the file.
+    def fill(path: Path, _: Recipe) -> None:
+        for beside in ("", "-wal", "-shm"):
+            path.with_name(path.name + beside).write_bytes(b"")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(ledger_module, "_write_empty", fill)
+    with pytest.raises(BatchError, match="Cannot make the ledger"):
+        Ledger.start(tmp_path / "ledger.sqlite", recipe)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
