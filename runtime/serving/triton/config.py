@@ -35,7 +35,7 @@ class Model:
         instances: sessions, each of which runs a batch at a time.
 
     Raises:
-        BackendError: the backend is unknown, or the C++ library has none of that name.
+        BackendError: the backend is unknown, or the C++ library has none of that name; an option for GPUs, on a CPU.
         ArrayError: an option that is not there in the C++ library.
     """
 
@@ -56,6 +56,9 @@ class Model:
                 raise ArrayError("The C++ library takes no precision hint", got=self.loading["precision_hint"])
         if self.runs_on not in known:
             raise BackendError("Unknown backend", got=self.runs_on[:80], expected=", ".join(known))
+        if not self.on_gpu and (self.loading.get("device") is not None or self.loading.get("trust_engines")):
+            hint = "Leave it out, or name a GPU's backend with --runtime."
+            raise BackendError(f"{self.runs_on} runs on the CPU", got="an option for GPUs", hint=hint)
 
     @property
     def runs_on(self) -> str:

@@ -66,7 +66,7 @@ def test_the_manifest_starts_a_service_that_answers_its_probes(entry: list[str])
     assert command["drain"] < predictor["terminationGracePeriodSeconds"]
     assert command["threads"] == 4
     ours = {route.path for route in protocol_v2.ROUTES}
-    for probe in ("readinessProbe", "livenessProbe"):
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = container[probe]["httpGet"]
         assert (asked["path"] in ours, asked["port"]) == (True, command["port"])
 

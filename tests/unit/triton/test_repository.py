@@ -110,6 +110,8 @@ def test_the_repository_has_the_bundle_and_what_runs_it(toys: Callable[..., Path
         (("--runtime", "tensorflow"), "Unknown backend"),
         (("--backend", "cpp", "--runtime", "openvino"), "Unknown backend"),
         (("--backend", "cpp", "--precision-hint", "bf16"), "takes no precision hint"),
+        (("--device", "1"), "auto runs on the CPU"),
+        (("--runtime", "openvino", "--trust-engines"), "openvino runs on the CPU"),
         (("--name", "taken"), "The repository has such a model"),
         (("--generator", "toonify"), "The bundle has no generator toonify"),
     ],
