@@ -9,15 +9,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hyperstyle_deploy.runtime.serving.http.answers import events
 from hyperstyle_deploy.runtime.serving.http.app import application
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
+from hyperstyle_deploy.runtime.serving.live.work import Inverting
 from hyperstyle_deploy.runtime.session import Session
 from hyperstyle_deploy.tests.unit.runtime.serving.conftest import Gated, Running, picture, running
 from hyperstyle_deploy.tests.unit.runtime.serving.test_http import direct
@@ -119,6 +123,35 @@ def test_work_of_a_client_that_left_before_the_first_event_is_not_begun(gated: G
     assert service.close()
     assert gated.steps <= 1, "it was worked at for nobody"
     assert worker.waiting == 0
+
+
+def test_steps_that_nobody_reads_are_kept_as_files_and_not_as_pictures(gated: Gated) -> None:
+    """Pictures are ten times as large."""
+
+    async def unread() -> list[Any]:
+        service = Service({"toy": lambda: gated}, Settings())
+        work = Inverting(gated, gated.prepare([np.zeros((40, 40, 3), np.uint8)]), 9)
+        stream = events(service, service.bundle(None), work)
+        watch, pictures = work.watch, []
+        assert watch is not None
+
+        def watched(index: int, l2: float | None, shown: Any) -> None:
+            pictures.append(weakref.ref(shown))
+            watch(index, l2, shown)
+
+        work.watch = watched
+        gated.open()
+        await asyncio.wrap_future(work.future)
+        until = time.monotonic() + 30
+        while any(picture() is not None for picture in pictures) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        kept = [picture for picture in pictures if picture() is not None]
+        assert [event.split(b"\n")[0] async for event in stream] == [b"event: step"] * 10 + [b"event: done"]
+        assert len(pictures) == 10
+        assert service.close()
+        return kept
+
+    assert asyncio.run(unread()) == []
 
 
 def test_the_deadline_ends_events_and_jobs(gated: Gated) -> None:
