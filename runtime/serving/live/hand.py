@@ -28,8 +28,8 @@ class Source(Protocol):
     def next_for(self, hand: "Hand") -> Sequence[Work]:
         """A drawing, or photos for a batch, as soon as there are any; nothing at the end."""
 
-    def drawing_for(self, hand: "Hand") -> Sequence[Drawing]:
-        """The first drawing that waits, if one does."""
+    def drawings_for(self, hand: "Hand") -> Iterator[Drawing]:
+        """The drawings that wait now, one by one."""
 
     def keep_pace(self, hand: "Hand", kind: type[Work], seconds: float) -> None:
         """So long took a photo or a drawing."""
@@ -108,8 +108,8 @@ class Hand:
     def _draw_waiting(self) -> float:
         """Draw what waits; the seconds that it took."""
         started = time.monotonic()
-        while drawings := self._source.drawing_for(self):
-            self._draw(drawings[0])
+        for drawing in self._source.drawings_for(self):
+            self._draw(drawing)
         return time.monotonic() - started
 
     def _draw(self, work: Drawing) -> None:

@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,8 @@ class Worker:
         self._drawings: deque[Drawing] = deque()
         self._photos: deque[Inverting] = deque()
         self._closing = False
+        #: Whether the last turn was a drawing's.
+        self._drew = False
         #: Seconds that a photo or a drawing took of late, to say when to come again.
         self._pace: dict[type[Work], float] = {Inverting: 1.0, Drawing: 0.1}
         #: Hands that hung and were given up, and what they hung in; no thread can be ended from outside.
@@ -186,20 +188,29 @@ class Worker:
         """A drawing, or photos for a batch; nothing at the end, and for a hand that was given up."""
         with self._changed:
             while hand is self._hand:
-                if drawing := self._first(self._drawings):
+                # Drawings are short and come first; but however many there are, photos have every other turn.
+                if not (self._drew and self._photos) and (drawing := self._first(self._drawings)):
+                    self._drew = True
                     return drawing
+                self._drew = False
                 if photos := self._first(self._photos):
                     self._fill(photos)
                     return photos
+                if self._drawings:
+                    continue
                 if self._closing:
                     break
                 self._changed.wait()
             return ()
 
-    def drawing_for(self, hand: Hand) -> Sequence[Drawing]:
-        """The first drawing that waits, if one does."""
+    def drawings_for(self, hand: Hand) -> Iterator[Drawing]:
+        """The drawings that wait now, one by one; those that come meanwhile have to wait for the next step."""
         with self._changed:
-            return self._first(self._drawings) if hand is self._hand else ()
+            waiting = len(self._drawings)
+        for _ in range(waiting):
+            with self._changed:
+                drawings = self._first(self._drawings) if hand is self._hand else []
+            yield from drawings
 
     def keep_pace(self, hand: Hand, kind: type[Work], seconds: float) -> None:
         """So long took a photo or a drawing; what a hand hung in that was given up says nothing of the next ones."""

@@ -13,10 +13,11 @@ import numpy as np
 import psutil
 import pytest
 
+from hyperstyle_deploy.runtime.serving.http.metrics import Metrics
 from hyperstyle_deploy.runtime.serving.http.service import Service
 from hyperstyle_deploy.runtime.serving.http.settings import Settings
-from hyperstyle_deploy.runtime.serving.live.work import Inverting
-from hyperstyle_deploy.runtime.serving.live.worker import Queueing
+from hyperstyle_deploy.runtime.serving.live.work import Drawing, Inverting
+from hyperstyle_deploy.runtime.serving.live.worker import Queueing, Worker
 from hyperstyle_deploy.runtime.session import Session
 from hyperstyle_deploy.tests.toy_bundle import ToyBundle
 from hyperstyle_deploy.tests.unit.runtime.serving.conftest import (
@@ -188,6 +189,27 @@ def test_edits_are_drawn_between_the_steps_of_a_photo(gated: Gated, session: Ses
         assert not photo.done()
         gated.open()
         assert photo.result().status_code == 200
+
+
+def test_drawings_without_end_keep_no_photo_waiting(session: Session) -> None:
+    worker = Worker("toy", Queueing(), Metrics(), lambda: [session])
+    person = direct(session, picture(1), 1)
+    photo = Inverting(session, session.prepare([np.zeros((40, 40, 3), np.uint8)]), 3)
+    drawn = []
+
+    def draw(last: Any = None) -> None:
+        """In the worker's thread, as soon as the last one is drawn: the next one waits already."""
+        drawn.append(last)
+        if not photo.future.done():
+            drawing = Drawing(session, person, [{}])
+            drawing.future.add_done_callback(draw)
+            worker.submit(drawing)
+
+    draw()
+    worker.submit(photo)
+    assert photo.future.result(30).steps == 3
+    assert len(drawn) > 4, "a drawing after every step"
+    assert worker.close(30)
 
 
 def test_the_end_finishes_what_was_taken(gated: Gated) -> None:
