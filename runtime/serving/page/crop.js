@@ -32,6 +32,7 @@ export class Crop {
       this.#zoomBy(Math.exp(-event.deltaY / 400));
     };
     stage.onkeydown = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own: its zoom, the page before
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (step) this.#shift(step[0] * -8, step[1] * -8);
       else if (event.key === "+" || event.key === "-") this.#zoomBy(event.key === "+" ? 1.05 : 1 / 1.05);

@@ -1,8 +1,8 @@
 // Pictures of edits: one request at a time, then the newest strengths.
 
 import { strengths } from "./sliders.js";
-import { changes, now, service } from "./state.js";
-import { $, cut, guarded } from "./view.js";
+import { changes, now, service, tell } from "./state.js";
+import { $, complain, cut, guarded } from "./view.js";
 
 let wanted = null;
 let drawing = false;
@@ -29,6 +29,7 @@ async function drawWanted() {
       const url = plain ? mine.result.url : await drawn(mine, next);
       if (now.shown !== mine) continue;
       $("result").src = url;
+      tell("drawn");
       $("after").textContent = plain ? "Inversion" : "Edited";
       if (Number($("cut").value) > 90) cut(50);
     }
@@ -40,6 +41,7 @@ async function drawWanted() {
 async function drawn(mine, next) {
   const format = now.bundle.image.width <= 256 ? "png" : "webp";
   const { images } = await edited(mine, [next], { format });
+  complain(""); // whatever was wrong is over
   if (mine.edited) URL.revokeObjectURL(mine.edited);
   return (mine.edited = URL.createObjectURL(images[0]));
 }

@@ -11,6 +11,7 @@ async function openMix(file) {
   const picture = await read(file, file.name);
   const stem = stemOf(file.name);
   $("mix").disabled = true;
+  const said = $("status").textContent;
   say(`Inverting ${stem} …`);
   try {
     const photo = await middleOf(picture, now.bundle.input);
@@ -20,7 +21,7 @@ async function openMix(file) {
   } finally {
     if (now.shown === mine) {
       $("mix").disabled = false;
-      say("");
+      say(said);
     }
   }
 }

@@ -8,15 +8,34 @@ import { $, complain, enter, guarded } from "./view.js";
 
 const crop = new Crop($("cropper"), $("canvas"), $("zoom"), $("turn"));
 const camera = new Camera($("viewfinder"));
+/** What is handed on as it is: what a service takes unless told otherwise. */
+const TAKEN = { kinds: ["image/jpeg", "image/png", "image/webp"], bytes: 16 * 2 ** 20, pixels: 40e6 };
+/** Pixels of the longer side of what is handed on instead: PNG files of that are never larger than the above. */
+const MOST = 2048;
 let findsFaces = false;
+/** Photos that were given; only the last one is shown, whichever can be read first. */
+let count = 0;
 
 /** A photo's pixels. */
 export async function read(file, name) {
   complain("");
+  if (!now.bundle) throw new Error("The page does not know any model yet. Load it again.");
   if (!file.type.startsWith("image/")) throw new Error(`${name} is no picture: a JPEG, PNG or WebP file is wanted.`);
   return createImageBitmap(file).catch(() => {
     throw new Error(`${name} cannot be read: a JPEG, PNG or WebP file is wanted.`);
   });
+}
+
+/** The photo as a file and pixels that a service takes. */
+async function taken(file, picture) {
+  const { width, height } = picture;
+  if (TAKEN.kinds.includes(file.type) && file.size <= TAKEN.bytes && width * height <= TAKEN.pixels) return [file, picture];
+  const scale = Math.min(1, MOST / Math.max(width, height));
+  const canvas = new OffscreenCanvas(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return [await canvas.convertToBlob({ type: "image/png" }), await createImageBitmap(canvas)];
 }
 
 export function stemOf(name) {
@@ -36,8 +55,10 @@ export async function openExample() {
   await open(await service.file("page/example.png"), "example.png");
 }
 
-async function open(file, name = file.name || "photo") {
-  const picture = await read(file, name);
+async function open(photo, name = photo.name || "photo") {
+  const mine = ++count;
+  const [file, picture] = await taken(photo, await read(photo, name));
+  if (mine !== count) return;
   clear();
   const { width, height } = now.bundle.input;
   const stem = stemOf(name);

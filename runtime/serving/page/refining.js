@@ -49,10 +49,15 @@ function fill(item, url, click) {
 function look(item, url, photo) {
   const strip = $("film");
   strip.scrollLeft = item.offsetLeft - strip.offsetLeft - (strip.clientWidth - item.clientWidth) / 2;
-  for (const button of $("film").querySelectorAll("button")) button.setAttribute("aria-pressed", button.parentElement === item);
+  mark(item);
   $("after").textContent = item.textContent;
   if (photo !== 100) $("result").src = url;
   cut(photo);
+}
+
+/** Show in the film which of its pictures is in the stage. */
+function mark(item) {
+  for (const each of $("film").children) each.firstElementChild.setAttribute("aria-pressed", each === item);
 }
 
 function showLoading({ loaded }) {
@@ -90,6 +95,7 @@ $("cancel").onclick = () => clear();
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape" && document.body.dataset.state === "working") clear();
 });
+changes.addEventListener("drawn", () => mark($("film").children[now.shown.result.steps + 1]));
 changes.addEventListener("clear", () => {
   $("film").replaceChildren();
   say("");

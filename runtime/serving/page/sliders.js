@@ -14,6 +14,7 @@ export function add({ name, strengths: [low, high] }) {
   const rest = Math.min(high, Math.max(low, 0));
   const output = document.createElement("output");
   input.className = "of-result";
+  output.ariaHidden = "true"; // the slider itself says its value
   input.dataset.name = name;
   input.move = (value, moved) => {
     input.value = value;

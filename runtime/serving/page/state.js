@@ -20,7 +20,7 @@ export const now = {
 
 /**
  * "start" (`detail` is what the service offers), "bundle" (another one is used), "clear" (nobody is shown any more),
- * "moved" (a slider stands elsewhere), "edit" (its picture is wanted).
+ * "moved" (a slider stands elsewhere), "edit" (its picture is wanted), "drawn" (it is in the stage).
  */
 export const changes = new EventTarget();
 

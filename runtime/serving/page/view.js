@@ -2,10 +2,16 @@
 
 export const $ = (id) => document.getElementById(id);
 
-/** One of "empty", "crop", "working", "done": which parts are seen; what is `of-result` can be used when done. */
+/**
+ * One of "empty", "crop", "working", "done": which parts are seen; what is `of-result` can be used when done. Whoever
+ * was at a part that is not seen any more, with keys, goes on at the stage: where Enter, still held, does nothing.
+ */
 export function enter(state) {
+  const focused = document.activeElement;
   document.body.dataset.state = state;
   for (const control of document.querySelectorAll(".of-result")) control.disabled = state !== "done";
+  if (focused === document.body || focused.checkVisibility({ visibilityProperty: true })) return;
+  $({ empty: "drop", crop: "cropper" }[state] ?? "cut").focus({ preventScroll: true });
 }
 
 export function say(status) {
@@ -30,7 +36,10 @@ export function cut(share) {
   $("compare").style.setProperty("--cut", `${share}%`);
 }
 
-export function askForToken() {
+/** @param again whether there was one, which was not the service's. */
+export function askForToken(again) {
+  $("ask").querySelector("p").textContent = again ? "This service has another token." : "This service asks for its token.";
+  $("token").value = "";
   return new Promise((resolve) => {
     $("ask").onclose = () => resolve($("token").value.trim());
     $("ask").showModal();

@@ -6,6 +6,8 @@ import { addressOf } from "./files.js";
 
 export class Service {
   #worker = null;
+  /** What the worker works with. */
+  #opened = null;
   #calls = new Map();
   #count = 0;
 
@@ -14,10 +16,8 @@ export class Service {
     const site = await (await this.#fetch("site.json")).json();
     const [entry] = site.bundles;
     const device = await chosenDevice(entry.precision);
-    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    this.#worker.onmessage = ({ data }) => this.#calls.get(data.call)?.(data);
-    this.#worker.onerror = ({ message }) => this.#fail(message || "The model cannot run in this browser.");
-    this.#worker.postMessage({ name: "open", argument: { entry, device } });
+    this.#opened = { entry, device };
+    this.#start();
     const size = (files) => files.reduce((sum, { bytes }) => sum + bytes, 0);
     const loads = { model: size(entry.files), runtime: size(Object.values(entry.runtime[device])) };
     const bundles = [{ ...entry, backend: called(device), loads }];
@@ -38,7 +38,20 @@ export class Service {
     return this.#events("invert", { photo }, signal);
   }
 
+  #start() {
+    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }) => this.#calls.get(data.call)?.(data);
+    this.#worker.onerror = ({ message }) => {
+      if (message) return this.#fail(message);
+      // Without a message, one of its scripts did not come: it knows nobody, and the next call starts another one.
+      this.#worker = null;
+      this.#fail("What runs the model cannot be loaded. Is there a network, and is the site complete?");
+    };
+    this.#worker.postMessage({ name: "open", argument: this.#opened });
+  }
+
   async *#events(name, argument, signal) {
+    if (!this.#worker) this.#start();
     const call = this.#count++;
     const came = [];
     let wake = () => {};
@@ -46,7 +59,7 @@ export class Service {
       came.push(message);
       wake();
     });
-    const cancel = () => this.#worker.postMessage({ call, name: "cancel" });
+    const cancel = () => this.#worker?.postMessage({ call, name: "cancel" });
     signal?.addEventListener("abort", cancel);
     try {
       this.#worker.postMessage({ call, name, argument });

@@ -8,7 +8,7 @@ export class Service {
   #token = sessionStorage.getItem("token");
   #ask;
 
-  /** @param ask gives a promise of the token, when the service wants one. */
+  /** @param ask gives a promise of the token, when the service wants one, or another one than it was given. */
   constructor(ask) {
     this.#ask = ask;
   }
@@ -71,7 +71,7 @@ export class Service {
     });
     if (answer.ok) return answer;
     if (answer.status === 401) {
-      this.#token = await this.#ask();
+      this.#token = await this.#ask(Boolean(this.#token));
       sessionStorage.setItem("token", this.#token);
       return this.#fetch(path, options);
     }

@@ -375,3 +375,20 @@ def test_loading_and_inverting_can_be_cancelled(page: Any) -> None:
     page.wait_for_selector(DONE)
     # The picture that was to be shown in that moment was let go before the browser had read it.
     page.complaints[:] = [text for text in page.complaints if "ERR_FILE_NOT_FOUND" not in text]
+
+
+def test_a_script_that_is_missing_is_said(browser: Any, address: str) -> None:
+    """Scripts of the worker are fetched as the page begins, before there is a photo whose inversion could fail."""
+    page = browser.new_context().new_page()
+    page.set_default_timeout(WAIT)
+    page.context.route("**/page/people.js", lambda route: route.fulfill(status=404))
+    with page.expect_response(lambda answer: answer.url.endswith("/people.js")):
+        page.goto(address)
+    page.wait_for_timeout(500)
+    page.click("#example")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "cannot be loaded" in page.inner_text("#trouble p")
+    page.context.unroute("**/page/people.js")
+    page.click("#example")
+    page.wait_for_selector(DONE)
+    page.context.close()
