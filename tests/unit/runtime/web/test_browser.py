@@ -382,9 +382,9 @@ def test_a_script_that_is_missing_is_said(browser: Any, address: str) -> None:
     page = browser.new_context().new_page()
     page.set_default_timeout(WAIT)
     page.context.route("**/page/people.js", lambda route: route.fulfill(status=404))
-    with page.expect_response(lambda answer: answer.url.endswith("/people.js")):
-        page.goto(address)
-    page.wait_for_timeout(500)
+    page.goto(address)
+    page.wait_for_selector("#sliders input")
+    page.wait_for_timeout(1000)
     page.click("#example")
     page.wait_for_selector("#trouble:not([hidden])")
     assert "cannot be loaded" in page.inner_text("#trouble p")
