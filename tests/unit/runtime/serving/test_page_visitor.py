@@ -182,7 +182,8 @@ def test_a_narrow_screen_has_it_all(browser: Any, found: Running) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     page.wait_for_selector("#sliders input")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    boxes = [page.locator(part).bounding_box() for part in ("#drop svg", "#drop strong", "#choose", "#camera", "#example")]
+    parts = ("#drop svg", "#drop strong", "#choose", "#camera", "#example")
+    boxes = [page.locator(part).bounding_box() for part in parts]
     for above, below in pairwise(boxes):
         assert above["y"] + above["height"] <= below["y"], "they lie on each other"
     page.click("#example")
