@@ -84,7 +84,7 @@ class Sessions:
         options = self.options()
         if self._notes is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(Path(self._notes.name) / graph)
-        return open_session(self._bundle.graph_content(graph), options, name=graph, folder=self._bundle.path)
+        return open_session(self._bundle.graph_content(graph), options, name=graph, folder=self._bundle.place)
 
 
 class OnnxRuntimeBackend(HostBackend):

@@ -62,7 +62,7 @@ class OnnxRuntimeRunner(GraphRunner):
             self._bundle.graph_content(graph),
             options,
             name=graph,
-            folder=self._bundle.path,
+            folder=self._bundle.place,
             provider=PROVIDER,
             provider_options=self._options,
         )

@@ -1,6 +1,7 @@
 """A bundle on disk: opened only when its manifest is valid and every file is the one that was exported."""
 
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ MANIFEST_NAME = "bundle.json"
 MAX_MANIFEST_BYTES = 4 << 20
 
 _SAFETENSORS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+#: Where Linux has what this process has open.
+_HANDLES = Path("/proc/self/fd")
 #: Beginnings of the names of graph inputs that a method does not compute, or not always.
 _CONSTANT_INPUTS = ("weight.", "energy.", "noise.", "encoder_noise.", "loss_weight.")
 _ARRAY_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -69,6 +72,7 @@ class Bundle:
         """
         folder = Path(path)
         bundle = cls(folder, read_manifest(folder), method, settings, generator)
+        bundle.place  # noqa: B018 - before anything is checked: what is checked is what is loaded
         method_of(bundle.manifest, method, settings, generator)
         bundle.check_files()
         bundle.check_graphs()
@@ -78,6 +82,21 @@ class Bundle:
     def method(self) -> Method:
         """The method that the bundle runs."""
         return method_of(self.manifest, self.runs, self.settings, self.generator)
+
+    @cached_property
+    def place(self) -> Path:
+        """The folder that was opened, for what is loaded later: another one may stand under its path by then.
+
+        On Linux; elsewhere its path.
+        """
+        if not _HANDLES.is_dir():
+            return self.path
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise BundleError(f"Cannot read {self.path}", got=error.strerror) from error
+        weakref.finalize(self, os.close, handle)
+        return _HANDLES / str(handle)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists."""
@@ -101,9 +120,10 @@ class Bundle:
         Raises:
             BundleError: it is not what was checked any more.
         """
-        path = self.graph(stage)
+        file = self.manifest.graphs[stage].file
+        path = self.place / file
         if path.read_bytes() != self.graph_content(stage):
-            raise BundleError(f"{path} is not the one that was exported", hint="Copy the bundle again.")
+            raise BundleError(f"{self.path / file} is not the one that was exported", hint="Copy the bundle again.")
         return path
 
     def check_files(self) -> None:

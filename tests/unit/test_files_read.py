@@ -35,7 +35,11 @@ def test_an_opened_bundle_reads_its_listed_files_alone(tmp_path: Path, backend: 
     trace = tmp_path / "trace"
     command = [STRACE, "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", trace, sys.executable, "-c", RUN]
     subprocess.run(list(map(str, [*command, bundle, backend, PHOTO])), check=True, timeout=300, cwd=tmp_path)
-    opened = {Path(tmp_path, name) for name in OPENED.findall(trace.read_text(errors="replace"))}
+    names = [
+        re.sub("^/proc/self/fd/[0-9]+(?=/)", str(bundle), name)
+        for name in OPENED.findall(trace.read_text(errors="replace"))
+    ]
+    opened = {Path(tmp_path, name) for name in names}
     inside = {path.relative_to(bundle).as_posix() for path in opened if bundle in path.parents}
     directions = {path for path in inside if path == "directions" or path.startswith("directions/")}
     listed = set(read_manifest(bundle).files)

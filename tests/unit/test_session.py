@@ -1,5 +1,7 @@
 """The Python API on every method: batches, edits, saved inversions, threads, and errors that leave it working."""
 
+import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +225,25 @@ def test_a_backend_loads_or_fails(toys: Callable[..., Path]) -> None:
         load(bundle, backend="onnxruntime", precision_hint="bf16")
     with pytest.raises(ArrayError, match="threads"):
         load(bundle, threads=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a folder is known by its path alone")
+def test_what_is_loaded_later_is_of_the_bundle_that_was_opened(
+    toys: Callable[..., Path], backend: str, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    """A service's bundle is exchanged by renaming folders, while the old session goes on."""
+    path = shutil.copytree(toys("hyperstyle"), tmp_path / "a.bundle")
+    session, kept = load(path, backend=backend), load(toys("hyperstyle"), backend=backend)
+    path.rename(tmp_path / "old.bundle")
+    shutil.copytree(tmp_path / "old.bundle", path)
+    for weights in path.glob("*.safetensors"):
+        weights.write_bytes(bytes(weights.stat().st_size))
+    found = session.invert(photos[0], steps=1)
+    codes = found.codes[None] + np.linspace(-1, 1, 3, dtype=np.float32)[:, None, None]
+    # Many codes of one person, and offsets, have graphs of their own.
+    np.testing.assert_array_equal(session.synthesize(found, codes), kept.synthesize(found, codes))
+    for layer, offsets in kept.weight_offsets(found).items():
+        np.testing.assert_array_equal(session.weight_offsets(found)[layer], offsets)
 
 
 def test_a_session_says_what_it_is_and_ends_with_its_block(toys: Callable[..., Path], backend: str) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..live.work import Drawing, Inverting
+from ....errors import ServiceError
+from ..live.work import CLIENT_ERRORS, Drawing, Inverting
 from ..live.worker import Worker
 from .bodies import using_body
 from .refusals import LeftError, RefusedError
@@ -88,7 +89,13 @@ class _Errand:
             self._tell(error)
             return
         encoded = self._service.beside("encoding", lambda: encode(done.result()))
-        encoded.add_done_callback(lambda answer: self._tell(answer.exception() or answer.result()))
+        encoded.add_done_callback(self._tell_encoded)
+
+    def _tell_encoded(self, encoded: "Future[Response]") -> None:
+        error = encoded.exception()
+        if isinstance(error, CLIENT_ERRORS):  # what it sent was right: it is what was made of it
+            error = ServiceError(f"The result cannot be told: {error}")
+        self._tell(error or encoded.result())
 
     def _tell(self, answer: "Response | BaseException") -> None:
         tell(self._loop, self.settle, answer)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ....errors import DirectionError, HyperStyleDeployError
+from ....errors import BundleError, DirectionError, HyperStyleDeployError
 from ...editing.change import Change, Edit, Mix, check_strength
 from ...editing.direction import Direction
 from ...session import Session
@@ -83,7 +83,9 @@ class Served:
         """
         with self._loading:  # of two that are asked for at once, the later one is what is served
             try:
-                self._opened = _opened(self._load, self._generators)
+                opened = _opened(self._load, self._generators)
+                self._check_generators(opened)
+                self._opened = opened
             except Exception as error:  # whatever it is, what is served goes on; where from, unless it is known
                 known = isinstance(error, HyperStyleDeployError)
                 LOGGER.error("%s stays as it was: %s", self.name, error, exc_info=not known)
@@ -94,6 +96,12 @@ class Served:
             LOGGER.info("%s was loaded again: %s", self.name, self.session)
             self.reloads["loaded"] += 1
         return True
+
+    def _check_generators(self, opened: Opened) -> None:
+        """Requests name further generators: a bundle without one that they had is not what was served."""
+        if gone := [name for name in self.further if name not in opened.further]:
+            hint = f"Export it with --generator {gone[0]}=FILE, or start the service anew."
+            raise BundleError(f"The new bundle has no generator {gone[0]}", hint=hint)
 
     def heal(self) -> None:
         """Where the worker hangs, load the bundle anew and go on with that; but not while an earlier call still hangs.

@@ -132,6 +132,18 @@ def test_people_of_both_generators_are_kept_and_those_of_before_a_reload_are_not
         assert not before & set(served.sessions)
 
 
+def test_a_bundle_without_its_generator_does_not_take_the_place_of_one_with_it(
+    bundle: Path, tmp_path: Path, toys: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = shutil.copytree(bundle, tmp_path / "toy.bundle")
+    with running(Service({"toy": loader(path)}, Settings(), generators=("toonify",))) as found:
+        path.rename(tmp_path / "old.bundle")
+        shutil.copytree(toys(), path)
+        assert not found.service.reload()
+        assert "The new bundle has no generator toonify" in caplog.text
+        assert found.client.post("/v1/invert?steps=1&generator=toonify", content=picture(1)).status_code == 200
+
+
 def test_a_service_does_not_begin_without_its_generators(bundle: Path, toys: Callable[..., Path]) -> None:
     loaders = {"toy": loader(bundle), "plain": loader(toys())}
     with pytest.raises(BundleError, match=r"No bundle has a generator anime\. Got: pixar, toonify.*--generator anime="):

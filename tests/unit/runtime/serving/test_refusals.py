@@ -67,6 +67,17 @@ def test_what_goes_wrong_in_the_service_ends_events_and_stays_in_the_log(
     assert ("/secret" in caplog.text) == (broken is Lost)
 
 
+def test_a_result_that_no_file_can_have_is_not_the_clients_fault(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(Service({"toy": lambda: Overflowing(session._backend)}, Settings())) as found:
+        answer = found.client.post("/v1/invert", content=picture(1))
+        assert (answer.status_code, answer.json()["kind"]) == (500, "Service")
+        inputs = [{"name": "pixels", "datatype": "UINT8", "shape": [8, 8, 3], "data": [0] * 192}]
+        assert found.client.post("/v2/models/toy/infer", json={"inputs": inputs}).status_code == 500
+    assert caplog.text.count("The result cannot be told") == 2
+
+
 def test_who_is_left_at_the_end_is_told_to_come_again(gated: Gated, caplog: pytest.LogCaptureFixture) -> None:
     """At the networks, in the queue, at a job's events, or with half a photo sent."""
     with ThreadPoolExecutor(3) as pool:
