@@ -145,7 +145,7 @@ def test_a_further_generator_draws(toys: Callable[..., Path], tmp_path: Path) ->
         np.testing.assert_array_equal(np.asarray(Image.open(file.with_suffix(".png"))), expected.image)
     other = run("run", bundle, "-o", tmp_path / "out", *settings)
     assert other.exit_code == 2
-    assert "other settings. Got: generator None. Expected: generator toonify." in other.output
+    assert "other settings. Got: --generator left out. Expected: --generator toonify." in other.output
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_other_settings_and_other_ledgers_are_refused(
     before = results_in(tmp_path / "out")
     again = run(*command, "--steps", 2)
     assert again.exit_code == 2
-    assert "steps 2. Expected: steps 1" in again.stderr
+    assert "--steps 2. Expected: --steps 1" in again.stderr
     assert results_in(tmp_path / "out") == before
     assert run(*command, "--steps", 1, "--threads", 7).exit_code == 2
     assert run(*command[:-1], 2, "--steps", 1).exit_code == 0  # more workers, each with as many threads as before
