@@ -33,7 +33,7 @@ from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import uvicorn
@@ -59,7 +59,7 @@ REST = 600
 class Client:
     """In its process: connections, and the seconds and answers of photos over them."""
 
-    _open: dict[tuple[Address, int], tuple[socket.socket, BinaryIO]] = {}  # noqa: RUF012
+    _open: ClassVar[dict[tuple[Address, int], tuple[socket.socket, BinaryIO]]] = {}
 
     @classmethod
     def ask(cls, address: Address, content: bytes, connection: int = 0) -> tuple[float, bytes]:

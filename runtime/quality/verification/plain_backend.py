@@ -38,7 +38,7 @@ class PlainBackend(HostBackend):
         from ...backends.onnx_session import open_session, session_options
 
         options = session_options(self._threads, plain=True)
-        return open_session(self.bundle.graph_content(graph), options, name=graph, folder=self.bundle.path)
+        return open_session(self.bundle.graph_content(graph), options, name=graph, folder=self.bundle.place)
 
     @property
     def label(self) -> str:

@@ -189,15 +189,13 @@ class Worker:
         with self._changed:
             while hand is self._hand:
                 # Drawings are short and come first; but however many there are, photos have every other turn.
-                if not (self._drew and self._photos) and (drawing := self._first(self._drawings)):
-                    self._drew = True
-                    return drawing
-                self._drew = False
-                if photos := self._first(self._photos):
-                    self._fill(photos)
-                    return photos
-                if self._drawings:
-                    continue
+                queues: list[deque[Any]] = [self._drawings, self._photos]
+                for queue in reversed(queues) if self._drew else queues:
+                    if works := self._first(queue):
+                        self._drew = queue is self._drawings
+                        if not self._drew:
+                            self._fill(works)
+                        return works
                 if self._closing:
                     break
                 self._changed.wait()

@@ -91,7 +91,7 @@ def test_another_session_goes_on(session: Session) -> None:
 
 
 def test_who_leaves_while_a_hang_is_told_of_stops_nothing(session: Session) -> None:
-    class Leaves(Future):  # type: ignore[type-arg]
+    class Leaves(Future[Any]):
         def set_exception(self, exception: "BaseException | None") -> None:
             self.cancel()
             super().set_exception(exception)
