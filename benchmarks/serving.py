@@ -10,7 +10,9 @@ process, at one session. The smallest one reads the body, has one thread do all 
 in that thread are the bare session's, as rested as the other's, since a processor that has waited takes longer for its
 next inversion. Each does a photo twice and the second time counts: the first one finds the caches full of the other's
 work. The overhead is the median of the pairs' differences to the bare session over its median, with the 95 % interval
-of a bootstrap over pairs; that of the smallest service is what any service would cost.
+of a bootstrap over pairs; that of the smallest service is what any service would cost. Beside it, `around`: the median
+of what a request takes outside of its own photo's stages "preparing", "inverting" and "encoding", which no other
+inversion's seconds blur: of long ones a machine's noise is larger than all that a service adds.
 
 At work: so many clients send photos as fast as they are answered, in turns with the same session in a loop over the
 same photos. Overhead is the median of the turns' ratios of seconds, less one, with such an interval. What the client's
@@ -40,6 +42,7 @@ import uvicorn
 from asking import Address, photo
 from numpy.typing import NDArray
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hyperstyle_deploy.runtime.images import MAX_PIXELS, PNG, decode_photo
@@ -52,6 +55,8 @@ from hyperstyle_deploy.runtime.session import Session, load
 #: Photos that take turns, and pairs at the beginning that are left out, if there are so many.
 PHOTOS, WARM = 16, 8
 DRAWS = 2000
+#: What the session does as well.
+STAGES = ("preparing", "inverting", "encoding")
 #: Seconds that a connection may rest while the other side has its turn.
 REST = 600
 
@@ -147,30 +152,40 @@ def listening(config: uvicorn.Config) -> Iterator[Address]:
 
 
 @contextmanager
-def both(session: Session) -> Iterator[tuple[Address, Smallest, Address]]:
-    """Where `serve` is, as the command line sets it up; the smallest service, and where that is."""
+def both(session: Session) -> Iterator[tuple[Service, Address, Smallest, Address]]:
+    """`serve`, as the command line sets it up, and where it is; the smallest service, and where that is."""
     settings = Settings(queueing=Queueing(batch=1), head_seconds=REST)
-    smallest = Smallest(session)
+    service, smallest = Service({"bundle": lambda: session}, settings), Smallest(session)
     plain = uvicorn.Config(
         smallest, http=Undelayed, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=REST
     )
-    with listening(configured(Service({"bundle": lambda: session}, settings))) as ours, listening(plain) as other:
-        yield ours, smallest, other
+    with listening(configured(service)) as ours, listening(plain) as other:
+        yield service, ours, smallest, other
+
+
+def _in_stages(service: Service) -> float:
+    """Seconds of all its requests in what the session does as well."""
+    families = text_string_to_metric_families(service.metrics.text().decode())
+    samples = (each for family in families if family.name == "hyperstyle_stage_seconds" for each in family.samples)
+    return sum(each.value for each in samples if each.name.endswith("_sum") and each.labels["stage"] in STAGES)
 
 
 def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str, Any]:
     """What the service, and the smallest one, add to the session's seconds."""
     photos, draw = [photo(seed) for seed in range(PHOTOS)], np.random.default_rng(0)
     warm = min(WARM, pairs)
-    served, smallest, without = np.empty((3, warm + pairs))
-    with both(session) as (ours, plain, other):
+    served, smallest, without, around = np.empty((4, warm + pairs))
+    with both(session) as (service, ours, plain, other):
         for pair in range(warm + pairs):
             content, answers = photos[pair % PHOTOS], {}
             sides = [(served, ours), (smallest, other)]
             for side in draw.permutation(2):
                 spent, address = sides[side]
                 for _ in range(2):
+                    before = _in_stages(service)
                     spent[pair], answers[address] = client.submit(Client.ask, address, content).result()
+                    if address == ours:
+                        around[pair] = spent[pair] - (_in_stages(service) - before)
             without[pair] = plain.seconds[-1]
             assert len(set(answers.values())) == 1, "the services give different pictures"
     served, smallest, without = served[warm:], smallest[warm:], without[warm:]
@@ -178,6 +193,7 @@ def alone(session: Session, client: ProcessPoolExecutor, pairs: int) -> dict[str
         "pairs": pairs,
         "bare": median(without),
         "served": _added(served - without, without, draw),
+        "around": {"added": median(around[warm:]), "share": median(around[warm:]) / median(without)},
         "smallest": _added(smallest - without, without, draw),
     }
 
@@ -197,7 +213,7 @@ def at_work(session: Session, client: ProcessPoolExecutor, clients: int, photos:
     """Seconds a photo from so many clients, beside those of a loop over the session; the first turn warms up."""
     contents = [photo(seed % PHOTOS) for seed in range(photos)]
     looped, served, latencies = [], [], []
-    with both(session) as (ours, _, _):
+    with both(session) as (_, ours, _, _):
         for _ in range(turns + 1):
             looped.append(_seconds(lambda: [bare(session, content) for content in contents]))
             spent, each = client.submit(Client.load, ours, contents, clients).result()
